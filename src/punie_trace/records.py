@@ -1,0 +1,179 @@
+"""Frozen values that cross folders: what was asked, what came back, what it cost.
+
+All times are integer nanoseconds of one clock: wall-clock anchored once per run, monotonic after that. Nothing here
+does I/O or computes a statistic; `runfile` writes these values, `analysis` reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
+AttributeValue: TypeAlias = "str | int | float | bool | tuple[str | int | float | bool, ...]"
+
+Expectation: TypeAlias = Literal["tool", "direct"]
+Path: TypeAlias = Literal["agent", "http", "inprocess"]
+ServerKind: TypeAlias = Literal["mlx_lm", "punie", "command", "url"]
+
+
+class Verdict(StrEnum):
+    """What became of one query. Only `CORRECT` counts as right."""
+
+    CORRECT = "correct"
+    SHOULD_HAVE_CALLED = "should-have-called"
+    SHOULD_NOT_HAVE_CALLED = "should-not-have-called"
+    WRONG_TOOL = "wrong-tool"
+    BAD_ARGUMENTS = "bad-arguments"
+    UNPARSED_CALL = "unparsed-call"
+    WRONG_ANSWER = "wrong-answer"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One case of a suite: the user's words and what is right. What is None or empty is not judged."""
+
+    name: str
+    text: str
+    expected: Expectation | None = None
+    tools: tuple[str, ...] = ()
+    """Names of tools any of which is right."""
+    arguments_contain: tuple[str, ...] = ()
+    """Texts that must all occur (without regard to case) in the arguments of one executed call."""
+    answer_contains: tuple[str, ...] = ()
+    """Texts that must all occur (without regard to case) in the final answer."""
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One executed tool call. `ok` is False where the tool raised or returned an error."""
+
+    name: str
+    arguments: dict[str, JsonValue]
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One generation request as the client saw it. Times in ns on the run's clock; None where it never came."""
+
+    sent_ns: int
+    done_ns: int
+    first_byte_ns: int | None = None
+    prefill_end_ns: int | None = None
+    """When the server's last progress comment was seen; servers that send none leave it None."""
+    first_chunk_ns: int | None = None
+    """First chunk with output: text, reasoning or a tool call."""
+    last_chunk_ns: int | None = None
+    chunks: int = 0
+    status: int | None = None
+    error: str | None = None
+    requested_model: str | None = None
+    served_model: str | None = None
+    fingerprint: str | None = None
+    finish_reason: str | None = None
+    tool_calls: int = 0
+    """Tool calls that the server parsed and sent."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+
+    @property
+    def unparsed_call(self) -> bool:
+        """The server ended with 'tool_calls' but sent no call: the model wrote one that did not parse."""
+        return self.finish_reason == "tool_calls" and self.tool_calls == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one query. `error` is set where the path failed in a way it could name."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    generations: tuple[Generation, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One query that is due: its place in the run, when it is due, in which round and configuration."""
+
+    seq: int
+    due_ns: int
+    round: int
+    configuration: str
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One line of `outcomes.jsonl`. Token counts are None where the server reported none."""
+
+    seq: int
+    round: int
+    configuration: str
+    query: str
+    path: Path
+    due_ns: int
+    sent_ns: int
+    done_ns: int
+    verdict: Verdict
+    error: str | None
+    trace_id: str
+    answer: str
+    tool_calls: tuple[ToolCall, ...]
+    generations: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    ttft_ns: int | None
+    """First chunk with output of the query's first generation, minus that request's sending."""
+    served_model: str | None
+
+    @property
+    def wall_ns(self) -> int:
+        """From due to done."""
+        return self.done_ns - self.due_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where one query's time went, in ns; the four lines add up to `wall_ns` exactly."""
+
+    wall_ns: int
+    client_queue_ns: int
+    generation_ns: int
+    tool_ns: int
+    framework_ns: int
+    tool_work_ns: int
+    """Sum of the tools' own durations; above `tool_ns` where tools ran in parallel or beside a generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanEvent:
+    """A named instant within a span."""
+
+    name: str
+    time_ns: int
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """One finished span as read from `spans.jsonl`; ids in lower-case hex."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    """'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER' or 'CONSUMER'."""
+    start_ns: int
+    end_ns: int
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+    events: tuple[SpanEvent, ...] = ()
+    error: str | None = None

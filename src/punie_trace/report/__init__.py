@@ -1,0 +1,1 @@
+"""HOW it reads: one file for each form."""

@@ -1,0 +1,1 @@
+"""WHO answers: configuration to argv, the process, readiness, identity and memory."""

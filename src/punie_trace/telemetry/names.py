@@ -1,0 +1,70 @@
+"""Every span, attribute, event and metric name that this project writes, and nothing else.
+
+GenAI semantic conventions (open-telemetry/semantic-conventions-genai, all in development status) where they have a
+name; `punie.*` for the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SERVICE: Final = "punie-trace"
+
+# Resource
+RUN_ID: Final = "punie.run.id"
+
+# Spans of ours
+SPAN_RUN: Final = "run"
+SPAN_QUERY: Final = "query"  # followed by the query's name
+SPAN_POST: Final = "POST"
+SPAN_GENERATE: Final = "generate"  # the in-process path, which has no POST
+
+# Attributes of the query span
+CONFIGURATION: Final = "punie.configuration"
+QUERY_NAME: Final = "punie.query.name"
+QUERY_SEQ: Final = "punie.query.seq"
+QUERY_CATEGORY: Final = "punie.query.category"
+ROUND: Final = "punie.round"
+PATH: Final = "punie.path"
+VERDICT: Final = "punie.verdict"
+SENT_NS: Final = "punie.sent_ns"
+WARM_UP: Final = "punie.warm_up"
+LEDGER_WALL: Final = "punie.ledger.wall_ns"
+LEDGER_CLIENT_QUEUE: Final = "punie.ledger.client_queue_ns"
+LEDGER_GENERATION: Final = "punie.ledger.generation_ns"
+LEDGER_TOOL: Final = "punie.ledger.tool_ns"
+LEDGER_FRAMEWORK: Final = "punie.ledger.framework_ns"
+TOOL_WORK: Final = "punie.tool_work_ns"
+
+# Attributes of a generation span
+SEGMENT: Final = "punie.segment"
+SEGMENT_GENERATION: Final = "generation"
+GENERATION_INDEX: Final = "punie.generation.index"
+CHUNKS: Final = "punie.generation.chunks"
+CONNECT_NS: Final = "punie.generation.connect_ns"
+UNPARSED_CALL: Final = "punie.generation.unparsed_call"
+
+# Events of a generation span
+EVENT_FIRST_BYTE: Final = "first_byte"
+EVENT_PREFILL_END: Final = "prefill_end"
+EVENT_FIRST_CHUNK: Final = "first_chunk"
+EVENT_LAST_CHUNK: Final = "last_chunk"
+
+# GenAI and HTTP semantic conventions
+GEN_AI_OPERATION: Final = "gen_ai.operation.name"
+OPERATION_EXECUTE_TOOL: Final = "execute_tool"
+OPERATION_CHAT: Final = "chat"
+OPERATION_INVOKE_AGENT: Final = "invoke_agent"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+HTTP_METHOD: Final = "http.request.method"
+HTTP_STATUS: Final = "http.response.status_code"
+URL_FULL: Final = "url.full"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
