@@ -1,0 +1,25 @@
+"""One line for whatever went wrong while a query was asked: what it was, and what caused it underneath."""
+
+from __future__ import annotations
+
+MAX_CHARS = 500
+
+
+def describe_failure(failure: BaseException) -> str:
+    """'Kind: message', with the root cause behind it where that says more; one line, at most 500 characters."""
+    parts = [_line(failure)]
+    cause = failure.__cause__ or failure.__context__
+    seen = {id(failure)}
+    while cause is not None and id(cause) not in seen and len(seen) < 8:
+        seen.add(id(cause))
+        line = _line(cause)
+        if str(cause) and str(cause) not in parts[-1]:
+            parts.append(line)
+        cause = cause.__cause__ or cause.__context__
+    return "; caused by ".join(parts)[:MAX_CHARS]
+
+
+def _line(failure: BaseException) -> str:
+    message = " ".join(str(failure).split())
+    name = type(failure).__name__
+    return f"{name}: {message}" if message else name

@@ -1,0 +1,133 @@
+"""The `http` path: the requests that the agent makes, without the agent.
+
+What it lacks against the `agent` path is what PydanticAI costs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx2
+from opentelemetry.trace import Tracer
+from pydantic import BaseModel, ValidationError
+
+from punie_trace.agent.definitions import build_tools, openai_definitions
+from punie_trace.agent.executed import recorded_functions, recording
+from punie_trace.agent.failures import describe_failure
+from punie_trace.agent.options import AskOptions
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.agent.turns import Message, Turn, WrittenCall, converse
+from punie_trace.records import Answer, Query
+from punie_trace.telemetry.generation_log import finished_generations
+
+
+class ResponseError(Exception):
+    """The server answered with an error, or with something that is no chat completion chunk."""
+
+
+class _Function(BaseModel):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _CallDelta(BaseModel):
+    index: int = 0
+    id: str | None = None
+    function: _Function = _Function()
+
+
+class _Delta(BaseModel):
+    content: str | None = None
+    tool_calls: list[_CallDelta] | None = None
+
+
+class _Choice(BaseModel):
+    delta: _Delta = _Delta()
+
+
+class _Chunk(BaseModel):
+    choices: list[_Choice]
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """A call as its pieces arrive."""
+
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+class HttpPath:
+    """Asks queries by plain chat completion requests for one configuration.
+
+    `http_client` has the server's `/v1` as its base URL and carries the authorization, if there is any.
+    """
+
+    def __init__(self, http_client: httpx2.AsyncClient, toolbox: Toolbox, options: AskOptions, tracer: Tracer) -> None:
+        self._http = http_client
+        self._options = options
+        self._tracer = tracer
+        self._functions = recorded_functions(toolbox)
+        self._definitions = openai_definitions(build_tools(self._functions.values()))
+
+    async def ask(self, query: Query) -> Answer:
+        """The model's answer. What the model, the server or the connection did wrong is in `Answer.error`."""
+        text = ""
+        with recording() as calls:
+            try:
+                text, error = await converse(
+                    query.text, self._complete, self._functions, self._tracer, self._options.max_requests
+                )
+            except (ResponseError, httpx2.HTTPError) as failure:
+                error = describe_failure(failure)
+        return Answer(text, tuple(calls), finished_generations(), error)
+
+    async def _complete(self, messages: list[Message]) -> Turn:
+        body = {
+            "model": self._options.model,
+            "messages": messages,
+            "tools": self._definitions,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "temperature": self._options.temperature,
+            "max_completion_tokens": self._options.max_tokens,
+            **self._options.request,
+        }
+        text: list[str] = []
+        calls: dict[int, _Pieces] = {}
+        timeout = httpx2.Timeout(self._options.read_timeout_s, connect=10.0)
+        async with self._http.stream("POST", "chat/completions", json=body, timeout=timeout) as response:
+            if response.status_code >= 400:
+                message = (await response.aread())[:300].decode("utf-8", errors="replace")
+                raise ResponseError(f"the server answered {response.status_code}: {message}")
+            async for chunk in _chunks(response):
+                for choice in chunk.choices[:1]:
+                    text.append(choice.delta.content or "")
+                    for delta in choice.delta.tool_calls or ():
+                        _add(calls, delta)
+        return Turn("".join(text), tuple(WrittenCall(c.id, c.name, "".join(c.arguments)) for c in calls.values()))
+
+
+def _add(calls: dict[int, _Pieces], delta: _CallDelta) -> None:
+    pieces = calls.setdefault(delta.index, _Pieces())
+    pieces.id = delta.id or pieces.id
+    pieces.name = delta.function.name or pieces.name
+    pieces.arguments.append(delta.function.arguments or "")
+
+
+async def _chunks(response: httpx2.Response) -> AsyncIterator[_Chunk]:
+    """The chunks up to `[DONE]`; a stream that ends without it was cut."""
+    async for line in response.aiter_lines():
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            return
+        try:
+            yield _Chunk.model_validate(json.loads(data))
+        except (ValueError, ValidationError) as error:
+            raise ResponseError(f"a chunk that is no chat completion: {data[:200]!r}") from error
+    raise ResponseError("the stream ended before its end mark '[DONE]'; the server may have died")

@@ -1,0 +1,82 @@
+"""The tool loop without an agent, for the `http` and `inprocess` paths: generate, run the calls, generate again.
+
+It mirrors what the agent sends, message for message, so that the paths differ only in what carries the requests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from anyio import to_thread
+from opentelemetry.trace import SpanKind, Tracer
+
+from punie_trace.agent.prompt import SYSTEM_PROMPT
+from punie_trace.agent.toolbox import ERROR_PREFIX
+from punie_trace.records import JsonValue
+from punie_trace.telemetry import names
+
+Message = dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCall:
+    """A call as the model wrote it: its id, the tool's name, the arguments as JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One generation's text and calls."""
+
+    text: str
+    calls: tuple[WrittenCall, ...] = ()
+
+
+Complete = Callable[[list[Message]], Awaitable[Turn]]
+
+
+async def converse(
+    text: str, complete: Complete, functions: dict[str, Callable[..., str]], tracer: Tracer, max_requests: int
+) -> tuple[str, str | None]:
+    """The final text, and an error where the model did not come to an end within `max_requests` generations."""
+    messages: list[Message] = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": text}]
+    for _ in range(max_requests):
+        turn = await complete(messages)
+        if not turn.calls:
+            return turn.text, None
+        messages.append(_assistant(turn))
+        for call in turn.calls:
+            result = await _execute(call, functions, tracer)
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    return "", f"the model still called tools after {max_requests} generations; raise max_requests or mend the prompt"
+
+
+def _assistant(turn: Turn) -> Message:
+    calls: list[JsonValue] = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in turn.calls
+    ]
+    return {"role": "assistant", "content": turn.text or None, "tool_calls": calls}
+
+
+async def _execute(call: WrittenCall, functions: dict[str, Callable[..., str]], tracer: Tracer) -> str:
+    attributes = {names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL, names.GEN_AI_TOOL_NAME: call.name}
+    function = functions.get(call.name)
+    if function is None:
+        return f"{ERROR_PREFIX}there is no tool {call.name!r}; there are {', '.join(functions)}"
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except ValueError as error:
+        return f"{ERROR_PREFIX}the arguments are not JSON: {error}"
+    with tracer.start_as_current_span(
+        f"{names.OPERATION_EXECUTE_TOOL} {call.name}", kind=SpanKind.INTERNAL, attributes=attributes
+    ):
+        try:
+            return await to_thread.run_sync(lambda: function(**arguments))
+        except TypeError as error:
+            return f"{ERROR_PREFIX}{call.name} was called wrongly: {error}"

@@ -1,0 +1,131 @@
+"""What a run is asked to do: a TOML file and flags, read into models that refuse unknown keys and name the nearest.
+
+This module decides nothing about servers or agents beyond their settings; `plan` turns the result into work.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.records import Path as AskPath
+from punie_trace.servers.config import ServerConfig
+
+PATHS: tuple[str, ...] = get_args(AskPath)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AgentConfig(_Strict):
+    """Limits of the agent. Times in seconds, lengths in characters and tokens."""
+
+    query_timeout_s: float = Field(default=300.0, gt=0, description="the longest that one query may take")
+    max_tokens: int = Field(default=1024, ge=1, description="the most tokens that one generation may have")
+    max_requests: int = Field(default=8, ge=1, description="the most generations that one query may have")
+    tool_output_chars: int = Field(default=8000, ge=200, description="the longest result that a tool gives the model")
+
+
+class RunConfig(_Strict):
+    """The whole of a configuration file. Everything has a default: an empty file is the default run."""
+
+    suite: str = Field(default="discrimination", description="a shipped suite's name, or a pydantic-evals file")
+    workspace: Path | None = Field(default=None, description="the folder that the tools read; the sample if absent")
+    rounds: int = Field(default=3, ge=1)
+    warm_up: int = Field(default=1, ge=0, description="queries asked first in each configuration and not counted")
+    concurrency: int = Field(default=1, ge=1, le=1024)
+    seed: int = Field(default=0, ge=0)
+    path: Literal["agent", "http", "inprocess"] = "agent"
+    together: bool | None = Field(
+        default=None,
+        description="keep all servers up at once, so that all configurations interleave; if absent, if memory allows",
+    )
+    ready_timeout_s: float = Field(default=600.0, gt=0, description="the longest that a server may take to get ready")
+    stop_timeout_s: float = Field(default=10.0, gt=0, description="how long a server may take to end when told to")
+    agent: AgentConfig = AgentConfig()
+    server: dict[str, Any] = Field(default_factory=dict, description="settings that all configurations share")
+    configurations: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def read_config(
+    file: Path | None,
+    overrides: Mapping[str, object],
+    *,
+    agent: Mapping[str, object] | None = None,
+    server: Mapping[str, object] | None = None,
+) -> RunConfig:
+    """The configuration in `file` (all defaults if None) with flags on top: for the whole, its agent and its server.
+
+    A None among the flags means that it was not given.
+
+    Raises `ConfigurationError` naming the file, the key and what is wrong with it.
+    """
+    data: dict[str, Any] = {}
+    source = "the flags"
+    if file is not None:
+        source = str(file)
+        try:
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigurationError(f"there is no configuration file {source!r}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"cannot read the configuration file {source!r}: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{source} is not valid TOML: {error}") from error
+    data.update(_given(overrides))
+    for table, flags in (("agent", _given(agent or {})), ("server", _given(server or {}))):
+        if flags and isinstance(data.get(table, {}), dict):
+            data[table] = {**data.get(table, {}), **flags}
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, source, RunConfig)) from error
+
+
+def server_config(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> ServerConfig:
+    """The server settings of configuration `name`: its own over the shared ones. `path` is not among them."""
+    settings = {**shared, **{key: value for key, value in own.items() if key != "path"}}
+    try:
+        return ServerConfig.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, f"configuration {name!r}", ServerConfig)) from error
+
+
+def ask_path(name: str, own: Mapping[str, Any], default: AskPath) -> AskPath:
+    """The path of configuration `name`, which its own settings may change."""
+    path = own.get("path", default)
+    if path not in PATHS:
+        raise ConfigurationError(f"configuration {name!r}: there is no path {path!r}; {nearest(str(path), PATHS)}")
+    return path
+
+
+def _given(flags: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in flags.items() if value is not None}
+
+
+def _explain(error: ValidationError, source: str, model: type[BaseModel]) -> str:
+    """Each thing that is wrong on a line of its own: where, what, and the nearest key for an unknown one."""
+    lines: list[str] = []
+    for problem in error.errors(include_url=False):
+        location = [str(part) for part in problem["loc"]]
+        where = ".".join(location)
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown key; {nearest(location[-1], _keys(model, location[:-1]))}")
+        else:
+            lines.append(f"{where}: {problem['msg']}" if where else problem["msg"].removeprefix("Value error, "))
+    return f"in {source}: " + "; ".join(lines)
+
+
+def _keys(model: type[BaseModel], outer: list[str]) -> list[str]:
+    for part in outer:
+        field = model.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            break
+        model = field.annotation
+    return list(model.model_fields)

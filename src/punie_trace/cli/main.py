@@ -1,0 +1,175 @@
+"""The command line: names of commands and flags, what they mean, and exit codes. What is done stands elsewhere.
+
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from punie_trace import __version__
+from punie_trace.errors import PunieTraceError
+
+EXIT_EARLY = 4
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="punie-trace",
+    help=(
+        "Where do my agent's seconds go, and which server configuration is really faster at the same accuracy?\n\n"
+        "`punie-trace run` with no argument measures the shipped model on the shipped suite, for real and without any "
+        "download. Exit codes: 0 done, 2 bad input, 3 a server could not be brought up, 4 the run ended early and what "
+        "there was is kept, 130 interrupted."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+train_app = typer.Typer(no_args_is_help=True, help="Make or tune models.", rich_markup_mode=None)
+app.add_typer(train_app, name="train")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"punie-trace {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Root of all commands; typer shows the application's own help."""
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Option(help="A TOML file with any of these settings and more.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="A shipped suite or a pydantic-evals file. [discrimination]")
+    ] = None,
+    workspace: Annotated[Path | None, typer.Option(help="The code base that the tools read. [the shipped one]")] = None,
+    model: Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped one]")] = None,
+    draft_model: Annotated[str | None, typer.Option(help="A draft model; adds speculative-2, -3 and -5.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Measure a server that already runs, e.g. http://127.0.0.1:8080/v1.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this configuration; may be given more than once.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Queries in flight at once. [1]")] = None,
+    path: Annotated[
+        str | None, typer.Option(help="agent, http or inprocess: what carries the requests. [agent]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Fixes the order of queries. [0]")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="The longest that one query may take, in seconds. [300]")
+    ] = None,
+    ready_timeout: Annotated[
+        float | None, typer.Option(help="The longest that a server may take to get ready. [600]")
+    ] = None,
+    together: Annotated[
+        bool | None,
+        typer.Option(
+            "--together/--one-by-one",
+            help="Keep all servers up at once, so that all configurations interleave. [where memory allows]",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; must not hold anything. [runs/<id>]")] = None,
+    otlp: Annotated[
+        str, typer.Option(help="Also send spans to a collector: auto (if one answers), off, or a URL.")
+    ] = "auto",
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live display.")] = False,
+) -> None:
+    """Start the servers, ask the suite, close a ledger for every query, and compare the configurations."""
+    from punie_trace.cli.config import read_config
+    from punie_trace.cli.run_command import run_command
+
+    with _errors():
+        loaded = read_config(
+            config,
+            {
+                "suite": suite,
+                "workspace": workspace,
+                "rounds": rounds,
+                "concurrency": concurrency,
+                "path": path,
+                "seed": seed,
+                "ready_timeout_s": ready_timeout,
+                "together": together,
+            },
+            agent={"query_timeout_s": timeout},
+            server={"model_path": model, "draft_model": draft_model, "url": url, "kind": "url" if url else None},
+        )
+        code = run_command(loaded, only=tuple(only or ()), out=out, otlp=otlp, plain=plain, argv=sys.argv[1:])
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    format: Annotated[str, typer.Option("--format", help="console or json.")] = "console",  # noqa: A002
+) -> None:
+    """Make a run's report again from its folder, without any server."""
+    from punie_trace.cli.report_command import report_command
+
+    with _errors():
+        report_command(folder, format)
+
+
+@app.command()
+def suites() -> None:
+    """List the shipped suites."""
+    from punie_trace.suite.load import shipped_suites
+
+    for name, description in shipped_suites().items():
+        typer.echo(f"{name:20} {description}")
+
+
+@train_app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Where tokenizer, target and draft are written.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same data and the same start.")] = 0,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop training after so long; a shorter, weaker recipe.")
+    ] = None,
+) -> None:
+    """Make the shipped model again: tokenizer, target and draft, on CPU cores alone."""
+    from punie_trace.cli.train_command import train_demo_command
+
+    with _errors():
+        train_demo_command(out, seed, minutes)
+
+
+class _errors:  # noqa: N801  # reads as a block, not as a value
+    """Turns errors that a user can mend into their message and exit code."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: object) -> None:
+        if isinstance(value, PunieTraceError):
+            _fail(str(value), value.exit_code)
+        if isinstance(value, KeyboardInterrupt):
+            _fail("interrupted", EXIT_INTERRUPTED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of `punie-trace` and `python -m punie_trace`."""
+    app(prog_name="punie-trace")

@@ -1,0 +1,180 @@
+"""The run itself: servers up, warm-up, rounds, servers down. It wires the rooms together and computes nothing.
+
+A server that does not come up, or dies, costs its own configurations only. What was measured is in the run folder by
+the time it was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.agent.workspace import Workspace
+from punie_trace.cli.plan import Configuration, Plan
+from punie_trace.cli.targets import ask_options, http_target, inprocess_target
+from punie_trace.driver.limits import Failures, Limits
+from punie_trace.driver.load import Driver, OpenQuery
+from punie_trace.driver.schedule import plan_rounds, plan_warm_up
+from punie_trace.driver.target import Target
+from punie_trace.errors import ModelError, ServerError
+from punie_trace.header import ConfigurationRecord, ServerRecord
+from punie_trace.records import Ledger, Outcome
+from punie_trace.report.progress import Progress
+from punie_trace.runfile import SERVERS_FOLDER, RunWriter
+from punie_trace.servers.open import Server, ServerTimeouts, open_server
+from punie_trace.suite.check import judge
+from punie_trace.suite.load import Suite, sample_workspace
+from punie_trace.telemetry.clock import Clock
+
+
+@dataclass(slots=True)
+class Measurement:
+    """Everything that one run needs while it goes on. `failures` fills as configurations fail."""
+
+    plan: Plan
+    suite: Suite
+    writer: RunWriter
+    progress: Progress
+    clock: Clock
+    provider: TracerProvider
+    open_query: OpenQuery
+    failures: Failures = field(default_factory=Failures)
+    asked: int = 0
+
+    async def run(self) -> None:
+        """Measures every batch of server groups; raises only what ends the whole run."""
+        for batch in self.plan.batches:
+            async with AsyncExitStack() as servers:
+                targets: dict[str, Target] = {}
+                for group in batch:
+                    targets.update(await self._bring_up(servers, group))
+                if targets:
+                    await self._measure(targets)
+
+    async def _bring_up(self, stack: AsyncExitStack, group: str) -> Mapping[str, Target]:
+        """Targets for the configurations of `group`; none, and a failure for each, if its server does not come up."""
+        configurations = self.plan.of_group(group)
+        self.progress.phase(f"starting {', '.join(c.name for c in configurations)}")
+        try:
+            if configurations[0].path == "inprocess":
+                return await self._load_in_process(stack, group, configurations)
+            server = await stack.enter_async_context(self._server(group, configurations))
+            return {c.name: await self._http_target(stack, c, server) for c in configurations}
+        except (ServerError, ModelError) as error:
+            self.progress.server(group, "failed")
+            for configuration in configurations:
+                self._fail(configuration.name, str(error))
+            return {}
+
+    @asynccontextmanager
+    async def _server(self, group: str, configurations: Sequence[Configuration]) -> AsyncIterator[Server]:
+        config = configurations[0].server
+        timeouts = ServerTimeouts(ready_s=self.plan.config.ready_timeout_s, stop_s=self.plan.config.stop_timeout_s)
+        log = self.writer.servers_path / f"{group}.log"
+
+        def on_state(state: str) -> None:
+            self.progress.server(group, state)
+
+        async with open_server(config, log_path=log, timeouts=timeouts, on_state=on_state) as server:
+            self.progress.server(group, "ready")
+            identity = server.identity
+            self.writer.server_ready(
+                group,
+                ServerRecord(
+                    identity=identity.as_json(),
+                    blas=identity.blas,
+                    batched=None if config.kind != "mlx_lm" else config.draft_model is None and config.kv_bits is None,
+                    log=f"{SERVERS_FOLDER}/{group}.log",
+                ),
+            )
+            for configuration in configurations:
+                self._record(configuration, identity.model)
+            try:
+                yield server
+            finally:
+                self._write_memory(group, server)
+
+    async def _load_in_process(
+        self, stack: AsyncExitStack, group: str, configurations: Sequence[Configuration]
+    ) -> Mapping[str, Target]:
+        self.progress.server(group, "loading")
+        targets: dict[str, Target] = {}
+        for configuration in configurations:
+            server = configuration.server
+            options = ask_options(
+                configuration,
+                server.model_path or "",
+                self.plan.config.agent.max_tokens,
+                self.plan.config.agent.max_requests,
+            )
+            target = await inprocess_target(stack, configuration, self._toolbox(), options, self.provider, self.clock)
+            targets[configuration.name] = target
+            self._record(configuration, target.served_model)
+        self.writer.server_ready(group, ServerRecord(identity={"kind": "inprocess"}, batched=False))
+        self.progress.server(group, "ready")
+        return targets
+
+    async def _http_target(self, stack: AsyncExitStack, configuration: Configuration, server: Server) -> Target:
+        agent = self.plan.config.agent
+        options = ask_options(configuration, server.request_model, agent.max_tokens, agent.max_requests)
+        return await http_target(stack, configuration, server, self._toolbox(), options, self.provider, self.clock)
+
+    async def _measure(self, targets: Mapping[str, Target]) -> None:
+        config = self.plan.config
+        queries = self.suite.queries
+        driver = Driver(
+            targets,
+            self.open_query,
+            self.clock,
+            judge,
+            Limits(config.concurrency, config.agent.query_timeout_s),
+            self._on_outcome,
+            self._fail,
+        )
+        if config.warm_up:
+            self.progress.phase("warming up")
+            await driver.drive(plan_warm_up(list(targets), queries, config.warm_up), self.failures, warm_up=True)
+        self.progress.phase("measuring")
+        planned = plan_rounds(list(targets), queries, config.rounds, config.seed, first_seq=self.asked)
+        self.asked += len(planned)
+        await driver.drive(planned, self.failures)
+
+    def _toolbox(self) -> Toolbox:
+        root = self.plan.config.workspace
+        return Toolbox(
+            Workspace(root.expanduser() if root else sample_workspace()), max_chars=self.plan.tool_output_chars
+        )
+
+    def _record(self, configuration: Configuration, model: str | None) -> None:
+        server = configuration.server
+        self.writer.configuration_ready(
+            configuration.name,
+            ConfigurationRecord(
+                path=configuration.path,
+                server=configuration.group,
+                kind=server.kind,
+                model=model,
+                draft_model=server.draft_model,
+                num_draft_tokens=server.num_draft_tokens if server.draft_model else None,
+                temperature=server.temp or 0.0,
+                request_options=configuration.request,
+            ),
+        )
+
+    def _on_outcome(self, outcome: Outcome, ledger: Ledger) -> None:
+        self.writer.append_outcome(outcome)
+        self.progress.outcome(outcome, ledger)
+
+    def _fail(self, configuration: str, reason: str) -> None:
+        self.failures.add(configuration, reason)
+        self.writer.configuration_failed(configuration, reason)
+        self.progress.failure(configuration, reason)
+
+    def _write_memory(self, group: str, server: Server) -> None:
+        reading = server.memory()
+        if reading is not None:
+            self.writer.write_memory(group, reading.peak_bytes, reading.method)

@@ -1,0 +1,151 @@
+"""From a configuration to work: which configurations there are, which can share a server process, what may run at once.
+
+Pure but for looking at the sizes of model files and at free memory; nothing is started here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from punie_trace.cli.config import RunConfig, ask_path, server_config
+from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.models import shipped_model
+from punie_trace.records import JsonValue
+from punie_trace.records import Path as AskPath
+from punie_trace.servers.command import request_options, server_key
+from punie_trace.servers.config import ServerConfig
+
+DRAFT_LENGTHS = (2, 3, 5)
+SHIPPED_TOOL_OUTPUT_CHARS = 1600  # what the shipped model saw in training
+MEMORY_SHARE = 0.6  # of the free memory that all servers at once may be expected to take
+MEMORY_FACTOR = 1.5  # a server's expected need over the bytes of its weights
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One way of serving, ready to be asked."""
+
+    name: str
+    path: AskPath
+    server: ServerConfig
+    group: str
+    """Configurations of one group are served by one process."""
+    request: dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a run will do. `batches` are the groups that are up at the same time, one batch after another."""
+
+    config: RunConfig
+    configurations: tuple[Configuration, ...]
+    batches: tuple[tuple[str, ...], ...]
+    tool_output_chars: int
+    notes: tuple[str, ...] = ()
+
+    def of_group(self, group: str) -> tuple[Configuration, ...]:
+        """The configurations that `group` serves."""
+        return tuple(c for c in self.configurations if c.group == group)
+
+
+def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
+    """The plan for `config`, narrowed to the configurations named in `only` where there are any.
+
+    Raises `ConfigurationError` for settings that cannot be, or names that are not there.
+    """
+    shared, chosen, notes, shipped = _presets(config)
+    for name in only:
+        if name not in chosen:
+            raise ConfigurationError(f"there is no configuration {name!r}; {nearest(name, chosen)}")
+    if only:
+        chosen = {name: settings for name, settings in chosen.items() if name in only}
+    configurations: list[Configuration] = []
+    groups: dict[str, str] = {}
+    for name, own in chosen.items():
+        server = server_config(name, shared, own)
+        path = ask_path(name, own, config.path)
+        if path == "inprocess" and (server.kind != "mlx_lm" or server.model_path is None):
+            raise ConfigurationError(
+                f"configuration {name!r}: the path 'inprocess' needs kind 'mlx_lm' and a model_path"
+            )
+        key = f"{path == 'inprocess'} {server_key(server)}"
+        group = groups.setdefault(key, f"server-{len(groups) + 1}")
+        configurations.append(Configuration(name, path, server, group, request_options(server)))
+    names = tuple(dict.fromkeys(c.group for c in configurations))
+    together = config.together if config.together is not None else _fits(configurations)
+    if not together and len(names) > 1:
+        notes.append(
+            "configurations of different servers were measured one after another, not interleaved "
+            "(memory would not hold all servers at once, or together = false): drift of the machine can look like a "
+            "difference"
+        )
+    given = "tool_output_chars" in config.agent.model_fields_set
+    chars = SHIPPED_TOOL_OUTPUT_CHARS if shipped and not given else config.agent.tool_output_chars
+    batches = (names,) if together else tuple((name,) for name in names)
+    return Plan(config, tuple(configurations), batches, chars, tuple(notes))
+
+
+def _presets(config: RunConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str], bool]:
+    """Shared settings, configurations, notes, and whether the shipped model is what is measured."""
+    shared = dict(config.server)
+    notes: list[str] = []
+    external = shared.get("kind", "mlx_lm") in ("url", "command")
+    own_models = any("model_path" in own or "kind" in own for own in config.configurations.values())
+    shipped = not external and "model_path" not in shared and not own_models
+    draft = shared.pop("draft_model", None)
+    if shipped:
+        target, small = shipped_model()
+        shared["model_path"] = str(target)
+        draft = draft or str(small)
+    if config.configurations:
+        chosen = {name: dict(own) for name, own in config.configurations.items()}
+        for own in chosen.values():
+            if draft and "num_draft_tokens" in own and "draft_model" not in own:
+                own["draft_model"] = draft
+        return shared, chosen, notes, shipped
+    chosen = {"baseline": {}}
+    if draft and not external:
+        if config.concurrency > 1 and config.path != "inprocess":
+            chosen["baseline-serial"] = {"decode_concurrency": 1, "prompt_concurrency": 1}
+            notes.append(
+                "a draft model switches mlx_lm's batching off, so above concurrency 1 'baseline-serial' (one request "
+                "at a time) is the fair partner of the speculative configurations"
+            )
+        for length in DRAFT_LENGTHS:
+            chosen[f"speculative-{length}"] = {"draft_model": str(draft), "num_draft_tokens": length}
+    elif not external:
+        notes.append("no draft model was given, so there is nothing to compare with; add --draft-model")
+    return shared, chosen, notes, shipped
+
+
+def _fits(configurations: Sequence[Configuration]) -> bool:
+    """Whether all servers may be up at once: their weights, with room to work, within the free memory."""
+    by_group = {c.group: c.server for c in configurations}
+    need = sum(
+        _weight_bytes(path)
+        for server in by_group.values()
+        for path in (server.model_path, server.draft_model)
+        if path is not None
+    )
+    return need * MEMORY_FACTOR <= psutil.virtual_memory().available * MEMORY_SHARE
+
+
+def _weight_bytes(model: str) -> int:
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        folder = _cached(model)
+    return sum(f.stat().st_size for f in folder.glob("*.safetensors")) if folder.is_dir() else 0
+
+
+def _cached(model: str) -> Path:
+    """Where the Hugging Face cache keeps `model`, as huggingface_hub lays it out; a folder that is not there if not."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    snapshots = Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "snapshots"
+    found = sorted(snapshots.glob("*")) if snapshots.is_dir() else []
+    return found[-1] if found else snapshots

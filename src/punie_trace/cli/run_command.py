@@ -1,0 +1,141 @@
+"""`punie-trace run`: from a configuration to a run folder, a summary and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import anyio
+from rich.console import Console
+
+from punie_trace.cli.config import RunConfig
+from punie_trace.cli.machine import read_machine, read_versions
+from punie_trace.cli.measure import Measurement
+from punie_trace.cli.plan import Plan, make_plan
+from punie_trace.cli.report_command import show_report
+from punie_trace.cli.tracing import Tracing, open_tracing
+from punie_trace.errors import PunieTraceError, RunFolderError
+from punie_trace.header import Clock as ClockRecord
+from punie_trace.header import RunHeader, RunStatus, SuiteRecord
+from punie_trace.report.progress import Progress
+from punie_trace.runfile import RunWriter, new_run_id
+from punie_trace.servers.blas import openblas_path
+from punie_trace.servers.models import check_models
+from punie_trace.suite.load import Suite, load_suite
+from punie_trace.telemetry.clock import Clock
+
+EXIT_DONE, EXIT_NO_SERVER, EXIT_EARLY, EXIT_INTERRUPTED = 0, 3, 4, 130
+RUNS = Path("runs")
+
+
+def run_command(
+    config: RunConfig, *, only: tuple[str, ...], out: Path | None, otlp: str, plain: bool, argv: list[str]
+) -> int:
+    """Measures, reports, returns the exit code. Raises `PunieTraceError` for what a user can mend before a start."""
+    suite = load_suite(config.suite)
+    plan = make_plan(config, only)
+    for configuration in plan.configurations:
+        check_models(configuration.server)
+    if any(c.path == "inprocess" for c in plan.configurations):
+        _restart_with_openblas()
+    console = Console(stderr=True)
+    clock = Clock.start()
+    run_id = new_run_id()
+    folder = out or RUNS / run_id
+    header = _header(run_id, argv, plan, suite, clock)
+    with RunWriter(folder, header) as writer, open_tracing(otlp, clock, run_id, writer.spans_path) as tracing:
+        with Progress(console, live=False if plain else None) as progress:
+            for note in (*plan.notes, *tracing.notes):
+                writer.add_note(note)
+                progress.note(note)
+            status, error = _measure(plan, suite, writer, progress, clock, tracing)
+        _finish(writer, status, tracing, console)
+    show_report(folder, Console())
+    if error is not None:
+        console.print(f"the run ended early: {error}", style="bold red", markup=False, highlight=False)
+    return _exit_code(status, writer, plan)
+
+
+def _measure(
+    plan: Plan, suite: Suite, writer: RunWriter, progress: Progress, clock: Clock, tracing: Tracing
+) -> tuple[RunStatus, PunieTraceError | None]:
+    progress.plan({c.name: c.group for c in plan.configurations}, len(suite.queries) * plan.config.rounds)
+    measurement = Measurement(plan, suite, writer, progress, clock, tracing.provider, tracing.open_query)
+    try:
+        anyio.run(partial(_guarded, measurement, tracing))
+    except* KeyboardInterrupt:
+        return "interrupted", None
+    except* PunieTraceError as group:
+        return "ended-early", _first(group)
+    return "done", None
+
+
+async def _guarded(measurement: Measurement, tracing: Tracing) -> None:
+    with tracing.run_span():
+        await measurement.run()
+    tracing.check()
+
+
+def _first(group: BaseExceptionGroup) -> PunieTraceError:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, PunieTraceError) else RunFolderError(str(found))
+
+
+def _finish(writer: RunWriter, status: RunStatus, tracing: Tracing, console: Console) -> None:
+    """The last words of the run folder; where even they cannot be written, what is there stays."""
+    for line in tracing.close():
+        console.print(line, highlight=False, markup=False)
+    try:
+        writer.finish(status)
+    except RunFolderError as error:
+        console.print(str(error), style="red", markup=False)
+
+
+def _exit_code(status: RunStatus, writer: RunWriter, plan: Plan) -> int:
+    if status == "interrupted":
+        return EXIT_INTERRUPTED
+    if status == "ended-early":
+        return EXIT_EARLY
+    failed = [c.name for c in plan.configurations if c.name in writer.header.failures]
+    if failed and writer.outcomes_written == 0:
+        return EXIT_NO_SERVER
+    return EXIT_EARLY if failed else EXIT_DONE
+
+
+def _header(run_id: str, argv: list[str], plan: Plan, suite: Suite, clock: Clock) -> RunHeader:
+    return RunHeader(
+        id=run_id,
+        started=datetime.now(UTC).astimezone(),
+        argv=("punie-trace", *argv),
+        configuration={
+            **plan.config.model_dump(mode="json"),
+            "tool_output_chars": plan.tool_output_chars,
+            "configurations": {
+                c.name: c.server.model_dump(mode="json", exclude_unset=True) for c in plan.configurations
+            },
+        },
+        suite=SuiteRecord(name=suite.name, digest=suite.digest, queries=suite.queries),
+        versions=read_versions(),
+        machine=read_machine(),
+        seed=plan.config.seed,
+        rounds=plan.config.rounds,
+        concurrency=plan.config.concurrency,
+        clock=ClockRecord(anchor_wall_ns=clock.anchor_wall_ns, anchor_monotonic_ns=clock.anchor_monotonic_ns),
+    )
+
+
+def _restart_with_openblas() -> None:
+    """On Linux, starts this process anew with OpenBLAS in front: the path 'inprocess' would crawl without it.
+
+    A library can only be put in front at the start of a process. Done at most once, and only where it is installed.
+    """
+    library = openblas_path()
+    if library is None or "LD_PRELOAD" in os.environ or os.environ.get("PUNIE_TRACE_BLAS") == "off":
+        return
+    os.environ["LD_PRELOAD"] = str(library)
+    os.execv(sys.executable, [sys.executable, "-m", "punie_trace", *sys.argv[1:]])  # noqa: S606

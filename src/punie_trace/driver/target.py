@@ -1,0 +1,40 @@
+"""What the driver is told of a configuration: how to ask it, and how to tell that it is still the right one.
+
+The driver knows no agent, no HTTP and no model: all it has is these callables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from punie_trace.records import Answer, Generation, Path, Query, Verdict
+
+Ask = Callable[[Query], Awaitable[Answer]]
+
+
+class Judge(Protocol):
+    """Decides what became of a query."""
+
+    def __call__(
+        self, query: Query, answer: Answer | None, *, timed_out: bool = False, error: str | None = None
+    ) -> Verdict:
+        """The verdict on `answer`, which is None where none came."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One configuration as the driver sees it.
+
+    `verify` raises `ServerError` where a generation was answered by something other than what was asked, or by a
+    server that has died. `served_model` is what the server was found to serve when it got ready.
+    """
+
+    configuration: str
+    path: Path
+    ask: Ask
+    verify: Callable[[Generation], None]
+    alive: Callable[[], None]
+    served_model: str | None = None

@@ -1,0 +1,232 @@
+"""The closed loop, over targets that are plain functions: what it hands on, whom it leaves out, when it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from punie_trace.analysis.ledger import close_ledger
+from punie_trace.driver.limits import Failures, Limits
+from punie_trace.driver.load import Driver
+from punie_trace.driver.schedule import Planned, plan_rounds, plan_warm_up
+from punie_trace.driver.target import Ask, Target
+from punie_trace.errors import IdentityError, RunFolderError, ServerError
+from punie_trace.records import Answer, Arrival, Generation, Ledger, Outcome, Path, Query, Verdict
+from punie_trace.suite.check import judge
+from punie_trace.telemetry.clock import Clock
+from punie_trace.telemetry.generation_log import current_generations, finished_generations
+from punie_trace.telemetry.provider import make_tracer_provider
+from punie_trace.telemetry.query_span import QuerySpan, open_query
+
+pytestmark = pytest.mark.anyio
+QUERIES = [Query("one", "1"), Query("two", "2"), Query("three", "3")]
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.ledgers: list[Ledger] = []
+        self.failed: dict[str, str] = {}
+
+    def outcome(self, outcome: Outcome, ledger: Ledger) -> None:
+        self.outcomes.append(outcome)
+        self.ledgers.append(ledger)
+
+    def failure(self, configuration: str, reason: str) -> None:
+        assert configuration not in self.failed, "told twice"
+        self.failed[configuration] = reason
+
+
+def nothing(*_: object) -> None:
+    return None
+
+
+def target(
+    name: str,
+    ask: Ask,
+    verify: Callable[[Generation], None] = nothing,
+    alive: Callable[[], None] = nothing,
+) -> Target:
+    return Target(name, "agent", ask, verify, alive, served_model="the model")
+
+
+def driver(targets: list[Target], recorder: Recorder, concurrency: int = 1, timeout_s: float = 5.0) -> Driver:
+    clock = Clock.start()
+    provider = make_tracer_provider(clock, "test-run")
+
+    def opened(arrival: Arrival, path: Path, warm_up: bool) -> AbstractContextManager[QuerySpan]:
+        return open_query(
+            provider,
+            clock,
+            arrival=arrival,
+            path=path,
+            run_span_context=None,
+            close=close_ledger,
+            warm_up=warm_up,
+        )
+
+    return Driver(
+        {t.configuration: t for t in targets},
+        opened,
+        clock,
+        judge,
+        Limits(concurrency, timeout_s),
+        recorder.outcome,
+        recorder.failure,
+    )
+
+
+async def answer(query: Query) -> Answer:
+    await anyio.lowlevel.checkpoint()
+    return Answer(f"answer to {query.text}", generations=finished_generations())
+
+
+async def test_every_query_becomes_an_outcome() -> None:
+    recorder = Recorder()
+    planned = plan_rounds(["a", "b"], QUERIES, 2, seed=0)
+    await driver([target("a", answer), target("b", answer)], recorder, concurrency=3).drive(planned, Failures())
+    assert sorted(o.seq for o in recorder.outcomes) == list(range(12))
+    assert {o.verdict for o in recorder.outcomes} == {Verdict.CORRECT}
+    assert len({o.trace_id for o in recorder.outcomes}) == 12
+    for outcome, ledger in zip(recorder.outcomes, recorder.ledgers, strict=True):
+        assert outcome.due_ns <= outcome.sent_ns <= outcome.done_ns
+        assert ledger.wall_ns == outcome.wall_ns
+        assert outcome.served_model == "the model"
+
+
+async def test_warm_up_is_asked_and_not_counted() -> None:
+    recorder = Recorder()
+    asked: list[str] = []
+
+    async def ask(query: Query) -> Answer:
+        asked.append(query.name)
+        return await answer(query)
+
+    await driver([target("a", ask)], recorder).drive(plan_warm_up(["a"], QUERIES, 2), Failures(), warm_up=True)
+    assert asked == ["one", "two"]
+    assert recorder.outcomes == []
+
+
+async def test_at_most_concurrency_queries_are_in_flight() -> None:
+    recorder = Recorder()
+    now, most = 0, 0
+
+    async def ask(query: Query) -> Answer:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await anyio.sleep(0.002)
+        now -= 1
+        return Answer("x")
+
+    await driver([target("a", ask)], recorder, concurrency=2).drive(plan_rounds(["a"], QUERIES, 4, 0), Failures())
+    assert most == 2
+    assert len(recorder.outcomes) == 12
+
+
+async def test_a_query_over_its_deadline_is_a_timeout_and_the_next_one_goes_on() -> None:
+    recorder = Recorder()
+
+    async def ask(query: Query) -> Answer:
+        if query.name == "two":
+            await anyio.sleep_forever()
+        return await answer(query)
+
+    planned = [Planned(i, 1, "a", q) for i, q in enumerate(QUERIES)]
+    await driver([target("a", ask)], recorder, timeout_s=0.05).drive(planned, Failures())
+    assert [o.verdict for o in recorder.outcomes] == [Verdict.CORRECT, Verdict.TIMEOUT, Verdict.CORRECT]
+    error = recorder.outcomes[1].error
+    assert error is not None
+    assert "0.05 s" in error
+    assert recorder.failed == {}
+
+
+async def test_an_error_of_the_path_is_an_outcome() -> None:
+    recorder = Recorder()
+
+    async def ask(query: Query) -> Answer:
+        return Answer("", error="ModelHTTPError: status 500")
+
+    await driver([target("a", ask)], recorder).drive(plan_rounds(["a"], QUERIES, 1, 0), Failures())
+    assert [o.verdict for o in recorder.outcomes] == [Verdict.ERROR] * 3
+    assert recorder.outcomes[0].error == "ModelHTTPError: status 500"
+
+
+async def test_a_dead_server_costs_its_configuration_only() -> None:
+    recorder = Recorder()
+    failures = Failures()
+
+    def dead() -> None:
+        raise ServerError("the server exited with code 3", "last words")
+
+    targets = [target("a", answer), target("b", answer, alive=dead)]
+    await driver(targets, recorder).drive(plan_rounds(["a", "b"], QUERIES, 2, 0), failures)
+    assert [o.configuration for o in recorder.outcomes].count("a") == 6
+    lost = [o for o in recorder.outcomes if o.configuration == "b"]
+    assert [o.verdict for o in lost] == [Verdict.ERROR]
+    assert lost[0].error == "the server exited with code 3"
+    assert "last words" in recorder.failed["b"]
+    assert failures.skipped == {"b": 5}
+
+
+async def test_an_answer_by_another_model_is_never_counted_as_right() -> None:
+    recorder = Recorder()
+
+    async def ask(query: Query) -> Answer:
+        log = current_generations.get()
+        assert log is not None
+        log.append(Generation(sent_ns=1, done_ns=2, served_model="a stranger"))
+        return await answer(query)
+
+    def verify(one: Generation) -> None:
+        raise IdentityError(f"asked for the model, answered by {one.served_model!r}")
+
+    await driver([target("a", ask, verify)], recorder).drive(plan_rounds(["a"], QUERIES, 1, 0), Failures())
+    assert [o.verdict for o in recorder.outcomes] == [Verdict.ERROR]
+    assert "a stranger" in recorder.failed["a"]
+
+
+async def test_counts_and_time_to_first_chunk_come_from_the_generations() -> None:
+    recorder = Recorder()
+
+    async def ask(query: Query) -> Answer:
+        log = current_generations.get()
+        assert log is not None
+        now = clock.now_ns()
+        log.append(
+            Generation(now, now + 50, first_chunk_ns=now + 30, input_tokens=10, output_tokens=5, cached_tokens=2)
+        )
+        log.append(Generation(now + 60, now + 90, first_chunk_ns=now + 70, input_tokens=20, output_tokens=7))
+        return await answer(query)
+
+    made = driver([target("a", ask)], recorder)
+    clock = made.clock
+    await made.drive(plan_rounds(["a"], QUERIES[:1], 1, 0), Failures())
+    (outcome,) = recorder.outcomes
+    assert (outcome.generations, outcome.input_tokens, outcome.output_tokens) == (2, 30, 12)
+    assert outcome.cached_tokens is None, "half a sum would mislead"
+    assert outcome.ttft_ns == 30
+
+
+async def test_what_on_outcome_raises_ends_the_run() -> None:
+    def full(outcome: Outcome, ledger: Ledger) -> None:
+        raise RunFolderError("the disk is full")
+
+    made = driver([target("a", answer)], Recorder())
+    broken = Driver(made.targets, made.open_query, made.clock, judge, made.limits, full, nothing)
+    with pytest.RaisesGroup(RunFolderError):
+        await broken.drive(plan_rounds(["a"], QUERIES, 1, 0), Failures())
+
+
+def test_failures_are_told_once() -> None:
+    failures = Failures()
+    assert failures.add("a", "first")
+    assert not failures.add("a", "second")
+    assert failures.reasons == {"a": "first"}
+    assert failures.skips("a")
+    assert not failures.skips("b")
+    assert failures.skipped == {"a": 1}

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from punie_trace.driver.schedule import plan_rounds, plan_warm_up
+from punie_trace.records import Query
+
+NAMES = st.lists(st.text("abcdef", min_size=1, max_size=4), min_size=1, max_size=5, unique=True)
+
+
+@given(NAMES, NAMES, st.integers(1, 4), st.integers(0, 2**31))
+def test_every_round_asks_every_query_once_in_every_configuration(
+    configurations: list[str], names: list[str], rounds: int, seed: int
+) -> None:
+    queries = [Query(name, f"text of {name}") for name in names]
+    planned = plan_rounds(configurations, queries, rounds, seed)
+    assert [p.seq for p in planned] == list(range(len(planned)))
+    expected = Counter((r, c, q.name) for r in range(1, rounds + 1) for c in configurations for q in queries)
+    assert Counter((p.round, p.configuration, p.query.name) for p in planned) == expected
+    assert [p.round for p in planned] == sorted(p.round for p in planned)
+
+
+@given(NAMES, st.integers(0, 2**31))
+def test_the_seed_fixes_the_order(names: list[str], seed: int) -> None:
+    queries = [Query(name, name) for name in names]
+    assert plan_rounds(["a", "b"], queries, 3, seed) == plan_rounds(["a", "b"], queries, 3, seed)
+
+
+def test_rounds_differ_in_order() -> None:
+    queries = [Query(str(i), str(i)) for i in range(20)]
+    planned = plan_rounds(["a", "b"], queries, 2, seed=1)
+    first, second = planned[:40], planned[40:]
+    assert [(p.configuration, p.query) for p in first] != [(p.configuration, p.query) for p in second]
+
+
+def test_no_rounds_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one round"):
+        plan_rounds(["a"], [Query("q", "q")], 0, seed=0)
+
+
+def test_warm_up_comes_before_the_first_query() -> None:
+    queries = [Query(str(i), str(i)) for i in range(3)]
+    planned = plan_warm_up(["a", "b"], queries, each=2)
+    assert [(p.configuration, p.query.name) for p in planned] == [("a", "0"), ("b", "0"), ("a", "1"), ("b", "1")]
+    assert all(p.seq < 0 and p.round == 0 for p in planned)

@@ -1,0 +1,92 @@
+"""Who may import whom. The table is the architecture; an import that it lacks is a mistake in one of the two."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "punie_trace"
+BASE = {"errors", "records", "runfile", "header", "otlp_json", "__init__"}
+ALLOWED: dict[str, set[str]] = {
+    "suite": set(),
+    "models": set(),
+    "servers": set(),
+    "telemetry": set(),
+    "agent": {"telemetry"},
+    "driver": {"telemetry"},
+    "analysis": set(),
+    "report": {"analysis"},
+    "training": {"agent", "suite", "models"},
+    "cli": {"suite", "models", "servers", "telemetry", "agent", "driver", "analysis", "report", "training"},
+}
+HEAVY = ("mlx", "mlx_lm", "transformers", "pydantic_ai", "openai", "logfire")
+MLX_ROOMS = {"training", "speculative", "serving"}
+MLX_MODULES = {"agent/inprocess.py"}
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in SOURCE.rglob("*.py") if "workspace" not in p.relative_to(SOURCE).parts[:-1])
+
+
+def imported(file: Path) -> set[str]:
+    """Full names of the modules that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{file}: imports are absolute here"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms_of(names: set[str]) -> set[str]:
+    """The folders of this package among imported names."""
+    parts = {name.split(".")[1] for name in names if name.startswith("punie_trace.")}
+    return {part for part in parts if (SOURCE / part).is_dir()}
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_go_downward(file: Path) -> None:
+    relative = file.relative_to(SOURCE)
+    room = relative.parts[0] if len(relative.parts) > 1 else relative.stem
+    if room == "__main__":
+        return
+    allowed = set() if room in BASE else ALLOWED[room]
+    assert rooms_of(imported(file)) - {room} <= allowed
+
+
+@pytest.mark.parametrize("file", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_mlx_lives_in_its_rooms(file: Path) -> None:
+    relative = file.relative_to(SOURCE)
+    if relative.parts[0] in MLX_ROOMS or relative.as_posix() in MLX_MODULES:
+        return
+    assert not {name.split(".")[0] for name in imported(file)} & {"mlx", "mlx_lm"}
+
+
+def test_every_room_is_in_the_table() -> None:
+    folders = {p.name for p in SOURCE.iterdir() if p.is_dir() and (p / "__init__.py").exists()}
+    assert folders == set(ALLOWED)
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint('LOADED', *sorted(m.split('.')[0] for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def test_importing_the_package_is_light() -> None:
+    assert not loaded_after("import punie_trace") & set(HEAVY)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["train", "--help"]])
+def test_help_is_light(arguments: list[str]) -> None:
+    code = (
+        "from punie_trace.cli.main import app\n"
+        f"try:\n    app({arguments!r})\nexcept SystemExit as end:\n    assert end.code in (0, None)\n"
+    )
+    assert not loaded_after(code) & {*HEAVY, "numpy"}
