@@ -7,7 +7,7 @@ retries, do not appear here. Works across threads that inherit the context (anyi
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import cast
@@ -19,7 +19,7 @@ _executed: ContextVar[list[ToolCall] | None] = ContextVar("punie_trace_executed"
 
 
 @contextmanager
-def recording() -> Iterator[list[ToolCall]]:
+def recording() -> Generator[list[ToolCall]]:
     """Collects the calls executed within this context, in the order in which they ended."""
     calls: list[ToolCall] = []
     token = _executed.set(calls)

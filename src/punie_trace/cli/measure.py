@@ -6,11 +6,9 @@ the time it was measured.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-
-from opentelemetry.sdk.trace import TracerProvider
+from dataclasses import asdict, dataclass, field
 
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
@@ -25,10 +23,12 @@ from punie_trace.header import ConfigurationRecord, ServerRecord
 from punie_trace.records import Ledger, Outcome
 from punie_trace.report.progress import Progress
 from punie_trace.runfile import SERVERS_FOLDER, RunWriter
-from punie_trace.servers.open import Server, ServerTimeouts, open_server
+from punie_trace.servers.readiness import ServerTimeouts
+from punie_trace.servers.server import Server, open_server
 from punie_trace.suite.check import judge
 from punie_trace.suite.load import Suite, sample_workspace
 from punie_trace.telemetry.clock import Clock
+from punie_trace.telemetry.provider import ClockTracerProvider
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Measurement:
     writer: RunWriter
     progress: Progress
     clock: Clock
-    provider: TracerProvider
+    provider: ClockTracerProvider
     open_query: OpenQuery
     failures: Failures = field(default_factory=Failures)
     asked: int = 0
@@ -71,7 +71,7 @@ class Measurement:
             return {}
 
     @asynccontextmanager
-    async def _server(self, group: str, configurations: Sequence[Configuration]) -> AsyncIterator[Server]:
+    async def _server(self, group: str, configurations: Sequence[Configuration]) -> AsyncGenerator[Server]:
         config = configurations[0].server
         timeouts = ServerTimeouts(ready_s=self.plan.config.ready_timeout_s, stop_s=self.plan.config.stop_timeout_s)
         log = self.writer.servers_path / f"{group}.log"
@@ -85,12 +85,15 @@ class Measurement:
             self.writer.server_ready(
                 group,
                 ServerRecord(
-                    identity=identity.as_json(),
+                    identity=asdict(identity),
                     blas=identity.blas,
                     batched=None if config.kind != "mlx_lm" else config.draft_model is None and config.kv_bits is None,
                     log=f"{SERVERS_FOLDER}/{group}.log",
                 ),
             )
+            for note in server.notes:
+                self.writer.add_note(note)
+                self.progress.note(note)
             for configuration in configurations:
                 self._record(configuration, identity.model)
             try:

@@ -16,13 +16,13 @@ from punie_trace.cli.machine import read_machine, read_versions
 from punie_trace.cli.measure import Measurement
 from punie_trace.cli.plan import Plan, make_plan
 from punie_trace.cli.report_command import show_report
-from punie_trace.cli.tracing import Tracing, open_tracing
+from punie_trace.cli.tracing import Tracing
 from punie_trace.errors import PunieTraceError, RunFolderError
 from punie_trace.header import Clock as ClockRecord
 from punie_trace.header import RunHeader, RunStatus, SuiteRecord
 from punie_trace.report.progress import Progress
 from punie_trace.runfile import RunWriter, new_run_id
-from punie_trace.servers.blas import openblas_path
+from punie_trace.servers.blas import preload_for
 from punie_trace.servers.models import check_models
 from punie_trace.suite.load import Suite, load_suite
 from punie_trace.telemetry.clock import Clock
@@ -40,13 +40,14 @@ def run_command(
     for configuration in plan.configurations:
         check_models(configuration.server)
     if any(c.path == "inprocess" for c in plan.configurations):
-        _restart_with_openblas()
+        _restart_with_openblas()  # before anything is written or started
     console = Console(stderr=True)
     clock = Clock.start()
     run_id = new_run_id()
     folder = out or RUNS / run_id
     header = _header(run_id, argv, plan, suite, clock)
-    with RunWriter(folder, header) as writer, open_tracing(otlp, clock, run_id, writer.spans_path) as tracing:
+    with RunWriter(folder, header) as writer:
+        tracing = Tracing(otlp, clock, run_id, writer.spans_path)
         with Progress(console, live=False if plain else None) as progress:
             for note in (*plan.notes, *tracing.notes):
                 writer.add_note(note)
@@ -134,8 +135,8 @@ def _restart_with_openblas() -> None:
 
     A library can only be put in front at the start of a process. Done at most once, and only where it is installed.
     """
-    library = openblas_path()
-    if library is None or "LD_PRELOAD" in os.environ or os.environ.get("PUNIE_TRACE_BLAS") == "off":
+    library = preload_for(os.environ)
+    if not library:
         return
-    os.environ["LD_PRELOAD"] = str(library)
+    os.environ["LD_PRELOAD"] = library
     os.execv(sys.executable, [sys.executable, "-m", "punie_trace", *sys.argv[1:]])  # noqa: S606

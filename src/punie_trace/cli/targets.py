@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -17,9 +16,9 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.cli.plan import Configuration
 from punie_trace.driver.target import Target
-from punie_trace.errors import ConfigurationError
+from punie_trace.errors import ServerError
 from punie_trace.records import Generation
-from punie_trace.servers.open import Server
+from punie_trace.servers.server import Server
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.transport import TracedTransport
 
@@ -49,7 +48,7 @@ async def http_target(
     clock: Clock,
 ) -> Target:
     """A target for the paths `agent` and `http`; its connections are closed with `stack`."""
-    key = _api_key(configuration)
+    key = server.api_key() or NO_KEY
     transport = TracedTransport(clock=clock, tracer_provider=provider)
     base_url = f"{server.base_url.rstrip('/')}/"
     client = await stack.enter_async_context(
@@ -59,7 +58,12 @@ async def http_target(
         ask = AgentPath(openai_client(base_url, client, key, options.read_timeout_s), toolbox, options, provider).ask
     else:
         ask = HttpPath(client, toolbox, options, provider.get_tracer("punie_trace")).ask
-    return Target(configuration.name, configuration.path, ask, server.verify, server.check_alive, server.identity.model)
+
+    def alive() -> None:
+        if (failure := server.failure()) is not None:
+            raise ServerError(f"the server {failure.splitlines()[0]}", server.log_tail())
+
+    return Target(configuration.name, configuration.path, ask, server.verify, alive, server.identity.model)
 
 
 async def inprocess_target(
@@ -87,15 +91,3 @@ def _nothing_to_verify(generation: Generation) -> None:
 
 
 _always_alive: Callable[[], None] = lambda: None  # noqa: E731
-
-
-def _api_key(configuration: Configuration) -> str:
-    name = configuration.server.api_key_env
-    if name is None:
-        return NO_KEY
-    key = os.environ.get(name)
-    if not key:
-        raise ConfigurationError(
-            f"configuration {configuration.name!r}: the environment variable {name} is not set; it must hold the API key"
-        )
-    return key
