@@ -1,0 +1,100 @@
+"""Judge one answer: which verdict it gets, and what the constant answers would get.
+
+Pure: no I/O, no clock, and no opinion on style. Only what the suite says is judged; what it leaves out cannot be wrong,
+but for an answer that is empty. Only executed tool calls count, not calls that the model wrote about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from punie_trace.records import Answer, JsonValue, Query, ToolCall, Verdict
+
+TOOL_CALL_MARK = "<tool_call>"
+
+
+def judge(query: Query, answer: Answer | None, *, timed_out: bool = False, error: str | None = None) -> Verdict:
+    """The verdict on `answer`: the first that applies, in this order.
+
+    1. `TIMEOUT`: the deadline passed.
+    2. `ERROR`: there is no answer, or `error` is set (an error without words is one too).
+    3. `UNPARSED_CALL`: a generation ended with a call that the server could not parse, or the final text holds the
+       mark of one. Before the answer's own error, which it often is the cause of. Then `ERROR` for that one.
+    4. Where a tool is expected (`expected` is 'tool', or is not given while `tools` or `arguments_contain` are):
+       `SHOULD_HAVE_CALLED` with no executed call; `WRONG_TOOL` where none of the executed calls is of a right tool;
+       `BAD_ARGUMENTS` where no single call of a right tool holds all of `arguments_contain`. A call whose tool
+       returned an error was executed, but its arguments never count as the ones asked for.
+    5. `SHOULD_NOT_HAVE_CALLED`: a direct answer is expected and a call was executed.
+    6. `WRONG_ANSWER`: the final answer is empty or lacks one of `answer_contains`.
+    7. `CORRECT`.
+
+    Texts are compared without regard to case.
+    """
+    if timed_out:
+        return Verdict.TIMEOUT
+    if answer is None or error is not None:
+        return Verdict.ERROR
+    if TOOL_CALL_MARK in answer.text or any(g.unparsed_call for g in answer.generations):
+        return Verdict.UNPARSED_CALL
+    if answer.error is not None:
+        return Verdict.ERROR
+    return _judge_calls(query, answer.tool_calls) or _judge_text(query, answer.text)
+
+
+def constant_answers(queries: Iterable[Query]) -> tuple[float, float]:
+    """Accuracy (0 to 1) of 'always a tool' and of 'never a tool', over the queries that say what they expect.
+
+    It is the score of telling tool from direct alone, as if arguments and answers were right: what a model must beat.
+    Without such a query both are 0.0.
+    """
+    expected = [query.expected for query in queries if query.expected is not None]
+    if not expected:
+        return 0.0, 0.0
+    return expected.count("tool") / len(expected), expected.count("direct") / len(expected)
+
+
+def _judge_calls(query: Query, calls: tuple[ToolCall, ...]) -> Verdict | None:
+    if query.expected == "direct":
+        return Verdict.SHOULD_NOT_HAVE_CALLED if calls else None
+    if query.expected is None and not query.tools and not query.arguments_contain:
+        return None
+    if not calls:
+        return Verdict.SHOULD_HAVE_CALLED
+    right = [call for call in calls if not query.tools or call.name in query.tools]
+    if not right:
+        return Verdict.WRONG_TOOL
+    return None if _any_has_arguments(query, right) else Verdict.BAD_ARGUMENTS
+
+
+def _any_has_arguments(query: Query, calls: Iterable[ToolCall]) -> bool:
+    if not query.arguments_contain:
+        return True
+    return any(call.ok and _holds_all(_argument_text(call), query.arguments_contain) for call in calls)
+
+
+def _judge_text(query: Query, text: str) -> Verdict:
+    if text.strip() and _holds_all(text, query.answer_contains):
+        return Verdict.CORRECT
+    return Verdict.WRONG_ANSWER
+
+
+def _holds_all(text: str, wanted: Iterable[str]) -> bool:
+    folded = text.casefold()
+    return all(item.casefold() in folded for item in wanted)
+
+
+def _argument_text(call: ToolCall) -> str:
+    """The values of the arguments, one a line: their names are the tool's words, not the model's."""
+    return "\n".join(_leaves(call.arguments))
+
+
+def _leaves(value: JsonValue) -> Iterator[str]:
+    pending: list[JsonValue] = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list):
+            pending.extend(reversed(item))
+        elif isinstance(item, dict):
+            pending.extend(reversed(item.values()))
+        elif item is not None:
+            yield str(item)

@@ -1,0 +1,1 @@
+"""Borrowing, returning and fines."""

@@ -1,0 +1,17 @@
+#!/usr/bin/env python
+"""Command-line entry point of the library."""
+
+import os
+import sys
+
+
+def main():
+    """Run an administrative task."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Loading suites: people's datasets as they are, and a clear error for each thing that can be wrong with one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_evals import Case, Dataset
+from pydantic_evals.evaluators import Contains, Evaluator, EvaluatorContext, IsInstance
+
+from punie_trace.errors import SuiteError
+from punie_trace.records import Query
+from punie_trace.suite.load import load_suite
+
+
+def load(folder: Path, text: str, name: str = "mine.yaml") -> tuple[Query, ...]:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return load_suite(str(file)).queries
+
+
+@dataclass
+class Politeness(Evaluator[str, str, dict[str, object]]):
+    """An evaluator of someone's own."""
+
+    least: int = 1
+
+    def evaluate(self, ctx: EvaluatorContext[str, str, dict[str, object]]) -> bool:
+        return ctx.output.count("please") >= self.least
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "yml", "json"])
+def test_a_dataset_that_pydantic_evals_wrote_loads_unchanged(tmp_path: Path, suffix: str):
+    file = tmp_path / f"mine.{suffix}"
+    dataset = Dataset[str, str, dict[str, object]](
+        name="mine",
+        cases=[
+            Case(
+                name="grüße",
+                inputs="Where is the login form?\nShow it.",
+                expected_output="in login.html",
+                metadata={"expected": "tool", "tools": ["search_code", "grep"], "priority": 3, "owner": {"team": "x"}},
+                evaluators=(Contains("login"), Politeness(2)),
+            ),
+            Case(name="plain", inputs="What is a cookie?"),
+        ],
+        evaluators=[IsInstance("str"), Politeness()],
+    )
+    dataset.to_file(file, custom_evaluator_types=[Politeness])
+    with pytest.raises(ExceptionGroup, match="loading evaluators"):  # what keeps us from using it
+        Dataset[str, str, dict[str, object]].from_file(file)
+    assert load_suite(str(file)).queries == (
+        Query("grüße", "Where is the login form?\nShow it.", "tool", ("search_code", "grep")),
+        Query("plain", "What is a cookie?"),
+    )
+
+
+def test_the_suite_knows_its_file_and_digest(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    data = b"cases:\r\n- inputs: Hello?\r\n"
+    file.write_bytes(data)
+    suite = load_suite(str(file))
+    assert (suite.name, suite.source) == ("mine", file)
+    assert suite.digest == hashlib.sha256(data).hexdigest()
+
+
+def test_a_shipped_suite_has_no_source():
+    suite = load_suite("discrimination")
+    assert (suite.name, suite.source, len(suite.digest)) == ("discrimination", None, 64)
+
+
+def test_a_file_in_the_current_folder_needs_no_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    load(tmp_path, "cases: [{inputs: Hello}]", "questions")
+    assert load_suite("questions").queries[0].text == "Hello"
+
+
+def test_cases_without_names_are_numbered_by_place(tmp_path: Path):
+    queries = load(tmp_path, "cases: [{inputs: a}, {inputs: b, name: second}, {inputs: c, name: null}]")
+    assert [query.name for query in queries] == ["case-1", "second", "case-3"]
+
+
+@pytest.mark.parametrize("metadata", ["null", "hard", "[1, 2]", "{}", "{expected: null, tools: null, mine: 1}"])
+def test_metadata_that_says_nothing_to_us_is_not_judged(tmp_path: Path, metadata: str):
+    assert load(tmp_path, f"cases: [{{inputs: a, metadata: {metadata}}}]") == (Query("case-1", "a"),)
+
+
+def test_all_judged_facts_are_read(tmp_path: Path):
+    metadata = {
+        "category": "search",
+        "expected": "tool",
+        "tools": ["t"],
+        "arguments_contain": ["a", "b"],
+        "answer_contains": ["c"],
+    }
+    text = json.dumps({"cases": [{"name": "n", "inputs": "i", "metadata": metadata}]})
+    assert load(tmp_path, text, "mine.json") == (Query("n", "i", "tool", ("t",), ("a", "b"), ("c",), "search"),)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path):
+    file = tmp_path / "mine.json"
+    file.write_bytes(b"\xef\xbb\xbf" + b'{"cases": [{"inputs": "a"}]}')
+    assert load_suite(str(file)).queries == (Query("case-1", "a"),)
+
+
+WRONG_NAMES = [
+    ("discriminatoin", "did you mean 'discrimination'"),
+    ("zzz", "known: discrimination, discrimination-40"),
+    ("", "there is no suite ''"),
+    ("x" * 5000, "there is no suite"),
+    ("no/such.yaml", "there is no suite file 'no/such.yaml'"),
+    ("absent.json", "there is no suite file"),
+    ("a\0b.yaml", "cannot read the suite file"),
+]
+
+
+@pytest.mark.parametrize(("name", "says"), WRONG_NAMES)
+def test_a_name_that_leads_nowhere(name: str, says: str):
+    with pytest.raises(SuiteError) as caught:
+        load_suite(name)
+    assert says in str(caught.value)
+
+
+def test_a_folder_is_no_suite(tmp_path: Path):
+    with pytest.raises(SuiteError, match="it is a folder"):
+        load_suite(str(tmp_path))
+
+
+WRONG_FILES = {
+    "empty": ("", "holds no cases"),
+    "no cases": ("cases: []", "holds no cases"),
+    "null cases": ("cases:", "holds no cases"),
+    "cases of a kind": ("cases: {a: 1}", "'cases' must be a list, and it is a mapping"),
+    "a list": ("- inputs: a", "no pydantic-evals dataset"),
+    "prose": ("hello there", "no pydantic-evals dataset"),
+    "bad indent": ("cases:\n- inputs: a\n bad: [", "line 3 does not parse as YAML"),
+    "tab": ("cases:\n\t- inputs: a", "line 2 does not parse as YAML"),
+    "object tag": ("cases:\n- inputs: !!python/object:os.system a", "line 2 does not parse as YAML"),
+    "control character": ("cases:\n- inputs: a\n- inputs: \x01", "line 3 does not parse"),
+    "a date that is none": ("cases:\n- inputs: 2025-13-45", "does not parse"),
+    "a deep nest": ("[" * 20_000, "nested too deeply"),
+    "case is text": ("cases: [hello]", "case 1 must be a mapping with 'inputs', and it is the text 'hello'"),
+    "no inputs": ("cases: [{name: mine}]", "case 'mine' has no 'inputs'"),
+    "inputs are a mapping": ("cases: [{name: mine, inputs: {q: a}}]", "case 'mine': 'inputs' must be text"),
+    "inputs are a bool": ("cases: [{inputs: a}, {inputs: yes}]", "case 2: 'inputs' must be text (what the user asks)"),
+    "inputs are empty": ("cases: [{inputs: ' '}]", "and it is empty"),
+    "half a surrogate": ('cases: [{inputs: "\\ud800"}]', "surrogate"),
+    "name is a number": ("cases: [{name: 3, inputs: a}]", "case 1: 'name' must be text, and it is the int 3"),
+    "one name twice": ("cases: [{name: n, inputs: a}, {name: n, inputs: b}]", "two cases are called 'n'"),
+    "a made name twice": ("cases: [{inputs: a}, {name: case-1, inputs: b}]", "two cases are called 'case-1'"),
+    "unknown expected": ("cases: [{name: n, inputs: a, metadata: {expected: tols}}]", "did you mean 'tool'?"),
+    "expected is a list": ("cases: [{name: n, inputs: a, metadata: {expected: [tool]}}]", "and it is a list"),
+    "tools is a text": ("cases: [{name: n, inputs: a, metadata: {tools: grep}}]", "write tools: [...]"),
+    "tools hold a bool": ("cases: [{name: n, inputs: a, metadata: {tools: [on]}}]", "one is the bool True"),
+    "an empty fact": ("cases: [{name: n, inputs: a, metadata: {answer_contains: ['']}}]", "one is empty"),
+    "category is a number": ("cases: [{name: n, inputs: a, metadata: {category: 1}}]", "'category' must be text"),
+    "direct, with tools": (
+        "cases: [{name: n, inputs: a, metadata: {expected: direct, tools: [grep]}}]",
+        "case 'n' expects a direct answer",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), WRONG_FILES.values(), ids=WRONG_FILES.keys())
+def test_what_is_wrong_is_said_with_the_file(tmp_path: Path, text: str, says: str):
+    with pytest.raises(SuiteError) as caught:
+        load(tmp_path, text)
+    assert says in str(caught.value)
+    assert "mine.yaml" in str(caught.value)
+
+
+WRONG_JSON = [
+    ('{"cases": [\n{"inputs": nope}]}', "line 2 does not parse as JSON"),
+    ("[" * 100_000, "nested too deeply"),
+    ('{"cases": ' + "1" * 5000 + "}", "does not parse"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), WRONG_JSON)
+def test_json_that_does_not_parse(tmp_path: Path, text: str, says: str):
+    with pytest.raises(SuiteError, match=says):
+        load(tmp_path, text, "mine.json")
+
+
+def test_text_that_is_not_utf_8(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes("cases:\n- inputs: Größe\n".encode("latin-1"))
+    with pytest.raises(SuiteError, match="line 2 is not UTF-8 text"):
+        load_suite(str(file))
+
+
+KEYS = st.sampled_from(["name", "inputs", "metadata", "cases", "expected", "tools", "answer_contains", "category", "x"])
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+CASE = {"name": JSON_VALUES, "inputs": JSON_VALUES | st.text(min_size=1), "metadata": JSON_VALUES}
+CASES = st.lists(st.fixed_dictionaries({}, optional=CASE), min_size=1, max_size=4)
+
+
+@settings(deadline=None)
+@given(dataset=JSON_VALUES | st.fixed_dictionaries({"cases": CASES}))
+def test_any_json_loads_or_is_a_suite_error(tmp_path_factory: pytest.TempPathFactory, dataset: object):
+    folder = tmp_path_factory.getbasetemp()
+    queries, message = None, ""
+    try:
+        queries = load(folder, json.dumps(dataset), "any.json")
+    except SuiteError as error:
+        message = str(error)
+    if queries is None:
+        assert "any.json" in message
+    else:
+        assert isinstance(dataset, dict)
+        assert [query.text for query in queries] == [case["inputs"] for case in dataset["cases"]]
+
+
+def test_loading_a_suite_imports_nothing_slow():
+    script = (
+        "import sys; from punie_trace.suite import check, load; load.load_suite('discrimination-40'); "
+        "print(sorted({'pydantic', 'pydantic_ai', 'pydantic_evals', 'logfire', 'mlx'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
