@@ -18,7 +18,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from punie_trace.agent.definitions import build_tools
 from punie_trace.agent.executed import recorded_functions, recording
-from punie_trace.agent.failures import describe_failure
+from punie_trace.agent.failures import describe_failure, generation_failure
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.prompt import SYSTEM_PROMPT
 from punie_trace.agent.toolbox import Toolbox
@@ -77,7 +77,8 @@ class AgentPath:
                 text = result.output
             except (AgentRunError, APIError, httpx2.HTTPError) as failure:
                 error = describe_failure(failure)
-        return Answer(text, tuple(calls), finished_generations(), error)
+        generations = finished_generations()
+        return Answer(text, tuple(calls), generations, error or generation_failure(generations))
 
 
 async def _read_to_the_end(_context: RunContext[object], events: AsyncIterable[AgentStreamEvent]) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from punie_trace.records import Generation
+
 MAX_CHARS = 500
 
 
@@ -17,6 +21,14 @@ def describe_failure(failure: BaseException) -> str:
             parts.append(line)
         cause = cause.__cause__ or cause.__context__
     return "; caused by ".join(parts)[:MAX_CHARS]
+
+
+def generation_failure(generations: Iterable[Generation]) -> str | None:
+    """What went wrong with a generation that nobody complained of; None where all came whole.
+
+    Clients take a stream that was cut for one that ended, and half an answer for a whole one.
+    """
+    return next((f"a generation failed: {g.error}" for g in generations if g.error is not None), None)
 
 
 def _line(failure: BaseException) -> str:

@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 
 from punie_trace.agent.toolbox import Toolbox
-from punie_trace.agent.workspace import Workspace
 from punie_trace.cli.plan import Configuration, Plan
 from punie_trace.cli.targets import ask_options, http_target, inprocess_target
 from punie_trace.driver.limits import Failures, Limits
@@ -26,7 +25,7 @@ from punie_trace.runfile import SERVERS_FOLDER, RunWriter
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server
 from punie_trace.suite.check import judge
-from punie_trace.suite.load import Suite, sample_workspace
+from punie_trace.suite.load import Suite
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.provider import ClockTracerProvider
 
@@ -37,6 +36,7 @@ class Measurement:
 
     plan: Plan
     suite: Suite
+    toolbox: Toolbox
     writer: RunWriter
     progress: Progress
     clock: Clock
@@ -114,7 +114,7 @@ class Measurement:
                 self.plan.config.agent.max_tokens,
                 self.plan.config.agent.max_requests,
             )
-            target = await inprocess_target(stack, configuration, self._toolbox(), options, self.provider, self.clock)
+            target = await inprocess_target(stack, configuration, self.toolbox, options, self.provider, self.clock)
             targets[configuration.name] = target
             self._record(configuration, target.served_model)
         self.writer.server_ready(group, ServerRecord(identity={"kind": "inprocess"}, batched=False))
@@ -124,7 +124,7 @@ class Measurement:
     async def _http_target(self, stack: AsyncExitStack, configuration: Configuration, server: Server) -> Target:
         agent = self.plan.config.agent
         options = ask_options(configuration, server.request_model, agent.max_tokens, agent.max_requests)
-        return await http_target(stack, configuration, server, self._toolbox(), options, self.provider, self.clock)
+        return await http_target(stack, configuration, server, self.toolbox, options, self.provider, self.clock)
 
     async def _measure(self, targets: Mapping[str, Target]) -> None:
         config = self.plan.config
@@ -145,12 +145,6 @@ class Measurement:
         planned = plan_rounds(list(targets), queries, config.rounds, config.seed, first_seq=self.asked)
         self.asked += len(planned)
         await driver.drive(planned, self.failures)
-
-    def _toolbox(self) -> Toolbox:
-        root = self.plan.config.workspace
-        return Toolbox(
-            Workspace(root.expanduser() if root else sample_workspace()), max_chars=self.plan.tool_output_chars
-        )
 
     def _record(self, configuration: Configuration, model: str | None) -> None:
         server = configuration.server

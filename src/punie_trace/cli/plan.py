@@ -14,7 +14,6 @@ import psutil
 
 from punie_trace.cli.config import RunConfig, ask_path, server_config
 from punie_trace.errors import ConfigurationError, nearest
-from punie_trace.models import shipped_model
 from punie_trace.records import JsonValue
 from punie_trace.records import Path as AskPath
 from punie_trace.servers.command import request_options, server_key
@@ -99,6 +98,8 @@ def _presets(config: RunConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any
     shipped = not external and "model_path" not in shared and not own_models
     draft = shared.pop("draft_model", None)
     if shipped:
+        from punie_trace.models import shipped_model
+
         target, small = shipped_model()
         shared["model_path"] = str(target)
         draft = draft or str(small)

@@ -11,6 +11,8 @@ from pathlib import Path
 import anyio
 from rich.console import Console
 
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.agent.workspace import Workspace
 from punie_trace.cli.config import RunConfig
 from punie_trace.cli.machine import read_machine, read_versions
 from punie_trace.cli.measure import Measurement
@@ -24,7 +26,7 @@ from punie_trace.report.progress import Progress
 from punie_trace.runfile import RunWriter, new_run_id
 from punie_trace.servers.blas import preload_for
 from punie_trace.servers.models import check_models
-from punie_trace.suite.load import Suite, load_suite
+from punie_trace.suite.load import Suite, load_suite, sample_workspace
 from punie_trace.telemetry.clock import Clock
 
 EXIT_DONE, EXIT_NO_SERVER, EXIT_EARLY, EXIT_INTERRUPTED = 0, 3, 4, 130
@@ -36,7 +38,10 @@ def run_command(
 ) -> int:
     """Measures, reports, returns the exit code. Raises `PunieTraceError` for what a user can mend before a start."""
     suite = load_suite(config.suite)
+    root = config.workspace.expanduser() if config.workspace else sample_workspace()
+    workspace = Workspace(root)
     plan = make_plan(config, only)
+    toolbox = Toolbox(workspace, max_chars=plan.tool_output_chars)
     for configuration in plan.configurations:
         check_models(configuration.server)
     if any(c.path == "inprocess" for c in plan.configurations):
@@ -52,7 +57,7 @@ def run_command(
             for note in (*plan.notes, *tracing.notes):
                 writer.add_note(note)
                 progress.note(note)
-            status, error = _measure(plan, suite, writer, progress, clock, tracing)
+            status, error = _measure(plan, suite, toolbox, writer, progress, clock, tracing)
         _finish(writer, status, tracing, console)
     show_report(folder, Console())
     if error is not None:
@@ -61,17 +66,19 @@ def run_command(
 
 
 def _measure(
-    plan: Plan, suite: Suite, writer: RunWriter, progress: Progress, clock: Clock, tracing: Tracing
+    plan: Plan, suite: Suite, toolbox: Toolbox, writer: RunWriter, progress: Progress, clock: Clock, tracing: Tracing
 ) -> tuple[RunStatus, PunieTraceError | None]:
     progress.plan({c.name: c.group for c in plan.configurations}, len(suite.queries) * plan.config.rounds)
-    measurement = Measurement(plan, suite, writer, progress, clock, tracing.provider, tracing.open_query)
+    measurement = Measurement(plan, suite, toolbox, writer, progress, clock, tracing.provider, tracing.open_query)
+    status: RunStatus = "done"
+    error: PunieTraceError | None = None
     try:
         anyio.run(partial(_guarded, measurement, tracing))
     except* KeyboardInterrupt:
-        return "interrupted", None
+        status = "interrupted"
     except* PunieTraceError as group:
-        return "ended-early", _first(group)
-    return "done", None
+        status, error = "ended-early", _first(group)
+    return status, error
 
 
 async def _guarded(measurement: Measurement, tracing: Tracing) -> None:

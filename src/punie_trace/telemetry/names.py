@@ -43,6 +43,8 @@ GENERATION_INDEX: Final = "punie.generation.index"
 CHUNKS: Final = "punie.generation.chunks"
 CONNECT_NS: Final = "punie.generation.connect_ns"
 UNPARSED_CALL: Final = "punie.generation.unparsed_call"
+ERROR_TEXT: Final = "punie.generation.error"  # the beginning of what the server or the transport said
+FINGERPRINT: Final = "openai.response.system_fingerprint"
 
 # Events of a generation span
 EVENT_FIRST_BYTE: Final = "first_byte"
@@ -68,3 +70,14 @@ URL_FULL: Final = "url.full"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
+
+# Values of error.type that are ours; others are the name of an exception or an HTTP status
+ERROR_ABANDONED: Final = "abandoned"  # nobody read it to its end before the query was over
+ERROR_CANCELLED: Final = "cancelled"
+ERROR_CUT_STREAM: Final = "cut_stream"  # the server ended with neither [DONE] nor a finish reason
+ERROR_MALFORMED_CHUNK: Final = "malformed_chunk"
+ERROR_IN_STREAM: Final = "error_chunk"  # the server reported an error within a stream that began well
+
+# Resource, besides the run's id
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"

@@ -1,0 +1,172 @@
+"""A tracer provider that hands out the run's clock to every span, those that libraries open included.
+
+The OpenTelemetry SDK asks `time.time_ns()` wherever a caller passes no time, and pydantic-ai passes none; spans of two
+clocks cannot make one ledger. So tracers and spans of this provider are the SDK's own objects with a subclass put over
+them that fills in our time. Only public names of the SDK are used for it. No global provider is set.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.util import types
+
+import punie_trace
+from punie_trace.errors import ConfigurationError
+from punie_trace.telemetry import names
+from punie_trace.telemetry.clock import Clock
+from punie_trace.telemetry.open_spans import OpenSpans
+
+_system_random = random.SystemRandom()
+
+
+class FreshIds(IdGenerator):
+    """Ids from the system's randomness: with the SDK's own, `random.seed(n)` anywhere would repeat the ids of a run."""
+
+    def generate_span_id(self) -> int:
+        """64 random bits, never zero."""
+        return _system_random.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        """128 random bits, never zero."""
+        return _system_random.getrandbits(128) or 1
+
+    def is_trace_id_random(self) -> bool:
+        """All bits are random, as W3C's trace-context level 2 wants to know."""
+        return True
+
+
+class ClockSpan(sdk.Span):
+    """An SDK span whose end and events default to the run's clock."""
+
+    clock: Clock
+    abandoned: bool
+
+    def end(self, end_time: int | None = None) -> None:
+        """End now on the run's clock, or at `end_time` ns. The owner of an abandoned span may end it again, in vain."""
+        if not self.abandoned:
+            super().end(self.clock.now_ns() if end_time is None else end_time)
+
+    def add_event(self, name: str, attributes: types.Attributes = None, timestamp: int | None = None) -> None:
+        """An event now on the run's clock, or at `timestamp` ns; recorded exceptions come this way too."""
+        if not self.abandoned:
+            super().add_event(name, attributes, self.clock.now_ns() if timestamp is None else timestamp)
+
+    def set_attribute(self, key: str, value: types.AnyValue) -> None:
+        """Set one attribute; nothing where the span was abandoned."""
+        if not self.abandoned:
+            super().set_attribute(key, value)
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Set the status; nothing where the span was abandoned."""
+        if not self.abandoned:
+            super().set_status(status, description)
+
+    def abandon(self) -> None:
+        """End a span that its owner left open, as an error. What the owner does to it later is ignored, in silence."""
+        if self.abandoned or not self.is_recording():
+            return
+        self.set_attribute(names.ERROR_TYPE, names.ERROR_ABANDONED)
+        self.set_status(StatusCode.ERROR, "still open when its query was over")
+        self.end()
+        self.abandoned = True
+
+
+class ClockTracer(sdk.Tracer):
+    """An SDK tracer whose spans start, by default, now on the run's clock."""
+
+    clock: Clock
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: types.Attributes = None,
+        links: Sequence[Link] | None = (),
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> sdk.Span:
+        """As the SDK's, with the run's clock. Always a recording span: sampling is always on."""
+        start = self.clock.now_ns() if start_time is None else start_time
+        span = super().start_span(
+            name, context, kind, attributes, links, start, record_exception, set_status_on_exception
+        )
+        if not isinstance(span, sdk.Span):
+            raise TypeError(f"the SDK made a {type(span).__name__} where sampling is always on")
+        span.__dict__.update(clock=self.clock, abandoned=False)
+        # The SDK's tracer makes its own class of span and lets nobody choose another; the layout is the same.
+        span.__class__ = ClockSpan
+        return span
+
+
+class ClockTracerProvider(sdk.TracerProvider):
+    """The provider of one run: its clock, and which spans are open in it."""
+
+    def __init__(self, clock: Clock, resource: Resource) -> None:
+        # Everything that the environment could set otherwise is set here: a measurement must not depend on it.
+        super().__init__(
+            sampler=ALWAYS_ON,
+            resource=resource,
+            shutdown_on_exit=False,  # the owner does it, in bounded time
+            id_generator=FreshIds(),
+            span_limits=sdk.SpanLimits(
+                max_span_attributes=256,
+                max_events=1024,
+                max_links=16,
+                max_event_attributes=64,
+                max_link_attributes=16,
+                max_attribute_length=sdk.SpanLimits.UNSET,
+                max_span_attribute_length=sdk.SpanLimits.UNSET,
+            ),
+        )
+        self.clock = clock
+        self.open_spans = OpenSpans()
+        self.add_span_processor(self.open_spans)
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: types.Attributes = None,
+    ) -> Tracer:
+        """A tracer on the run's clock. The SDK keeps one for each scope and so does this."""
+        tracer = super().get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+        if isinstance(tracer, sdk.Tracer) and not isinstance(tracer, ClockTracer):
+            tracer.__dict__["clock"] = self.clock
+            tracer.__class__ = ClockTracer
+        return tracer
+
+
+def make_tracer_provider(
+    clock: Clock, run_id: str, processors: Iterable[sdk.SpanProcessor] = ()
+) -> ClockTracerProvider:
+    """The provider of one run; `processors` (spool, exporters) get every span that ends.
+
+    Raises ConfigurationError where the environment has switched OpenTelemetry off: without spans there is no ledger.
+    """
+    resource = Resource.create(
+        {
+            names.SERVICE_NAME: names.SERVICE,
+            names.SERVICE_VERSION: punie_trace.__version__,
+            names.RUN_ID: run_id,
+        }
+    )
+    provider = ClockTracerProvider(clock, resource)
+    if not isinstance(provider.get_tracer(names.SERVICE), ClockTracer):
+        raise ConfigurationError(
+            "OTEL_SDK_DISABLED=true is set in the environment, but the times are measured with OpenTelemetry's spans: "
+            "unset it (to send nothing anywhere, use --otlp off)."
+        )
+    for processor in processors:
+        provider.add_span_processor(processor)
+    return provider
