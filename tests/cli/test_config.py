@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_trace.cli.config import ask_path, read_config, server_config
+from punie_trace.cli.config import ask_path, read_config
 from punie_trace.errors import ConfigurationError
 
 
@@ -52,13 +52,6 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_config(tmp_path / "absent.toml", {})
     with pytest.raises(ConfigurationError, match="cannot read"):
         read_config(tmp_path, {})
-
-
-def test_a_server_setting_that_is_unknown_names_the_nearest() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        server_config("fast", {"model_path": "m"}, {"num_draft_token": 3})
-    assert "configuration 'fast'" in str(caught.value)
-    assert "num_draft_tokens" in str(caught.value)
 
 
 def test_a_configuration_may_have_its_own_path() -> None:

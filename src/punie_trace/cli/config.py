@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import Path as AskPath
-from punie_trace.servers.config import ServerConfig
 
 PATHS: tuple[str, ...] = get_args(AskPath)
 
@@ -86,15 +85,6 @@ def read_config(
         return RunConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigurationError(_explain(error, source, RunConfig)) from error
-
-
-def server_config(name: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> ServerConfig:
-    """The server settings of configuration `name`: its own over the shared ones. `path` is not among them."""
-    settings = {**shared, **{key: value for key, value in own.items() if key != "path"}}
-    try:
-        return ServerConfig.model_validate(settings)
-    except ValidationError as error:
-        raise ConfigurationError(_explain(error, f"configuration {name!r}", ServerConfig)) from error
 
 
 def ask_path(name: str, own: Mapping[str, Any], default: AskPath) -> AskPath:

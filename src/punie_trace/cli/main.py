@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -172,4 +173,6 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def main() -> None:
     """Entry point of `punie-trace` and `python -m punie_trace`."""
+    # logfire's pydantic plugin costs half a second at the first model and is of no use here.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
     app(prog_name="punie-trace")

@@ -12,12 +12,12 @@ from typing import Any
 
 import psutil
 
-from punie_trace.cli.config import RunConfig, ask_path, server_config
+from punie_trace.cli.config import RunConfig, ask_path
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import JsonValue
 from punie_trace.records import Path as AskPath
 from punie_trace.servers.command import request_options, server_key
-from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.config import ServerConfig, server_config
 
 DRAFT_LENGTHS = (2, 3, 5)
 SHIPPED_TOOL_OUTPUT_CHARS = 1600  # what the shipped model saw in training
@@ -66,7 +66,8 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
     configurations: list[Configuration] = []
     groups: dict[str, str] = {}
     for name, own in chosen.items():
-        server = server_config(name, shared, own)
+        settings = {**shared, **{key: value for key, value in own.items() if key != "path"}}
+        server = server_config(settings, f"configuration {name!r}")
         path = ask_path(name, own, config.path)
         if path == "inprocess" and (server.kind != "mlx_lm" or server.model_path is None):
             raise ConfigurationError(

@@ -1,0 +1,112 @@
+"""How much memory a server's own process takes, sampled while it works.
+
+Linux: the resident set and its high-water mark, from /proc/PID/status (proc(5): VmRSS, VmHWM). macOS: the physical
+footprint (`memory_macos`), since what Metal holds is not in the resident set. Our own process is never read.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from punie_trace.servers import memory_macos
+
+EVERY_S = 0.2
+_TREE_EVERY = 10  # samples: walking the process table costs milliseconds, reading one status file microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """Bytes of the server and what it started. `peak_bytes` is since its start, loading included.
+
+    With several processes the peak is the sum of each one's own peak: at most that much was held at once.
+    """
+
+    peak_bytes: int
+    now_bytes: int
+    method: str
+
+
+def read_process(pid: int) -> MemoryReading | None:
+    """One process, children not included; None where it is gone or may not be read."""
+    if sys.platform == "darwin":
+        found = memory_macos.footprint(pid)
+        return None if found is None else MemoryReading(*found, "physical footprint")
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return _resident(pid)
+    return parse_status(text)
+
+
+def parse_status(text: str) -> MemoryReading | None:
+    """A /proc/PID/status file; None for one without memory lines, as a zombie has."""
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    try:
+        peak, now = (int(fields[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
+    except (KeyError, ValueError, IndexError):
+        return None
+    return MemoryReading(peak, now, "VmHWM")
+
+
+class MemorySampler:
+    """Reads the processes that `processes` lists every `EVERY_S` seconds, in a thread, between `start` and `stop`."""
+
+    def __init__(self, processes: Callable[[], Iterable[psutil.Process]]) -> None:
+        self._processes = processes
+        self._pids: list[int] = []
+        self._peaks: dict[int, int] = {}
+        self._method = ""
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="memory-sampler", daemon=True)
+
+    def start(self) -> None:
+        """Start sampling. Once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take a last sample and end the thread. What was read stays readable."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.peak()
+
+    def peak(self) -> MemoryReading | None:
+        """A sample now, combined with all before; None where nothing could ever be read."""
+        return self._sample(look_again=True)
+
+    def _run(self) -> None:
+        count = 0
+        while not self._stopping.wait(EVERY_S):
+            self._sample(look_again=count % _TREE_EVERY == 0)
+            count += 1
+
+    def _sample(self, look_again: bool) -> MemoryReading | None:
+        with self._lock:
+            if look_again:
+                self._pids = [process.pid for process in self._processes()]
+            now = 0
+            for pid in self._pids:
+                reading = read_process(pid)
+                if reading is not None:
+                    now += reading.now_bytes
+                    self._peaks[pid] = max(self._peaks.get(pid, 0), reading.peak_bytes)
+                    self._method = reading.method
+            if not self._peaks:
+                return None
+            several = f", summed over {len(self._peaks)} processes" if len(self._peaks) > 1 else ""
+            return MemoryReading(sum(self._peaks.values()), now, f"{self._method}{several}")
+
+
+def _resident(pid: int) -> MemoryReading | None:
+    with suppress(psutil.Error):
+        now: int = psutil.Process(pid).memory_info().rss
+        return MemoryReading(now, now, "sampled RSS")
+    return None

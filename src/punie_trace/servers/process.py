@@ -1,0 +1,161 @@
+"""One process that we started: its group, its log, its end. Knows nothing of models or HTTP.
+
+Output goes to a file, never into a pipe that could fill up. The process runs under `launch`, which ends it when we die;
+`stop` ends it in all other cases. Only processes that were started here are ever ended, by id.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import anyio
+import psutil
+
+from punie_trace.errors import ServerError
+
+_LAUNCHER = Path(__file__).with_name("launch.py")
+_TAIL_BYTES = 6000
+_TAIL_LINES = 40
+_KILL_S = 5.0
+_POLL_S = 0.02
+
+
+class ServerProcess:
+    """A running (or ended) process group. Made by `start_process`."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], lifeline: int, argv: Sequence[str], log_path: Path) -> None:
+        self._popen = popen
+        self._lifeline = lifeline
+        self._seen: dict[int, psutil.Process] = {}
+        self.argv = tuple(argv)
+        self.log_path = log_path
+
+    @property
+    def group(self) -> int:
+        """The id of the process group, which is the launcher's pid."""
+        return self._popen.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs; -N where signal N ended it."""
+        return self._popen.poll()
+
+    def processes(self) -> list[psutil.Process]:
+        """The server and all that it started and that still runs, the server first; the launcher is left out."""
+        with suppress(psutil.Error):
+            for process in psutil.Process(self.group).children(recursive=True):
+                self._seen.setdefault(process.pid, process)
+        return [process for process in self._seen.values() if _runs(process)]
+
+    def failure(self) -> str | None:
+        """How it ended, in words; None while it runs."""
+        code = self.exit_code()
+        if code is None:
+            return None
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (often: the system ran out of memory)" if name == "SIGKILL" else ""
+            return f"was ended by {name}{hint}"
+        return f"exited with code {code}"
+
+    def log_tail(self) -> str:
+        """The last lines of what it printed, without control characters; '' where there is nothing."""
+        return log_tail(self.log_path)
+
+    async def stop(self, stop_s: float) -> None:
+        """End the whole group: TERM, up to `stop_s` seconds, then KILL, and reap. Bounded; cancellation waits for it.
+
+        Raises ServerError where something survives even KILL.
+        """
+        with anyio.CancelScope(shield=True):
+            try:
+                left = self.processes()  # noted first: once its parent is gone a child cannot be found any more
+                self._signal(signal.SIGTERM)
+                await self._ended(stop_s)
+                self._signal(signal.SIGKILL)
+                await self._ended(_KILL_S)
+                for process in filter(_runs, left):  # children that left the group
+                    with suppress(psutil.Error):
+                        process.kill()
+                survivors = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(left, timeout=_KILL_S)[1])
+            finally:
+                os.close(self._lifeline)
+        if self.exit_code() is None or survivors:
+            pids = [self.group, *(process.pid for process in survivors)]
+            msg = f"the server could not be ended: {' '.join(self.argv)} (pids {pids}); end it by hand"
+            raise ServerError(msg, self.log_tail())
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The launcher ends last of what obeys, so while it is unreaped the group's id cannot belong to anyone else.
+        if self.exit_code() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.group, number)
+
+    async def _ended(self, limit_s: float) -> None:
+        deadline = time.monotonic() + limit_s
+        while self.exit_code() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - processes send no event
+            await anyio.sleep(_POLL_S)
+
+
+def start_process(argv: Sequence[str], environment: Mapping[str, str], preload: str, log_path: Path) -> ServerProcess:
+    """Start `argv` in its own session, its output appended to `log_path`.
+
+    `preload` becomes the server's LD_PRELOAD ('' leaves it alone). Raises ServerError where the log cannot be written.
+    """
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        log = log_path.open("ab")
+    except OSError as error:
+        msg = f"the server's log '{log_path}' cannot be written: {error.strerror}; give a folder that can"
+        raise ServerError(msg) from None
+    with log, _pipe() as (reading, writing):
+        launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(reading), preload, "--"]
+        popen = subprocess.Popen(
+            [*launcher, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+            pass_fds=(reading,),
+        )
+        return ServerProcess(popen, os.dup(writing), argv, log_path)
+
+
+def log_tail(path: Path) -> str:
+    """The end of a log file, fit to be shown: whole lines, no control characters; '' where there is none."""
+    try:
+        with path.open("rb") as opened:
+            size = opened.seek(0, os.SEEK_END)
+            opened.seek(max(0, size - _TAIL_BYTES))
+            text = opened.read().decode(errors="replace")
+    except OSError:
+        return ""
+    if size > _TAIL_BYTES:
+        text = text.partition("\n")[2] or text
+    lines = (line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n"))
+    clean = ["".join(c for c in line if c.isprintable() or c == "\t") for line in lines]
+    return "\n".join(clean[-_TAIL_LINES:]).strip()
+
+
+@contextmanager
+def _pipe() -> Generator[tuple[int, int]]:
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

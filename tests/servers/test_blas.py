@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from punie_trace.errors import ConfigurationError
+from punie_trace.servers.blas import blas_advice, blas_of, find_openblas, first_usable, mapped_blas, preload_for
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's")
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["/a/libopenblas.so.0", "/b/libmlx.so", "/b/libblas-bd8a.so.3"], "openblas (/a/libopenblas.so.0)"),
+        (["/a/libopenblasp-r0.3.21.so", "/b/libmlx.so"], "openblas (/a/libopenblasp-r0.3.21.so)"),
+        (["/a/libmkl_rt.so.2", "/b/libmlx.so"], "mkl (/a/libmkl_rt.so.2)"),
+        (["/b/libmlx.so", "/b/libblas-bd8a282c.so.3.10.0"], "reference"),
+        (["/usr/lib/libc.so.6", "/x/libblastoff.so"], None),
+        ([], None),
+    ],
+)
+def test_which_blas_a_process_has(files: list[str], found: str | None) -> None:
+    assert blas_of(files) == found
+
+
+def test_advice_only_where_there_is_something_to_gain() -> None:
+    assert "libopenblas0-pthread" in str(blas_advice("reference"))
+    assert blas_advice("openblas (/a)") is None
+    assert blas_advice(None) is None
+
+
+def test_builds_with_other_symbol_names_do_not_stand_in(tmp_path: Path) -> None:
+    prefixed, plain = tmp_path / "prefixed.so", tmp_path / "plain.so"
+    prefixed.write_bytes(b"\0scipy_cblas_sgemm\0scipy_sgemm_\0")
+    plain.write_bytes(b"\0cblas_sgemm\0sgemm_\0")
+    assert first_usable([tmp_path / "missing.so", prefixed, plain]) == plain
+    assert first_usable([prefixed]) is None
+
+
+@linux
+def test_what_is_preloaded(tmp_path: Path) -> None:
+    found = find_openblas()
+    assert preload_for({}) == (str(found) if found else "")
+    assert preload_for({"LD_PRELOAD": "mine.so"}) == ""
+    assert preload_for({"PUNIE_TRACE_BLAS": "off"}) == ""
+    library = tmp_path / "lib.so"
+    library.touch()
+    assert preload_for({"PUNIE_TRACE_BLAS": str(library)}) == str(library)
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        preload_for({"PUNIE_TRACE_BLAS": str(tmp_path / "none.so")})
+
+
+@linux
+def test_a_process_that_is_not_there_has_no_blas() -> None:
+    assert mapped_blas(0) is None

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from typing import Any, cast
+
+import psutil
+import pytest
+
+from punie_trace.servers.memory import MemorySampler, parse_status, read_process
+from punie_trace.servers.memory_macos import RusageInfoV4, footprint
+
+MB = 1 << 20
+
+
+def test_a_status_file() -> None:
+    reading = parse_status("Name:\tpython\nVmHWM:\t   300 kB\nVmRSS:\t     200 kB\n")
+    assert reading is not None
+    assert (reading.peak_bytes, reading.now_bytes, reading.method) == (300 * 1024, 200 * 1024, "VmHWM")
+
+
+@pytest.mark.parametrize("text", ["", "Name:\tzombie\nState:\tZ (zombie)\n", "VmHWM:\t\nVmRSS:\t\n"])
+def test_a_status_file_without_memory(text: str) -> None:
+    assert parse_status(text) is None
+
+
+def test_a_process_that_is_gone_has_no_memory() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert read_process(gone.pid) is None
+
+
+def test_a_peak_is_kept_after_the_memory_is_given_back() -> None:
+    """In another process than ours, with and without a second one beside it."""
+    program = "import sys; x = bytearray(80 << 20); del x; print(flush=True); sys.stdin.read()"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for code in (program, "import sys; print(flush=True); sys.stdin.read()")
+    ]
+    try:
+        for process in started:
+            assert process.stdout is not None
+            process.stdout.readline()
+        processes = [psutil.Process(process.pid) for process in started]
+        both = MemorySampler(lambda: processes)
+        one = MemorySampler(lambda: processes[:1])
+        one.start()
+        alone, together = one.peak(), both.peak()
+        assert alone is not None
+        assert together is not None
+        assert alone.peak_bytes > 80 * MB > alone.now_bytes > 0
+        assert together.peak_bytes > alone.peak_bytes
+        assert together.method.endswith("summed over 2 processes")
+    finally:
+        for process in started:
+            process.communicate()
+    one.stop()
+    after = one.peak()
+    assert after is not None
+    assert after.peak_bytes == alone.peak_bytes
+    assert after.now_bytes == 0
+
+
+def test_nothing_to_read_is_no_reading() -> None:
+    assert MemorySampler(list).peak() is None
+
+
+def test_the_macos_structure_is_the_kernels() -> None:
+    """296 bytes: a 16-byte uuid and 35 counters of 8; the offsets as <sys/resource.h> lays them out."""
+    assert ctypes.sizeof(RusageInfoV4) == 16 + 35 * 8
+    assert RusageInfoV4.phys_footprint.offset == 16 + 7 * 8
+    assert RusageInfoV4.lifetime_max_phys_footprint.offset == 16 + 28 * 8
+
+
+class FakeLibproc:
+    """Stands in for libproc, which only macOS has."""
+
+    def __init__(self, result: int) -> None:
+        self.result = result
+
+    def proc_pid_rusage(self, pid: ctypes.c_int, flavor: ctypes.c_int, buffer: Any) -> int:
+        assert (pid.value, flavor.value) == (os.getpid(), 4)
+        info = ctypes.cast(buffer, ctypes.POINTER(RusageInfoV4)).contents
+        info.phys_footprint, info.lifetime_max_phys_footprint = 5 * MB, 9 * MB
+        return self.result
+
+
+@pytest.mark.parametrize(("result", "found"), [(0, (9 * MB, 5 * MB)), (-1, None)])
+def test_the_macos_footprint(result: int, found: tuple[int, int] | None) -> None:
+    assert footprint(os.getpid(), cast("ctypes.CDLL", FakeLibproc(result))) == found
+
+
+@pytest.mark.skipif(sys.platform != "darwin", reason="libproc is macOS's")
+def test_our_own_footprint_on_macos() -> None:
+    reading = read_process(os.getpid())
+    assert reading is not None
+    assert reading.peak_bytes >= reading.now_bytes > MB
