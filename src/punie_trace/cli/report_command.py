@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from punie_trace.analysis.summary import summarize
+from punie_trace.analysis.summary import Summary, summarize
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.report.console import print_report
 from punie_trace.report.summary_json import summary_text, write_summary
@@ -27,8 +27,9 @@ def report_command(folder: Path, form: str) -> None:
         show_report(folder, Console())
 
 
-def show_report(folder: Path, console: Console) -> None:
+def show_report(folder: Path, console: Console) -> Summary:
     """Summarizes the run in `folder`, writes `summary.json`, and prints the tables."""
     summary = summarize(read_run(folder))
     write_summary(folder, summary)
-    print_report(summary, console)
+    print_report(summary, console, folder)
+    return summary

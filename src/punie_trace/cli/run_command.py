@@ -60,9 +60,12 @@ def run_command(
             status, error = _measure(plan, suite, toolbox, writer, progress, clock, tracing)
         _finish(writer, status, tracing, console)
     show_report(folder, Console())
+    console.print(
+        f"The run is in {folder}; `punie-trace report {folder}` shows this again.", markup=False, highlight=False
+    )
     if error is not None:
         console.print(f"the run ended early: {error}", style="bold red", markup=False, highlight=False)
-    return _exit_code(status, writer, plan)
+    return _exit_code(status, writer, plan, ledgers_close=not summary.ledger_errors)
 
 
 def _measure(
@@ -104,10 +107,10 @@ def _finish(writer: RunWriter, status: RunStatus, tracing: Tracing, console: Con
         console.print(str(error), style="red", markup=False)
 
 
-def _exit_code(status: RunStatus, writer: RunWriter, plan: Plan) -> int:
+def _exit_code(status: RunStatus, writer: RunWriter, plan: Plan, *, ledgers_close: bool) -> int:
     if status == "interrupted":
         return EXIT_INTERRUPTED
-    if status == "ended-early":
+    if status == "ended-early" or not ledgers_close:
         return EXIT_EARLY
     failed = [c.name for c in plan.configurations if c.name in writer.header.failures]
     if failed and writer.outcomes_written == 0:

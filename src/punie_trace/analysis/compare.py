@@ -1,0 +1,151 @@
+"""Each configuration against the baseline, in pairs of the same query in the same round. No text, no findings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from punie_trace.analysis.figures import (
+    AccuracyDifference,
+    Bounded,
+    Comparison,
+    GenerationFactors,
+    Identity,
+    SpeedFigures,
+)
+from punie_trace.analysis.observations import Observation, right_queries
+from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
+from punie_trace.records import Outcome
+
+
+def compare(observed: Mapping[str, Sequence[Observation]], baseline: str | None, seed: int) -> tuple[Comparison, ...]:
+    """All configurations that have outcomes against `baseline`, with Holm's correction over them."""
+    if baseline is None or not observed.get(baseline):
+        return ()
+    others = [name for name, observations in observed.items() if name != baseline and observations]
+    before = _walls(observed[baseline])
+    ratios: dict[str, Ratio] = {}
+    for name in others:
+        after = _walls(observed[name])
+        if before.keys() & after.keys():
+            ratios[name] = paired_ratio(before, after, seed=seed, comparisons=len(others))
+    settled = dict(zip(ratios, settle(list(ratios.values())), strict=True))
+    return tuple(
+        Comparison(
+            baseline=baseline,
+            other=name,
+            speed=_speed(settled[name]) if name in settled else None,
+            speed_by_category=_by_category(observed[baseline], observed[name], seed),
+            accuracy=accuracy_difference(observed[baseline], observed[name]),
+            generation_factors=_factors(observed[baseline], observed[name]),
+        )
+        for name in others
+    )
+
+
+def accuracy_difference(baseline: Sequence[Observation], other: Sequence[Observation]) -> AccuracyDifference | None:
+    """Over the queries that both were asked; None where there is none.
+
+    The p-value is the exact two-sided sign test on the queries that differ (McNemar's exact test).
+    """
+    before, after = right_queries(baseline), right_queries(other)
+    shared = [query for query in before if query in after]
+    if not shared:
+        return None
+    gained = tuple(query for query in shared if after[query] and not before[query])
+    lost = tuple(query for query in shared if before[query] and not after[query])
+    differ, fewer = len(gained) + len(lost), min(len(gained), len(lost))
+    tail = sum(math.comb(differ, k) for k in range(fewer + 1)) / 2**differ
+    value = (len(gained) - len(lost)) / len(shared)
+    return AccuracyDifference(value=value, gained=gained, lost=lost, p_value=min(1.0, 2 * tail))
+
+
+def identity(baseline: Sequence[Observation], other: Sequence[Observation]) -> Identity | None:
+    """How many queries were answered the same to the letter, tool calls and text, in every round that both answered."""
+    before = {_key(one): one.outcome for one in baseline if one.answered}
+    same: dict[str, bool] = {}
+    for one in other:
+        reference = before.get(_key(one))
+        if reference is not None and one.answered:
+            query = one.outcome.query
+            same[query] = same.get(query, True) and _said(one.outcome) == _said(reference)
+    if not same:
+        return None
+    different = tuple(query for query, equal in same.items() if not equal)
+    return Identity(identical=len(same) - len(different), of=len(same), different=different)
+
+
+def unsteady_queries(observations: Sequence[Observation]) -> tuple[str, ...]:
+    """The queries that were not answered the same in each of their rounds."""
+    said: dict[str, list[object]] = {}
+    for one in observations:
+        if one.answered:
+            said.setdefault(one.outcome.query, []).append(_said(one.outcome))
+    return tuple(query for query, answers in said.items() if any(answer != answers[0] for answer in answers))
+
+
+def _said(outcome: Outcome) -> object:
+    return outcome.answer, [(call.name, call.arguments) for call in outcome.tool_calls]
+
+
+def _key(one: Observation) -> tuple[str, int]:
+    return one.outcome.query, one.outcome.round
+
+
+def _walls(observations: Sequence[Observation]) -> dict[tuple[str, int], float]:
+    # An instant answer on a coarse clock would have no logarithm; a nanosecond stands for it.
+    return {_key(one): float(max(one.outcome.wall_ns, 1)) for one in observations if one.answered}
+
+
+def _speed(ratio: Ratio) -> SpeedFigures:
+    return SpeedFigures(
+        estimate=ratio.estimate,
+        low=ratio.low,
+        high=ratio.high,
+        p_value=ratio.p_value,
+        verdict=ratio.verdict,
+        pairs=ratio.pairs,
+        queries=ratio.queries,
+        more_rounds=ratio.more_rounds,
+        note=ratio.note,
+    )
+
+
+def _by_category(baseline: Sequence[Observation], other: Sequence[Observation], seed: int) -> dict[str, Bounded]:
+    found: dict[str, Bounded] = {}
+    for category in dict.fromkeys(one.category for one in baseline):
+        before = _walls([one for one in baseline if one.category == category])
+        after = _walls([one for one in other if one.category == category])
+        if before.keys() & after.keys():
+            ratio = paired_ratio(before, after, seed=seed)
+            # With one query the interval would be that of its rounds, and say nothing of the category.
+            low, high = (ratio.low, ratio.high) if ratio.queries > 1 else (None, None)
+            found[category] = Bounded(value=ratio.estimate, low=low, high=high, confidence=0.95, n=ratio.queries)
+    return found
+
+
+def _factors(baseline: Sequence[Observation], other: Sequence[Observation]) -> GenerationFactors | None:
+    """Generation time = generations x tokens per generation x time per token; each as a ratio of totals over pairs."""
+    before = {_key(one): one for one in baseline if one.answered}
+    pairs = [(before[_key(one)], one) for one in other if one.answered and _key(one) in before]
+    ours, theirs = _totals([pair[0] for pair in pairs]), _totals([pair[1] for pair in pairs])
+    if ours is None or theirs is None:
+        return None
+    (g0, n0, t0), (g1, n1, t1) = ours, theirs
+    return GenerationFactors(
+        generations=g1 / g0,
+        tokens_per_generation=(n1 / g1) / (n0 / g0),
+        time_per_token=(t1 / n1) / (t0 / n0),
+        generation_time=t1 / t0,
+    )
+
+
+def _totals(observations: Sequence[Observation]) -> tuple[int, int, int] | None:
+    generations = tokens = time = 0
+    for one in observations:
+        if one.ledger is None or one.outcome.output_tokens is None:
+            return None
+        generations += one.outcome.generations
+        tokens += one.outcome.output_tokens
+        time += one.ledger.generation_ns
+    return (generations, tokens, time) if generations and tokens and time else None

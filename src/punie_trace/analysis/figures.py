@@ -1,0 +1,241 @@
+"""The figures of a run, as `summary.json` holds them and the reports print them: values, and no computation.
+
+Times are in ms, memory in bytes. None is 'not observable' or 'too few to say', and a text beside it says why.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from punie_trace.analysis.statistics import SpeedVerdict
+from punie_trace.header import Machine, RunStatus
+
+SUMMARY_SCHEMA_VERSION = 1
+
+# Six decimals keep a nanosecond of a time in ms, and drop the digits in which platforms differ.
+Rounded = Annotated[float, AfterValidator(lambda value: round(value, 6))]
+
+
+class Figures(BaseModel):
+    """A frozen group of figures."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Bounded(Figures):
+    """An estimate with its interval, which reaches `confidence`; no bounds where there are too few values."""
+
+    value: Rounded
+    low: Rounded | None
+    high: Rounded | None
+    confidence: Rounded
+    n: int
+
+
+class Observed(Figures):
+    """A value seen in `n` of `of` cases; None with the reason where it was seen in none."""
+
+    value: Rounded | None
+    n: int
+    of: int
+    not_observable: str | None = None
+
+
+class WallFigures(Figures):
+    """Wall time from due to done, in ms, of the answered queries."""
+
+    median: Rounded
+    """Median over queries of each query's median over rounds; so are its bounds."""
+    low: Rounded | None
+    high: Rounded | None
+    confidence: Rounded
+    p95: Rounded
+    """Nearest rank over all answered."""
+    mean: Rounded
+    answered: int
+
+
+class LedgerFigures(Figures):
+    """Means over queries in ms, which add up to `wall`; as shares they add up to 1. `tool_work` stands beside."""
+
+    wall: Rounded
+    client_queue: Rounded
+    generation: Rounded
+    tool: Rounded
+    framework: Rounded
+    tool_work: Rounded
+
+
+class TokenFigures(Figures):
+    """Totals over the answered queries, and means for each; None where the server reported none for some of them."""
+
+    input: int | None
+    output: int | None
+    cached: int | None
+    input_per_query: Rounded | None
+    output_per_query: Rounded | None
+    cached_per_query: Rounded | None
+
+
+class CategoryFigures(Figures):
+    """One category of the suite in one configuration."""
+
+    queries: int
+    correct: int
+    wall_ms_median: Rounded | None
+    output_tokens_per_query: Rounded | None
+
+
+class Problem(Figures):
+    """A query that was not right in every round, with how often what happened."""
+
+    query: str
+    category: str
+    rounds: int
+    verdicts: dict[str, int]
+    error: str | None
+
+
+class Identity(Figures):
+    """How many queries have, in every shared round, the baseline's tool calls and answer to the letter."""
+
+    identical: int
+    of: int
+    different: tuple[str, ...]
+
+
+class ConfigurationFigures(Figures):
+    """All figures of one configuration."""
+
+    path: str | None
+    kind: str | None
+    server: str | None
+    model: str | None
+    draft_model: str | None
+    num_draft_tokens: int | None
+    queries: int
+    correct: int
+    accuracy: Bounded | None
+    outcomes: int
+    verdicts: dict[str, int]
+    wall_ms: WallFigures | None
+    ledger_ms: LedgerFigures | None
+    ledger_share: LedgerFigures | None
+    ledger_queries: int
+    generation_split_ms: dict[str, Observed]
+    tokens: TokenFigures
+    output_tokens_per_s: Rounded | None
+    effective_output_tokens_per_s: Rounded | None
+    ttft_ms: Observed
+    tpot_ms: Observed
+    generations_per_query: Rounded | None
+    tool_calls_per_query: Rounded | None
+    memory_peak_bytes: int | None
+    memory_kind: str | None
+    memory_shared_with: tuple[str, ...]
+    failure: str | None
+    answers_identical_to_baseline: Identity | None
+    by_category: dict[str, CategoryFigures]
+    problems: tuple[Problem, ...]
+
+
+class SpeedFigures(Figures):
+    """How many times as fast as the baseline; see `statistics.paired_ratio`."""
+
+    estimate: Rounded
+    low: Rounded | None
+    high: Rounded | None
+    p_value: Rounded | None
+    verdict: SpeedVerdict
+    pairs: int
+    queries: int
+    more_rounds: int | None
+    note: str
+
+
+class AccuracyDifference(Figures):
+    """Right answers against the baseline's over the queries that both were asked; p-value of the exact sign test."""
+
+    value: Rounded
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+    p_value: Rounded
+
+
+class GenerationFactors(Figures):
+    """Generation time relative to the baseline's, as the product of what it is made of (below 1: less)."""
+
+    generations: Rounded
+    tokens_per_generation: Rounded
+    time_per_token: Rounded
+    generation_time: Rounded
+
+
+class Comparison(Figures):
+    """One configuration against the baseline. `speed` is None where no query was answered in both."""
+
+    baseline: str
+    other: str
+    speed: SpeedFigures | None
+    speed_by_category: dict[str, Bounded]
+    accuracy: AccuracyDifference | None
+    generation_factors: GenerationFactors | None
+
+
+class Constants(Figures):
+    """What the two constant answers would score: 'always a tool' and 'never a tool', over the queries that expect one
+    of the two.
+    """
+
+    always_tool: int
+    never_tool: int
+    queries: int
+
+
+class Advice(Figures):
+    """What would help, and by how much at most: `bound` is a factor on speed, None where the advice has none."""
+
+    about: str
+    text: str
+    bound: Rounded | None
+
+
+class RunFacts(Figures):
+    """What the header of the run says, as far as a report shows it."""
+
+    id: str
+    started: datetime
+    status: RunStatus
+    suite: str
+    suite_digest: str
+    queries: int
+    rounds: int
+    concurrency: int
+    seed: int
+    machine: Machine
+    versions: dict[str, str]
+    models: tuple[str, ...]
+    draft_models: tuple[str, ...]
+    blas: tuple[str, ...]
+    paths: tuple[str, ...]
+    argv: tuple[str, ...]
+
+
+class Summary(Figures):
+    """All figures of a run. `configurations` is in the order to show them."""
+
+    schema_version: int = SUMMARY_SCHEMA_VERSION
+    run: RunFacts
+    baseline: str | None
+    configurations: dict[str, ConfigurationFigures]
+    comparisons: tuple[Comparison, ...]
+    constants: Constants
+    findings: tuple[str, ...]
+    ledger_errors: tuple[str, ...]
+    """Queries whose ledger does not close: left out of the ledger figures, and a defect."""
+    advice: tuple[Advice, ...]
+    notes: tuple[str, ...]
+    definitions: dict[str, str]

@@ -1,0 +1,188 @@
+"""What a reader must know before trusting the figures: differences in answers, warm caches, failures, a slow machine.
+
+Each finding is one text that names the configuration, the count, and where known the cause. Nothing is hidden by being
+left out of here, and nothing here changes a figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from punie_trace.analysis.compare import unsteady_queries
+from punie_trace.analysis.figures import ConfigurationFigures, Summary
+from punie_trace.analysis.observations import Observation
+from punie_trace.header import ConfigurationRecord, RunHeader, unique
+from punie_trace.runfile import Run
+
+_MOST_NAMES = 3
+_CACHE_MATTERS = 0.10
+"""Share of the input tokens by which cached ones may differ before it is said."""
+
+PROMPT_CACHE_DEFECT = (
+    "known in mlx-lm: with a draft model its prompt cache is one token off after a turn whose last token came from the "
+    "target, and the next turn of the conversation gets other logits (see docs/findings.md)"
+)
+
+
+def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> tuple[str, ...]:
+    """All findings: how the run ended, what was noticed while measuring, then what the figures show."""
+    return unique(
+        [
+            *_ending(run.header, summary),
+            *_ledgers(summary, observed),
+            *run.header.findings,
+            *_machine(run.header),
+            *_answers(run.header, summary, observed),
+            *_lost_answers(summary),
+            *_caches(summary),
+            *_batching(run.header, summary),
+            *_suite(run.header),
+        ]
+    )
+
+
+def _ending(header: RunHeader, summary: Summary) -> Iterator[str]:
+    for name, reason in header.failures.items():
+        yield f"{name} failed: {first_line(reason)}"
+    planned = len(header.suite.queries) * header.rounds
+    short = [
+        f"{name} {figures.outcomes} of {planned}"
+        for name, figures in summary.configurations.items()
+        if figures.outcomes < planned and figures.failure is None
+    ]
+    how = {
+        "running": "the run did not reach its end (it was killed, or is still running)",
+        "ended-early": "the run ended early",
+        "interrupted": "the run was interrupted",
+        "done": "the run is done, yet queries are missing",
+    }[header.status]
+    if header.status != "done" or short:
+        yield f"{how}: queries measured: {', '.join(short)}" if short else how
+
+
+def _ledgers(summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
+    for error in summary.ledger_errors:
+        yield f"a ledger does not close, and its query is left out of the ledger figures: {error}"
+    for name, observations in observed.items():
+        bare = sum(one.ledger is None and one.ledger_error is None for one in observations)
+        if bare:
+            yield f"{name}: {bare} of {_queries(len(observations))} without spans, left out of the ledger figures"
+
+
+def _machine(header: RunHeader) -> Iterator[str]:
+    slow = [name for name, server in header.servers.items() if server.blas and "reference" in server.blas.lower()]
+    if slow and not any("reference BLAS" in finding for finding in header.findings):
+        yield (
+            f"{_some(slow)} computed with the reference BLAS, which is 10 to 100 times slower than OpenBLAS on fp32: "
+            "install OpenBLAS (Debian: libopenblas0-pthread) before drawing conclusions from these times"
+        )
+
+
+def _answers(header: RunHeader, summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
+    unsteady = set(unsteady_queries(observed.get(summary.baseline or "", ())))
+    for name, figures in summary.configurations.items():
+        same = figures.answers_identical_to_baseline
+        if same is None or not same.different:
+            continue
+        record = header.configurations.get(name)
+        at = f" at temperature {record.temperature:g}" if record and record.temperature is not None else ""
+        text = (
+            f"{name} answered {len(same.different)} of {same.of} queries differently from {summary.baseline}{at} "
+            f"({_some(same.different)})"
+        )
+        if unsteady.issuperset(same.different):
+            yield f"{text}; {summary.baseline} itself varied there from round to round"
+        elif record is not None and record.kind == "mlx_lm" and record.draft_model:
+            yield f"{text}; {PROMPT_CACHE_DEFECT}"
+        else:
+            yield text
+    if unsteady:
+        yield f"{summary.baseline} itself answered differently from round to round: {_some(sorted(unsteady))}"
+
+
+def _lost_answers(summary: Summary) -> Iterator[str]:
+    for comparison in summary.comparisons:
+        if comparison.accuracy is not None and comparison.accuracy.lost:
+            lost = comparison.accuracy.lost
+            yield (
+                f"{comparison.other} gets {_queries(len(lost))} wrong that {comparison.baseline} gets right: "
+                f"{_some(lost)}"
+            )
+        figures = summary.configurations[comparison.other]
+        failed = _failed(figures)
+        if failed and comparison.speed is not None:
+            yield (
+                f"{comparison.other}: {failed} of {figures.outcomes} queries ended in an error or a timeout; "
+                "they are not in its times, which may look better for it"
+            )
+
+
+def _caches(summary: Summary) -> Iterator[str]:
+    base = summary.configurations.get(summary.baseline or "")
+    known = _cached_share(base)
+    if known is None:
+        return
+    for name, figures in summary.configurations.items():
+        share = _cached_share(figures)
+        if share is not None and abs(share - known) > _CACHE_MATTERS:
+            yield (
+                f"warm prefixes differ: {share:.0%} of the input tokens of {name} came from the server's prompt cache, "
+                f"{known:.0%} in {summary.baseline}; part of the difference in time is the cache's"
+            )
+
+
+def _batching(header: RunHeader, summary: Summary) -> Iterator[str]:
+    if header.concurrency == 1:
+        return
+    batched = {name: _batched(header, record) for name, record in header.configurations.items()}
+    base = batched.get(summary.baseline or "")
+    serial = [name for name, value in batched.items() if base and value is False]
+    if serial:
+        yield (
+            f"at concurrency {header.concurrency} {summary.baseline} was served in batches and {_some(serial)} one "
+            "request at a time: this compares batching with none; add an unbatched baseline"
+        )
+
+
+def _batched(header: RunHeader, record: ConfigurationRecord) -> bool | None:
+    server = header.servers.get(record.server or "")
+    if server is not None and server.batched is not None:
+        return server.batched
+    # mlx_lm.server batches unless there is a draft model.
+    return record.draft_model is None if record.kind == "mlx_lm" else None
+
+
+def _suite(header: RunHeader) -> Iterator[str]:
+    unjudged = [
+        query.name
+        for query in header.suite.queries
+        if query.expected is None and not (query.tools or query.arguments_contain or query.answer_contains)
+    ]
+    if unjudged:
+        yield f"{_queries(len(unjudged))} with nothing said of what is right, counted as right: {_some(unjudged)}"
+
+
+def _failed(figures: ConfigurationFigures) -> int:
+    return figures.verdicts.get("error", 0) + figures.verdicts.get("timeout", 0)
+
+
+def _cached_share(figures: ConfigurationFigures | None) -> float | None:
+    if figures is None or figures.tokens.cached is None or not figures.tokens.input:
+        return None
+    return figures.tokens.cached / figures.tokens.input
+
+
+def _queries(count: int) -> str:
+    return "1 query" if count == 1 else f"{count} queries"
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - _MOST_NAMES
+    return ", ".join(listed[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def first_line(text: str) -> str:
+    """The first line that holds anything."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason was recorded")

@@ -1,0 +1,138 @@
+"""The ledger of one query: four lines that add up to its wall time to the nanosecond (DESIGN section 5).
+
+    client_queue   due to sent
+    generation     at least one generation request is open
+    tool           no generation is open, and at least one tool runs
+    framework      the rest
+
+Generations and tools are unions of intervals, since both may overlap: sums would count an instant twice. Pure, no I/O:
+`close_ledger` is what writes the ledger on the query's span, `ledger_of` makes it again from the spans alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from punie_trace.errors import LedgerError
+from punie_trace.records import Ledger, SpanRow
+from punie_trace.telemetry import names
+
+Interval: TypeAlias = tuple[int, int]
+"""Start and end in ns; the start belongs to it, the end does not."""
+
+_LINES = (
+    (names.LEDGER_WALL, "wall_ns"),
+    (names.LEDGER_CLIENT_QUEUE, "client_queue_ns"),
+    (names.LEDGER_GENERATION, "generation_ns"),
+    (names.LEDGER_TOOL, "tool_ns"),
+    (names.LEDGER_FRAMEWORK, "framework_ns"),
+    (names.TOOL_WORK, "tool_work_ns"),
+)
+
+
+def close_ledger(
+    due_ns: int, sent_ns: int, done_ns: int, generations: Iterable[Interval], tools: Iterable[Interval]
+) -> Ledger:
+    """The ledger of a query that was due, sent and done at these times (ns on the run's clock).
+
+    Intervals may overlap in any way; what lies outside `sent_ns` to `done_ns` is cut off (a tool's thread may outlive
+    its query). Raises `LedgerError` where the times run backwards.
+    """
+    if not due_ns <= sent_ns <= done_ns:
+        raise LedgerError(f"a query cannot be due at {due_ns}, sent at {sent_ns} and done at {done_ns} ns")
+    generating = _clip(generations, sent_ns, done_ns)
+    running = _clip(tools, sent_ns, done_ns)
+    generation = _covered(generating)
+    # What the tools cover beyond the generations: |G or T| - |G|.
+    tool = _covered([*generating, *running]) - generation
+    return Ledger(
+        wall_ns=done_ns - due_ns,
+        client_queue_ns=sent_ns - due_ns,
+        generation_ns=generation,
+        tool_ns=tool,
+        framework_ns=(done_ns - sent_ns) - generation - tool,
+        tool_work_ns=sum(end - start for start, end in running),
+    )
+
+
+def ledger_of(spans: Sequence[SpanRow]) -> Ledger:
+    """The ledger from the spans of one query's trace, without regard to the ledger that its root span carries.
+
+    Raises `LedgerError` where the query's span, or its time of sending, is missing.
+    """
+    query = query_span(spans)
+    sent = query.attributes.get(names.SENT_NS)
+    if not isinstance(sent, int):
+        raise LedgerError(f"the span {query.name!r} of trace {query.trace_id} has no {names.SENT_NS}")
+    return close_ledger(
+        query.start_ns,
+        sent,
+        query.end_ns,
+        [(span.start_ns, span.end_ns) for span in generation_spans(spans)],
+        [(span.start_ns, span.end_ns) for span in tool_spans(spans)],
+    )
+
+
+def check_ledger(spans: Sequence[SpanRow]) -> Ledger:
+    """The ledger made from the spans, which must be the one that the query's span carries, else `LedgerError`."""
+    made = ledger_of(spans)
+    query = query_span(spans)
+    for attribute, line in _LINES:
+        carried, computed = query.attributes.get(attribute), getattr(made, line)
+        if carried != computed:
+            raise LedgerError(
+                f"the ledger of {query.name!r} (trace {query.trace_id}) does not close: {attribute} is {carried}, "
+                f"and its spans make it {computed}. Please report this with the run's spans.jsonl"
+            )
+    return made
+
+
+def query_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
+    """The spans of whole queries: in the trace of one query that was written to its end, exactly one."""
+    return [span for span in spans if names.SENT_NS in span.attributes or names.LEDGER_WALL in span.attributes]
+
+
+def query_span(spans: Sequence[SpanRow]) -> SpanRow:
+    """The span of the query itself. Raises `LedgerError` where there is none, or more than one."""
+    found = query_spans(spans)
+    if len(found) != 1:
+        which = spans[0].trace_id if spans else "without spans"
+        raise LedgerError(f"trace {which} holds {len(found)} query spans where there should be one")
+    return found[0]
+
+
+def generation_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
+    """The spans that count as generation, by their start."""
+    marked = [span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION]
+    return sorted(marked, key=lambda span: (span.start_ns, span.end_ns))
+
+
+def tool_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
+    """The spans that count as tools, by their start."""
+    tools = [span for span in spans if span.attributes.get(names.GEN_AI_OPERATION) == names.OPERATION_EXECUTE_TOOL]
+    return sorted(tools, key=lambda span: (span.start_ns, span.end_ns))
+
+
+def _clip(intervals: Iterable[Interval], low: int, high: int) -> list[Interval]:
+    clipped = []
+    for start, end in intervals:
+        if end < start:
+            raise LedgerError(f"something cannot start at {start} ns and end at {end} ns")
+        start, end = max(start, low), min(end, high)
+        if start < end:
+            clipped.append((start, end))
+    return clipped
+
+
+def _covered(intervals: Iterable[Interval]) -> int:
+    """The length of the union."""
+    total, reached = 0, None
+    for start, end in sorted(intervals):
+        if reached is None or start > reached:
+            total += end - start
+            reached = end
+        elif end > reached:
+            total += end - reached
+            reached = end
+    return total

@@ -1,0 +1,71 @@
+"""Each outcome of a run beside what its spans say: the ledger, checked against the one it carries, and its generations.
+
+It joins and checks; figures over many are for `summary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans
+from punie_trace.analysis.split import GenerationSplit, split_generation
+from punie_trace.errors import LedgerError
+from punie_trace.header import unique
+from punie_trace.records import Ledger, Outcome, SpanRow, Verdict
+from punie_trace.runfile import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One outcome and what its trace holds. `ledger` is None where there is none to read, or it does not close."""
+
+    outcome: Outcome
+    category: str
+    ledger: Ledger | None
+    ledger_error: str | None
+    splits: tuple[GenerationSplit, ...]
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer, right or wrong: its times are those of a whole query."""
+        return self.outcome.verdict not in (Verdict.ERROR, Verdict.TIMEOUT)
+
+
+def observe(run: Run) -> dict[str, list[Observation]]:
+    """The observations by configuration, in the header's order, and within one by their place in the run.
+
+    A configuration that has no outcome is there with an empty list.
+    """
+    categories = {query.name: query.category or query.expected or "other" for query in run.header.suite.queries}
+    names = unique([*run.header.names, *(outcome.configuration for outcome in run.outcomes)])
+    observed: dict[str, list[Observation]] = {name: [] for name in names}
+    for outcome in sorted(run.outcomes, key=lambda outcome: outcome.seq):
+        spans = run.traces.get(outcome.trace_id, ())
+        ledger, error = _ledger(outcome, spans)
+        splits = tuple(split_generation(span) for span in generation_spans(spans))
+        category = categories.get(outcome.query, "other")
+        observed[outcome.configuration].append(Observation(outcome, category, ledger, error, splits))
+    return observed
+
+
+def right_queries(observations: Sequence[Observation]) -> dict[str, bool]:
+    """Each query that was asked, and whether it is right: in more than half of its rounds (half is not enough)."""
+    verdicts: dict[str, list[bool]] = {}
+    for one in observations:
+        verdicts.setdefault(one.outcome.query, []).append(one.outcome.verdict is Verdict.CORRECT)
+    return {query: 2 * sum(right) > len(right) for query, right in verdicts.items()}
+
+
+def _ledger(outcome: Outcome, spans: Sequence[SpanRow]) -> tuple[Ledger | None, str | None]:
+    if not query_spans(spans):
+        return None, None  # the run was cut off before the query's span was written
+    try:
+        ledger = check_ledger(spans)
+    except LedgerError as error:
+        return None, str(error)
+    if ledger.wall_ns != outcome.wall_ns:
+        return None, (
+            f"outcome {outcome.seq} of {outcome.query!r} took {outcome.wall_ns} ns, and its span {ledger.wall_ns} ns"
+        )
+    return ledger, None

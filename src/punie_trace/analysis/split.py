@@ -1,0 +1,98 @@
+"""What one generation was made of, as far as its client can see: connect, prefill, decode, transfer.
+
+The phases lie end to end and add up to the generation's span where all are seen. What a stream does not show is None,
+with the reason, and never guessed: `mlx_lm.server` withholds the text of a tool call until the call closes, so that
+the first chunk of such a turn comes when nearly all of it is over, and with a draft model it sends no progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from punie_trace.records import SpanRow
+from punie_trace.telemetry import names
+
+PHASES = ("connect", "server_queue", "prefill", "decode", "transfer")
+
+WITHHELD = "the server held the output back until it was whole (as mlx_lm does with a tool call)"
+NO_PROGRESS = "the server sent no prefill progress (mlx_lm sends none with a draft model)"
+NO_SERVER_SPANS = "only the server knows; as seen from here it is part of prefill"
+NO_CONNECT = "the connection's setup was not timed; as seen from here it is part of prefill"
+NO_OUTPUT = "no output came"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSplit:
+    """Phases of one generation in ns; None is 'not observable', for the reason in `not_observable`."""
+
+    connect_ns: int | None
+    server_queue_ns: int | None
+    prefill_ns: int | None
+    """Until the last progress that the server told of, else until the first chunk (with the first token in it)."""
+    decode_ns: int | None
+    transfer_ns: int | None
+    """From the last chunk of output to the last byte."""
+    first_chunk_ns: int | None
+    """From the request's sending to the first chunk, where that is when the first token was made."""
+    per_token_ns: float | None
+    """(last chunk - first chunk) / (output tokens - 1)."""
+    not_observable: Mapping[str, str] = field(default_factory=dict)
+
+    def phase(self, name: str) -> int | None:
+        """The phase by its name in `PHASES`."""
+        return getattr(self, f"{name}_ns")
+
+
+def split_generation(span: SpanRow) -> GenerationSplit:
+    """The phases of the generation that `span` (a POST, or an in-process generation) timed."""
+    reasons: dict[str, str] = {"server_queue": NO_SERVER_SPANS}
+    connect = _integer(span, names.CONNECT_NS)
+    if connect is None:
+        reasons["connect"] = NO_CONNECT
+    begin = span.start_ns + (connect or 0)
+    events = {event.name: event.time_ns for event in span.events}
+    first, last = events.get(names.EVENT_FIRST_CHUNK), events.get(names.EVENT_LAST_CHUNK)
+    progress = events.get(names.EVENT_PREFILL_END)
+    held_back = withheld(span)
+
+    boundary = progress if progress is not None else None if held_back else first
+    if boundary is None:
+        why = NO_OUTPUT if first is None else f"{WITHHELD}, and {NO_PROGRESS}"
+        reasons |= {"prefill": why, "decode": why}
+    if last is None:
+        reasons |= {"decode": NO_OUTPUT, "transfer": NO_OUTPUT}
+    if held_back:
+        reasons["first_chunk"] = reasons["per_token"] = WITHHELD
+    tokens = _integer(span, names.GEN_AI_OUTPUT_TOKENS)
+    per_token = None
+    if first is not None and last is not None and not held_back and tokens is not None and tokens > 1:
+        per_token = (last - first) / (tokens - 1)
+    return GenerationSplit(
+        connect_ns=connect,
+        server_queue_ns=None,
+        prefill_ns=None if boundary is None else max(boundary - begin, 0),
+        decode_ns=None if boundary is None or last is None else max(last - boundary, 0),
+        transfer_ns=None if last is None else span.end_ns - last,
+        first_chunk_ns=None if first is None or held_back else first - span.start_ns,
+        per_token_ns=per_token,
+        not_observable=reasons,
+    )
+
+
+def withheld(span: SpanRow) -> bool:
+    """Whether the first chunk says nothing about the first token: far fewer chunks than tokens, or a mere tool call.
+
+    A server that streams sends about a chunk for each token (fewer where bytes of one character are split, or where
+    a draft's tokens come together); one that holds a tool call back sends it in a chunk or two.
+    """
+    chunks, tokens = _integer(span, names.CHUNKS), _integer(span, names.GEN_AI_OUTPUT_TOKENS)
+    if chunks is not None and tokens is not None:
+        return tokens > 2 and chunks * 4 < tokens
+    reasons = span.attributes.get(names.GEN_AI_FINISH_REASONS, ())
+    return "tool_calls" in reasons if isinstance(reasons, tuple) else reasons == "tool_calls"
+
+
+def _integer(span: SpanRow, name: str) -> int | None:
+    value = span.attributes.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

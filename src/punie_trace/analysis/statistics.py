@@ -1,0 +1,277 @@
+"""Intervals and paired comparisons for runs of few queries and fewer rounds. numpy only.
+
+The same seed gives the same result. Nothing here knows of runs: values come in as numbers, keyed by query and round
+where they are paired. Where there are too few values for a claim, the result says so in words and claims nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+SpeedVerdict: TypeAlias = Literal["faster", "slower", "cannot tell"]
+
+_MOST_ROUNDS = 200
+"""Beyond so many more rounds it is more honest to say that more queries are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its interval. `low` and `high` are None where there are too few values for one."""
+
+    value: float
+    low: float | None
+    high: float | None
+    confidence: float
+    """What the interval really reaches; below what was asked for where there are too few values."""
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as fast the other is as the baseline, above 1 where it is faster; see `paired_ratio`."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+    """Two-sided, for 'no difference'; None where there are too few pairs."""
+    verdict: SpeedVerdict
+    pairs: int
+    queries: int
+    more_rounds: int | None
+    """For 'cannot tell': about how many more rounds of the same queries would tell, if the estimate is right."""
+    note: str = ""
+    """What to know about the verdict, '' for nothing."""
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """A share with Wilson's score interval (Wilson 1927). `ValueError` where there is nothing to take a share of."""
+    if n <= 0 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} is no share")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    # At 0 and n the bounds are exactly 0 and 1; rounding may miss them by a hair.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return Interval(share, low, high, confidence, n)
+
+
+def quantile(values: Sequence[float], q: float, confidence: float = 0.95) -> Interval:
+    """A quantile with its exact order-statistic interval, free of any assumption about the distribution.
+
+    The median (`q` 0.5) is the mean of the two middle values where their number is even; any other quantile is the
+    nearest rank, a value that really occurred. The interval is the narrowest pair of order statistics around it that
+    reaches `confidence` (binomial; David & Nagaraja, Order Statistics, 7.1). Where none does, the bounds are the
+    extremes and `confidence` says what they reach; with one value, or where even that stays below one half, there
+    are no bounds.
+    """
+    if not values:
+        raise ValueError("no values")
+    if not 0 < q < 1:
+        raise ValueError(f"{q} is no quantile: it lies between 0 and 1")
+    ordered = sorted(values)
+    n = len(ordered)
+    value = float(np.median(ordered)) if q == 0.5 else ordered[max(math.ceil(q * n) - 1, 0)]
+    below = _binomial_cdf(n, q)  # below[k] = P(at most k values lie below the quantile)
+    best: tuple[int, float, int, int] | None = None
+    for low in range(n):
+        for high in range(low + 1, n):
+            reached = below[high] - below[low]
+            if reached >= confidence and ordered[low] <= value <= ordered[high]:
+                if best is None or (high - low, -reached) < best[:2]:
+                    best = high - low, -reached, low, high
+                break  # a higher bound only widens it
+    if best is not None:
+        return Interval(value, ordered[best[2]], ordered[best[3]], -best[1], n)
+    reached = below[n - 1] - below[0] if n > 1 else 0.0
+    if reached < 0.5:
+        return Interval(value, None, None, reached, n)
+    return Interval(value, ordered[0], ordered[-1], reached, n)
+
+
+def paired_ratio(
+    baseline: Mapping[tuple[str, int], float],
+    other: Mapping[tuple[str, int], float],
+    *,
+    seed: int,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    comparisons: int = 1,
+) -> Ratio:
+    """How many times as fast `other` is, from times keyed by (query, round); only keys in both are used.
+
+    The estimate is the exponential of the mean over queries of the median over rounds of log(baseline / other): each
+    query counts the same however long it takes, one disturbed round does not move it, and swapping the two gives the
+    reciprocal. Its standard error is bootstrapped by query (queries are drawn again, then rounds within them), and
+    the interval is a t interval on the logarithm with (queries - 1) degrees of freedom, widened by
+    sqrt(n / (n - 1)), since a bootstrap of n clusters is too narrow by that (Hesterberg 2015, 'What
+    Teachers Should Know About the Bootstrap'). With one query its rounds take the queries' place, and the note says so.
+
+    `comparisons` is how many verdicts are given side by side: it makes `more_rounds` allow for Holm's correction,
+    which `settle` applies. `ValueError` for a time that is not above 0, or where no key is in both.
+    """
+    logs: dict[str, list[float]] = {}
+    for query, round_ in sorted(baseline.keys() & other.keys()):
+        before, after = baseline[query, round_], other[query, round_]
+        if not (before > 0 and after > 0):
+            raise ValueError(f"query {query!r} in round {round_} took {before} and {after}: times are above 0")
+        logs.setdefault(query, []).append(math.log(before) - math.log(after))
+    if not logs:
+        raise ValueError("no query and round is in both")
+    groups = list(logs.values())
+    pairs, queries = sum(map(len, groups)), len(groups)
+    note = ""
+    if queries == 1:
+        groups = [[value] for value in groups[0]]
+        note = "one query only: this says nothing of others"
+    estimate = float(np.mean([np.median(group) for group in groups]))
+    n = len(groups)
+    if n < 3:
+        why = "too few for a verdict: it takes 3 queries, or 3 rounds of one query"
+        more = 3 - n if queries == 1 else None
+        return Ratio(math.exp(estimate), None, None, None, "cannot tell", pairs, queries, more, why)
+    error = _clustered_error(groups, seed, resamples) * math.sqrt(n / (n - 1))
+    half = _student_quantile((1 + confidence) / 2, n - 1) * error
+    p_value = _p_value(estimate, error, n - 1)
+    ratio = Ratio(
+        math.exp(estimate),
+        math.exp(estimate - half),
+        math.exp(estimate + half),
+        p_value,
+        _verdict(estimate, p_value, confidence),
+        pairs,
+        queries,
+        None,
+        note,
+    )
+    if ratio.verdict == "cannot tell" or comparisons > 1:
+        more, why = _what_would_tell(groups, estimate, queries, 1 - (1 - confidence) / comparisons)
+        ratio = replace(ratio, more_rounds=more, note="; ".join(part for part in (note, why) if part))
+    return ratio if ratio.verdict == "cannot tell" else replace(ratio, note=note)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values after Holm's step-down correction (Holm 1979), in the order given, none above 1."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected = [0.0] * len(p_values)
+    reached = 0.0
+    for rank, index in enumerate(order):
+        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = reached
+    return corrected
+
+
+def settle(ratios: Sequence[Ratio], confidence: float = 0.95) -> list[Ratio]:
+    """The same ratios with p-values after Holm's correction, and the verdicts that still stand after it."""
+    corrected = iter(holm([ratio.p_value for ratio in ratios if ratio.p_value is not None]))
+    settled = []
+    for ratio in ratios:
+        if ratio.p_value is None:
+            settled.append(ratio)
+            continue
+        p_value = next(corrected)
+        verdict = _verdict(math.log(ratio.estimate), p_value, confidence)
+        more = ratio.more_rounds if verdict == "cannot tell" else None
+        note = ratio.note
+        if verdict == "cannot tell" and ratio.verdict != verdict:
+            alone = "its interval alone would tell, but not beside the other comparisons (Holm)"
+            note = "; ".join(part for part in (note, alone) if part)
+        settled.append(replace(ratio, p_value=p_value, verdict=verdict, more_rounds=more, note=note))
+    return settled
+
+
+def _p_value(estimate: float, error: float, df: int) -> float:
+    if error > 0:
+        return max(0.0, 2 * (1 - _student_cdf(abs(estimate) / error, df)))
+    return 1.0 if estimate == 0 else 0.0
+
+
+def _verdict(estimate: float, p_value: float, confidence: float) -> SpeedVerdict:
+    if p_value >= 1 - confidence:
+        return "cannot tell"
+    return "faster" if estimate > 0 else "slower"
+
+
+def _clustered_error(groups: Sequence[Sequence[float]], seed: int, resamples: int) -> float:
+    """The standard error of the mean of medians: groups are drawn again, then the values within each one drawn."""
+    random = np.random.default_rng(seed)
+    drawn = random.integers(len(groups), size=(resamples, len(groups)))
+    medians = np.empty(drawn.shape)
+    for index, group in enumerate(groups):
+        where = drawn == index
+        values = np.asarray(group)
+        picks = random.integers(len(values), size=(int(where.sum()), len(values)))
+        medians[where] = np.median(values[picks], axis=1)
+    return float(medians.mean(axis=1).std())
+
+
+def _what_would_tell(
+    groups: Sequence[Sequence[float]], estimate: float, queries: int, confidence: float
+) -> tuple[int | None, str]:
+    """About how many more rounds would tell, if the estimate is right and rounds vary as they did."""
+    rounds = float(np.mean([len(group) for group in groups]))
+    within = float(np.mean([np.var(group, ddof=1) for group in groups if len(group) > 1] or [math.nan]))
+    between = float(np.var([np.mean(group) for group in groups], ddof=1))
+    n = len(groups)
+    wanted = n * (estimate / _student_quantile((1 + confidence) / 2, n - 1)) ** 2 if estimate else 0.0
+    if queries == 1:
+        needed = math.ceil(n * between / wanted) if wanted else None
+        return _more(None if needed is None else needed - n)
+    if math.isnan(within):
+        return (1, "one round only: noise cannot be told from differences between queries")
+    # Rounds lessen the noise within a query only; what queries differ by stays.
+    lasting = max(0.0, between - within / rounds)
+    if wanted <= lasting:
+        return None, "more rounds of these queries would not tell: it needs more queries, or there is no difference"
+    return _more(math.ceil(within / (wanted - lasting) - rounds))
+
+
+def _more(rounds: int | None) -> tuple[int | None, str]:
+    if rounds is None or rounds > _MOST_ROUNDS:
+        return None, f"more than {_MOST_ROUNDS} more rounds would be needed: if there is a difference, it is small"
+    return max(rounds, 1), ""
+
+
+def _binomial_cdf(n: int, p: float) -> list[float]:
+    total, out = 0.0, []
+    for k in range(n + 1):
+        log_choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        total += math.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p))
+        out.append(total)
+    return out
+
+
+def _student_cdf(t: float, df: int) -> float:
+    """Student's distribution for whole degrees of freedom (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(df))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    term, total = 1.0, 0.0
+    if df % 2:
+        term = cosine
+        for k in range(1, (df - 1) // 2 + 1):
+            total += term
+            term *= cosine * cosine * (2 * k) / (2 * k + 1)
+        return 0.5 + (angle + sine * total) / math.pi
+    for k in range(1, df // 2 + 1):
+        total += term
+        term *= cosine * cosine * (2 * k - 1) / (2 * k)
+    return 0.5 + sine * total / 2
+
+
+def _student_quantile(p: float, df: int) -> float:
+    """The value below which lies `p` (above one half) of Student's distribution, by halving."""
+    low, high = 0.0, 1.0
+    while _student_cdf(high, df) < p:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_cdf(middle, df) < p else (low, middle)
+    return high

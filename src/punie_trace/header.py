@@ -1,0 +1,132 @@
+"""The header of a run, `run.json`: what was asked for, of whom, on what machine, and how it ended.
+
+These are values only: `runfile` writes and reads them, and nothing here touches a disk or looks at the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt
+
+from punie_trace.records import Path as AskPath
+from punie_trace.records import Query, ServerKind
+
+SCHEMA_VERSION = 1
+"""Raised when a field changes its meaning; fields that are only added do not raise it."""
+
+RunStatus: TypeAlias = Literal["running", "done", "ended-early", "interrupted"]
+
+
+class Record(BaseModel):
+    """A frozen value. Keys of a later version that are not known here are left aside."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Machine(Record):
+    """Where the run happened; `chip`, `gpu_cores` and `power` where the system tells. Memory in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    os: str
+    arch: str
+    cpu: str
+    cores: PositiveInt
+    memory_bytes: PositiveInt | None = None
+    chip: str | None = None
+    gpu_cores: PositiveInt | None = None
+    power: str | None = None
+
+
+class Clock(Record):
+    """Both clocks read at one moment, in ns: a time is `anchor_wall_ns + monotonic - anchor_monotonic_ns`."""
+
+    anchor_wall_ns: int
+    anchor_monotonic_ns: int
+
+
+class SuiteRecord(Record):
+    """The suite as it was asked, so that a run can be judged again without the suite's file."""
+
+    name: str
+    digest: str
+    queries: tuple[Query, ...]
+
+
+class ServerRecord(Record):
+    """One server group: who answered, and what it took. None is 'not known'."""
+
+    identity: dict[str, JsonValue] = {}
+    """What was verified before the first query: model, fingerprint, digests, argv, as the server's kind has them."""
+    blas: str | None = None
+    """Which BLAS the server's process got ('OpenBLAS', 'reference', 'Accelerate')."""
+    batched: bool | None = None
+    """Whether it takes several requests into one batch."""
+    memory_peak_bytes: NonNegativeInt | None = None
+    """The largest reading in the server's own process."""
+    memory_kind: str | None = None
+    """What was read: 'peak resident set', 'physical footprint', ..."""
+    log: str | None = None
+    """Its log, relative to the run folder."""
+
+
+class ConfigurationRecord(Record):
+    """One way of serving, as it was really used. `server` is its server group's name, None in process."""
+
+    path: AskPath
+    server: str | None
+    kind: ServerKind | None
+    model: str | None = None
+    draft_model: str | None = None
+    num_draft_tokens: int | None = None
+    temperature: float | None = None
+    request_options: dict[str, JsonValue] = {}
+
+
+class RunHeader(Record):
+    """All of a run that is not an outcome or a span. The order of `configurations` is the order they are shown in."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    started: AwareDatetime
+    argv: tuple[str, ...] = ()
+    configuration: dict[str, JsonValue] = {}
+    """The resolved configuration, secrets left out by whoever makes it."""
+    suite: SuiteRecord
+    versions: dict[str, str] = {}
+    machine: Machine
+    seed: int
+    rounds: PositiveInt
+    concurrency: PositiveInt = 1
+    clock: Clock
+    baseline: str | None = None
+    """What the others are compared with; None: 'baseline' if there is one, else the first configuration."""
+    servers: dict[str, ServerRecord] = {}
+    configurations: dict[str, ConfigurationRecord] = {}
+    failures: dict[str, str] = {}
+    """Configurations that could not be measured or not to the end: what to tell the user, by configuration."""
+    status: RunStatus = "running"
+    ended: AwareDatetime | None = None
+    notes: tuple[str, ...] = ()
+    """Facts about how this run was made that a reader should know."""
+    findings: tuple[str, ...] = ()
+    """What was noticed while measuring and bears on the result; the summary adds what the figures show."""
+
+    @property
+    def baseline_name(self) -> str | None:
+        """The configuration that the others are compared with; None where there is no configuration at all."""
+        if self.baseline is not None:
+            return self.baseline
+        return "baseline" if "baseline" in self.configurations else next(iter(self.names), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All configurations in the order to show them; those that failed before they were ready come last."""
+        return unique([*self.configurations, *self.failures])
+
+
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """The names without repeats, in the order of their first occurrence."""
+    return tuple(dict.fromkeys(names))

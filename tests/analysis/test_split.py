@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from punie_trace.analysis.split import NO_CONNECT, NO_OUTPUT, WITHHELD, split_generation, withheld
+from punie_trace.records import AttributeValue, SpanEvent, SpanRow
+from punie_trace.telemetry import names
+
+
+def make_span(attributes: dict[str, AttributeValue], **events: int) -> SpanRow:
+    marks = tuple(SpanEvent(name, time) for name, time in events.items())
+    return SpanRow("a" * 32, "b" * 16, None, "POST", "CLIENT", 1000, 2000, attributes, marks)
+
+
+STREAMED: dict[str, AttributeValue] = {
+    names.CONNECT_NS: 10,
+    names.CHUNKS: 9,
+    names.GEN_AI_OUTPUT_TOKENS: 9,
+    names.GEN_AI_FINISH_REASONS: ("stop",),
+}
+CALL: dict[str, AttributeValue] = {
+    **STREAMED,
+    names.CHUNKS: 1,
+    names.GEN_AI_OUTPUT_TOKENS: 30,
+    names.GEN_AI_FINISH_REASONS: ("tool_calls",),
+}
+
+
+def test_a_streamed_answer_shows_all_phases_and_they_add_up() -> None:
+    split = split_generation(make_span(STREAMED, prefill_end=1300, first_chunk=1310, last_chunk=1950))
+    phases = (split.connect_ns, split.prefill_ns, split.decode_ns, split.transfer_ns)
+    assert phases == (10, 290, 650, 50)
+    assert split.first_chunk_ns == 310
+    assert split.per_token_ns == 80
+    assert set(split.not_observable) == {"server_queue"}
+
+
+def test_without_progress_the_first_chunk_ends_the_prefill() -> None:
+    split = split_generation(make_span(STREAMED, first_chunk=1310, last_chunk=1950))
+    assert (split.prefill_ns, split.decode_ns) == (300, 640)
+
+
+def test_a_tool_call_held_back_shows_its_prefill_only_by_progress() -> None:
+    split = split_generation(make_span(CALL, prefill_end=1300, first_chunk=1940, last_chunk=1950))
+    assert (split.prefill_ns, split.decode_ns, split.first_chunk_ns, split.per_token_ns) == (290, 650, None, None)
+    assert split.not_observable["first_chunk"] == WITHHELD
+
+
+def test_a_tool_call_held_back_without_progress_shows_neither() -> None:
+    split = split_generation(make_span(CALL, first_chunk=1940, last_chunk=1950))
+    assert (split.prefill_ns, split.decode_ns, split.transfer_ns) == (None, None, 50)
+    assert WITHHELD in split.not_observable["decode"]
+    assert "draft model" in split.not_observable["prefill"]
+
+
+def test_no_output_shows_nothing_and_says_so() -> None:
+    split = split_generation(make_span({}))
+    assert {split.connect_ns, split.prefill_ns, split.decode_ns, split.transfer_ns, split.per_token_ns} == {None}
+    assert split.not_observable["connect"] == NO_CONNECT
+    assert split.not_observable["transfer"] == NO_OUTPUT
+
+
+def test_held_back_is_known_by_chunks_and_where_they_are_not_counted_by_the_finish() -> None:
+    assert withheld(make_span(CALL))
+    assert not withheld(make_span({**CALL, names.CHUNKS: 28}))  # a server that streams its tool calls
+    assert not withheld(make_span({**STREAMED, names.CHUNKS: 1, names.GEN_AI_OUTPUT_TOKENS: 2}))
+    assert withheld(make_span({names.GEN_AI_FINISH_REASONS: ("tool_calls",)}))
+    assert not withheld(make_span({names.GEN_AI_FINISH_REASONS: ("stop",)}))
