@@ -1,4 +1,4 @@
-"""The ledger of one query: four lines that add up to its wall time to the nanosecond (DESIGN section 5).
+"""The ledger of one query: four lines that add up to its wall time to the nanosecond.
 
     client_queue   due to sent
     generation     at least one generation request is open

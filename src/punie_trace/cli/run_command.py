@@ -59,10 +59,7 @@ def run_command(
                 progress.note(note)
             status, error = _measure(plan, suite, toolbox, writer, progress, clock, tracing)
         _finish(writer, status, tracing, console)
-    show_report(folder, Console())
-    console.print(
-        f"The run is in {folder}; `punie-trace report {folder}` shows this again.", markup=False, highlight=False
-    )
+    summary = show_report(folder, Console())
     if error is not None:
         console.print(f"the run ended early: {error}", style="bold red", markup=False, highlight=False)
     return _exit_code(status, writer, plan, ledgers_close=not summary.ledger_errors)
