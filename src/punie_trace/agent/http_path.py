@@ -13,14 +13,10 @@ import httpx2
 from opentelemetry.trace import Tracer
 from pydantic import BaseModel, ValidationError
 
-from punie_trace.agent.definitions import build_tools, openai_definitions
-from punie_trace.agent.executed import recorded_functions, recording
-from punie_trace.agent.failures import describe_failure
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
-from punie_trace.agent.turns import Message, Turn, WrittenCall, converse
+from punie_trace.agent.turns import Message, ToolLoop, Turn, WrittenCall
 from punie_trace.records import Answer, Query
-from punie_trace.telemetry.generation_log import finished_generations
 
 
 class ResponseError(Exception):
@@ -69,27 +65,17 @@ class HttpPath:
     def __init__(self, http_client: httpx2.AsyncClient, toolbox: Toolbox, options: AskOptions, tracer: Tracer) -> None:
         self._http = http_client
         self._options = options
-        self._tracer = tracer
-        self._functions = recorded_functions(toolbox)
-        self._definitions = openai_definitions(build_tools(self._functions.values()))
+        self._loop = ToolLoop(toolbox, tracer, options.max_requests)
 
     async def ask(self, query: Query) -> Answer:
         """The model's answer. What the model, the server or the connection did wrong is in `Answer.error`."""
-        text = ""
-        with recording() as calls:
-            try:
-                text, error = await converse(
-                    query.text, self._complete, self._functions, self._tracer, self._options.max_requests
-                )
-            except (ResponseError, httpx2.HTTPError) as failure:
-                error = describe_failure(failure)
-        return Answer(text, tuple(calls), finished_generations(), error)
+        return await self._loop.ask(query, self._complete, (ResponseError, httpx2.HTTPError))
 
     async def _complete(self, messages: list[Message]) -> Turn:
         body = {
             "model": self._options.model,
             "messages": messages,
-            "tools": self._definitions,
+            "tools": self._loop.definitions,
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": self._options.temperature,

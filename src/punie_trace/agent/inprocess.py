@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING
 import anyio
 from opentelemetry.trace import SpanKind, Tracer
 
-from punie_trace.agent.definitions import build_tools, openai_definitions
-from punie_trace.agent.executed import recorded_functions, recording
-from punie_trace.agent.failures import describe_failure
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
-from punie_trace.agent.turns import Message, Turn, WrittenCall, converse
+from punie_trace.agent.turns import Message, ToolLoop, Turn, WrittenCall
 from punie_trace.errors import ModelError
 from punie_trace.records import Answer, Generation, Query
 from punie_trace.telemetry import names
 from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.generation_log import current_generations, finished_generations
+from punie_trace.telemetry.generation_log import current_generations
 
 if TYPE_CHECKING:
     from mlx_lm.models.cache import LRUPromptCache
@@ -165,20 +162,11 @@ class InprocessPath:
         self._options = options
         self._tracer = tracer
         self._clock = clock
-        self._functions = recorded_functions(toolbox)
-        self._definitions = openai_definitions(build_tools(self._functions.values()))
+        self._loop = ToolLoop(toolbox, tracer, options.max_requests)
 
     async def ask(self, query: Query) -> Answer:
         """The model's answer. What mlx_lm raised is in `Answer.error`."""
-        text = ""
-        with recording() as calls:
-            try:
-                text, error = await converse(
-                    query.text, self._complete, self._functions, self._tracer, self._options.max_requests
-                )
-            except (RuntimeError, ValueError) as failure:
-                error = describe_failure(failure)
-        return Answer(text, tuple(calls), finished_generations(), error)
+        return await self._loop.ask(query, self._complete, (RuntimeError, ValueError))
 
     async def _complete(self, messages: list[Message]) -> Turn:
         attributes = {
@@ -189,7 +177,7 @@ class InprocessPath:
         with self._tracer.start_as_current_span(
             names.SPAN_GENERATE, kind=SpanKind.INTERNAL, attributes=attributes
         ) as span:
-            turn, generation = await self._model.generate(messages, self._definitions, self._options, self._clock)
+            turn, generation = await self._model.generate(messages, self._loop.definitions, self._options, self._clock)
             if generation.first_chunk_ns is not None:
                 span.add_event(names.EVENT_FIRST_CHUNK, timestamp=generation.first_chunk_ns)
             if generation.last_chunk_ns is not None:

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from anyio import to_thread
 from opentelemetry.trace import SpanKind, Tracer
 
+from punie_trace.agent.definitions import build_tools, openai_definitions
+from punie_trace.agent.executed import recorded_functions, recording
+from punie_trace.agent.failures import describe_failure
 from punie_trace.agent.prompt import SYSTEM_PROMPT
-from punie_trace.agent.toolbox import ERROR_PREFIX
-from punie_trace.records import JsonValue
+from punie_trace.agent.toolbox import ERROR_PREFIX, Toolbox
+from punie_trace.records import Answer, JsonValue, Query
 from punie_trace.telemetry import names
+from punie_trace.telemetry.generation_log import finished_generations
 
 Message = dict[str, JsonValue]
 
@@ -40,20 +44,36 @@ class Turn:
 Complete = Callable[[list[Message]], Awaitable[Turn]]
 
 
-async def converse(
-    text: str, complete: Complete, functions: dict[str, Callable[..., str]], tracer: Tracer, max_requests: int
-) -> tuple[str, str | None]:
-    """The final text, and an error where the model did not come to an end within `max_requests` generations."""
-    messages: list[Message] = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": text}]
-    for _ in range(max_requests):
-        turn = await complete(messages)
-        if not turn.calls:
-            return turn.text, None
-        messages.append(_assistant(turn))
-        for call in turn.calls:
-            result = await _execute(call, functions, tracer)
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
-    return "", f"the model still called tools after {max_requests} generations; raise max_requests or mend the prompt"
+class ToolLoop:
+    """The loop over one configuration's tools. `definitions` is the `tools` of each request."""
+
+    def __init__(self, toolbox: Toolbox, tracer: Tracer, max_requests: int) -> None:
+        self._functions = recorded_functions(toolbox)
+        self._tracer = tracer
+        self._max_requests = max_requests
+        self.definitions = openai_definitions(build_tools(self._functions.values()))
+
+    async def ask(self, query: Query, complete: Complete, failures: tuple[type[Exception], ...]) -> Answer:
+        """The answer that `complete` and the tools come to. Exceptions among `failures` become `Answer.error`."""
+        text, error = "", None
+        with recording() as calls:
+            try:
+                text, error = await self._converse(query.text, complete)
+            except failures as failure:
+                error = describe_failure(failure)
+        return Answer(text, tuple(calls), finished_generations(), error)
+
+    async def _converse(self, text: str, complete: Complete) -> tuple[str, str | None]:
+        messages: list[Message] = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": text}]
+        for _ in range(self._max_requests):
+            turn = await complete(messages)
+            if not turn.calls:
+                return turn.text, None
+            messages.append(_assistant(turn))
+            for call in turn.calls:
+                result = await _execute(call, self._functions, self._tracer)
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+        return "", f"the model still called tools after {self._max_requests} generations (max_requests)"
 
 
 def _assistant(turn: Turn) -> Message:
