@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ from punie_trace.agent.workspace import Workspace
 from punie_trace.cli.config import RunConfig
 from punie_trace.cli.machine import read_machine, read_versions
 from punie_trace.cli.measure import Measurement
+from punie_trace.cli.openblas import restart_with_openblas
 from punie_trace.cli.plan import Plan, make_plan
 from punie_trace.cli.report_command import show_report
 from punie_trace.cli.tracing import Tracing
@@ -24,7 +23,6 @@ from punie_trace.header import Clock as ClockRecord
 from punie_trace.header import RunHeader, RunStatus, SuiteRecord
 from punie_trace.report.progress import Progress
 from punie_trace.runfile import RunWriter, new_run_id
-from punie_trace.servers.blas import preload_for
 from punie_trace.servers.models import check_models
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 from punie_trace.telemetry.clock import Clock
@@ -45,7 +43,7 @@ def run_command(
     for configuration in plan.configurations:
         check_models(configuration.server)
     if any(c.path == "inprocess" for c in plan.configurations):
-        _restart_with_openblas()  # before anything is written or started
+        restart_with_openblas()  # before anything is written or started
     console = Console(stderr=True)
     clock = Clock.start()
     run_id = new_run_id()
@@ -135,15 +133,3 @@ def _header(run_id: str, argv: list[str], plan: Plan, suite: Suite, clock: Clock
         concurrency=plan.config.concurrency,
         clock=ClockRecord(anchor_wall_ns=clock.anchor_wall_ns, anchor_monotonic_ns=clock.anchor_monotonic_ns),
     )
-
-
-def _restart_with_openblas() -> None:
-    """On Linux, starts this process anew with OpenBLAS in front: the path 'inprocess' would crawl without it.
-
-    A library can only be put in front at the start of a process. Done at most once, and only where it is installed.
-    """
-    library = preload_for(os.environ)
-    if not library:
-        return
-    os.environ["LD_PRELOAD"] = library
-    os.execv(sys.executable, [sys.executable, "-m", "punie_trace", *sys.argv[1:]])  # noqa: S606
