@@ -66,6 +66,26 @@ def test_a_report_can_be_made_again_and_is_the_same(bench: Bench, one_server: On
     assert printed.stdout.encode() == first
 
 
+def test_a_run_leaves_a_page_that_can_be_made_again(bench: Bench, one_server: OneServer) -> None:
+    result = bench.run(one_server(GOOD))
+    page = bench.out / "report.html"
+    assert "report.html" in result.output
+    first = page.read_bytes()
+    # What the tool found is on it, and not only what the model made of it.
+    assert b"class IsLibrarian(BasePermission)" in first
+    page.unlink()
+    again = bench.invoke("report", str(bench.out), "--format", "html")
+    assert again.exit_code == 0
+    assert again.stdout.strip() == str(page)
+    assert page.read_bytes() == first
+
+
+def test_an_unknown_format_names_the_nearest(bench: Bench) -> None:
+    result = bench.invoke("report", str(bench.out), "--format", "htlm")
+    assert result.exit_code == 2
+    assert "did you mean 'html'?" in result.output
+
+
 @pytest.mark.parametrize(
     ("reply", "verdict", "says"),
     [

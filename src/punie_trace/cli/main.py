@@ -120,7 +120,7 @@ def run(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
-    format: Annotated[str, typer.Option("--format", help="console or json.")] = "console",  # noqa: A002
+    format: Annotated[str, typer.Option("--format", help="console, json or html.")] = "console",  # noqa: A002
 ) -> None:
     """Make a run's report again from its folder, without any server."""
     from punie_trace.cli.report_command import report_command

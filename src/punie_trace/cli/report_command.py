@@ -1,4 +1,4 @@
-"""`punie-trace report`: a run's summary and tables, made again from its folder."""
+"""`punie-trace report`: a run's summary, tables and page, made again from its folder."""
 
 from __future__ import annotations
 
@@ -9,27 +9,35 @@ from rich.console import Console
 from punie_trace.analysis.summary import Summary, summarize
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.report.console import print_report
+from punie_trace.report.html import html_report, write_html
 from punie_trace.report.summary_json import summary_text, write_summary
 from punie_trace.runfile import read_run
 
-FORMATS = ("console", "json")
+FORMATS = ("console", "json", "html")
 
 
 def report_command(folder: Path, form: str) -> None:
     """Writes `summary.json` anew and shows the run in the form asked for."""
     if form not in FORMATS:
         raise ConfigurationError(f"there is no format {form!r}; {nearest(form, FORMATS)}")
+    if form == "console":
+        show_report(folder, Console())
+        return
+    run = read_run(folder)
+    summary = summarize(run)
+    write_summary(folder, summary)
     if form == "json":
-        summary = summarize(read_run(folder))
-        write_summary(folder, summary)
         print(summary_text(summary), end="")  # noqa: T201
     else:
-        show_report(folder, Console())
+        print(write_html(folder, html_report(run, summary)))  # noqa: T201
 
 
 def show_report(folder: Path, console: Console) -> Summary:
-    """Summarizes the run in `folder`, writes `summary.json`, and prints the tables."""
-    summary = summarize(read_run(folder))
+    """Summarizes the run in `folder`, writes `summary.json`, prints the tables, and writes `report.html`."""
+    run = read_run(folder)
+    summary = summarize(run)
     write_summary(folder, summary)
     print_report(summary, console, folder)
+    page = write_html(folder, html_report(run, summary))
+    console.print(f"\nwith every query, its spans and texts: {page}", markup=False, highlight=False, soft_wrap=True)
     return summary

@@ -1,0 +1,86 @@
+"""The verdict of a run in one sentence, and in a second one what stands against it. Text only; nothing is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from punie_trace.analysis.figures import Comparison, SpeedFigures, Summary
+from punie_trace.report.units import duration, interval, span
+
+Tone: TypeAlias = Literal["good", "bad", "neutral"]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """`text` is the verdict, `detail` what else one must know with it ('' for nothing)."""
+
+    text: str
+    detail: str
+    tone: Tone
+
+
+def headline(summary: Summary) -> Headline:
+    """Which configuration is really faster at the same accuracy, or that this cannot be said."""
+    base = summary.configurations.get(summary.baseline or "")
+    if base is None or not base.outcomes:
+        return Headline("Nothing was measured.", "The findings below say what failed.", "bad")
+    paired = [(one, one.speed) for one in summary.comparisons if one.speed is not None]
+    faster = [(one, speed) for one, speed in paired if speed.verdict == "faster"]
+    if faster:
+        return _faster(summary, faster)
+    if not paired:
+        return _alone(summary)
+    slower = [one.other for one, speed in paired if speed.verdict == "slower"]
+    unclear = [one.other for one, speed in paired if speed.verdict == "cannot tell"]
+    parts = []
+    if slower:
+        parts.append(f"Slower: {', '.join(slower)}.")
+    if unclear:
+        parts.append(f"Cannot be told from it: {', '.join(unclear)}.{_more_rounds(paired)}")
+    return Headline(
+        f"No configuration is measurably faster than {summary.baseline}.",
+        " ".join(parts),
+        "bad" if slower else "neutral",
+    )
+
+
+def _faster(summary: Summary, faster: list[tuple[Comparison, SpeedFigures]]) -> Headline:
+    at_no_loss = [pair for pair in faster if pair[0].accuracy is None or not pair[0].accuracy.lost]
+    best, speed = max(at_no_loss or faster, key=lambda pair: pair[1].estimate)
+    how = f"{speed.estimate:.2f}x as fast as {best.baseline} {interval(speed.low, speed.high)}".rstrip()
+    figures = summary.configurations[best.other]
+    right = f"{figures.correct} of {figures.queries} right"
+    lost = len(best.accuracy.lost) if best.accuracy is not None else 0
+    gained = len(best.accuracy.gained) if best.accuracy is not None else 0
+    if lost:
+        accuracy = f"but wrong on {lost} that {best.baseline} gets right ({right})"
+    elif gained:
+        accuracy = f"and right on {gained} that {best.baseline} gets wrong ({right})"
+    else:
+        accuracy = f"at the same accuracy ({right})"
+    swifter = [one.other for one, other in faster if other.estimate > speed.estimate]
+    detail = f"Faster still, but wrong where {best.baseline} is right: {', '.join(swifter)}." if swifter else ""
+    same = figures.answers_identical_to_baseline
+    if same is not None and same.different:
+        detail = f"{detail} {len(same.different)} of {same.of} answers are not the same to the letter.".strip()
+    return Headline(f"{best.other} is {how}, {accuracy}.", detail, "bad" if lost else "good")
+
+
+def _alone(summary: Summary) -> Headline:
+    name = summary.baseline or ""
+    figures = summary.configurations[name]
+    right = f"{figures.correct} of {figures.queries} right"
+    others = len(summary.configurations) > 1
+    detail = (
+        "No other configuration has queries to compare it with." if others else "There is nothing to compare it with."
+    )
+    if figures.wall_ms is None:
+        return Headline(f"{name} answered no query; {right}.", detail, "bad")
+    median = f"{duration(figures.wall_ms.median)} {span(figures.wall_ms.low, figures.wall_ms.high, duration)}".rstrip()
+    return Headline(f"{name} takes {median} for a query in the middle, {right}.", detail, "neutral")
+
+
+def _more_rounds(paired: list[tuple[Comparison, SpeedFigures]]) -> str:
+    needed = [speed.more_rounds for _, speed in paired if speed.verdict == "cannot tell" and speed.more_rounds]
+    return f" About {max(needed)} more rounds would tell." if needed else ""
