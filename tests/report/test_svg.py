@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from punie_trace.report.svg import (
+    MOST_DOTS,
     Box,
     Scale,
     axis,
@@ -76,6 +77,17 @@ def test_a_cloud_stays_small_however_many_dots_fall_together() -> None:
     scale = Scale(0, 1)
     few, many = (over_time([("right", 0.5, 0.5)] * n, scale, scale, [], [], "") for n in (1, 10_000))
     assert len(many) == len(few)
+
+
+def test_many_values_are_counted_in_bars() -> None:
+    box = Box(1, 2, 3, 9)
+    few, many = (strip([1.0, 9.0] * n, Scale(0, 10), box, "") for n in (MOST_DOTS // 2, MOST_DOTS))
+    assert "dots" in few
+    assert "counts" not in few
+    assert "counts" in many
+    assert len(many) < len(few)
+    rare = strip([1.0] * 10_000 + [9.0], Scale(0, 10), box, "")
+    assert "M180 100v-4h1V100z" in rare
 
 
 def test_elements_leave_out_what_is_none_and_write_numbers_short() -> None:

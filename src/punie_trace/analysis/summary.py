@@ -51,13 +51,15 @@ DEFINITIONS: Final = {
 }
 
 
-def summarize(run: Run) -> Summary:
+def summarize(run: Run, observed: dict[str, list[Observation]] | None = None) -> Summary:
     """All figures of the run. Raises `RunFolderError` where its spans cannot be read.
+
+    `observed` is what `observe(run)` gives, for whoever needs it too: it is worth making only once.
 
     A ledger that does not close is named in `ledger_errors` and left out of the figures, so that one query does not
     cost the user the rest; whoever shows the summary should end with the exit code of `LedgerError`.
     """
-    observed = observe(run)
+    observed = observe(run) if observed is None else observed
     header = run.header
     baseline = header.baseline_name
     if baseline is None or baseline not in observed:

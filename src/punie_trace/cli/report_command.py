@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import Summary, summarize
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.report.console import print_report
@@ -24,20 +25,22 @@ def report_command(folder: Path, form: str) -> None:
         show_report(folder, Console())
         return
     run = read_run(folder)
-    summary = summarize(run)
+    observed = observe(run)
+    summary = summarize(run, observed)
     write_summary(folder, summary)
     if form == "json":
         print(summary_text(summary), end="")  # noqa: T201
     else:
-        print(write_html(folder, html_report(run, summary)))  # noqa: T201
+        print(write_html(folder, html_report(run, summary, observed)))  # noqa: T201
 
 
 def show_report(folder: Path, console: Console) -> Summary:
     """Summarizes the run in `folder`, writes `summary.json`, prints the tables, and writes `report.html`."""
     run = read_run(folder)
-    summary = summarize(run)
+    observed = observe(run)
+    summary = summarize(run, observed)
     write_summary(folder, summary)
     print_report(summary, console, folder)
-    page = write_html(folder, html_report(run, summary))
+    page = write_html(folder, html_report(run, summary, observed))
     console.print(f"\nwith every query, its spans and texts: {page}", markup=False, highlight=False, soft_wrap=True)
     return summary

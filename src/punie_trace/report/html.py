@@ -97,11 +97,16 @@ def _one_query(embedded: Embedded) -> str:
         f'<label>{word}<select id="{name}"></select></label>'
         for name, word in (("pick-query", "query"), ("pick-round", "round"), ("pick-a", "left"), ("pick-b", "right"))
     )
+    legend = "".join(
+        tag("li", f'<i class="key {kind}"></i>{word}')
+        for kind, word in (("generation", "generation"), ("tool", "tool"), ("other", "other spans"))
+    )
     return section(
         "query",
         "One query, side by side",
         '<noscript><p class="note">This part is drawn by a script, which is switched off here.</p></noscript>',
         tag("div", selects, "picks"),
+        tag("ul", legend, "legend"),
         '<p id="question"></p><p id="same" class="note"></p><div id="sides"></div>',
         note(
             "One row a span, from due to done, on one time scale for both sides. Small marks within a generation: "

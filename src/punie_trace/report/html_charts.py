@@ -42,7 +42,7 @@ def distributions(summary: Summary, observed: Observations) -> str:
         "Every query, not only the mean",
         _strips(strips, "wall time"),
         note(
-            "Each dot is a query (of dots in the same place one is drawn); the box holds the middle half of them, the "
+            f"Each dot is a query (above {svg.MOST_DOTS} of them bars count them); the box holds the middle half, the "
             "thick line is the median as defined below with its interval above it, the thin line is p95."
         ),
         tag("h3", "Time to first token") if firsts or unseen else "",

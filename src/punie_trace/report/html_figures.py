@@ -120,7 +120,7 @@ def speed_ups(summary: Summary) -> str:
 
 
 def _line(name: str, drawn: str, said: str) -> str:
-    return tag("div", tag("p", name) + tag("div", drawn) + tag("p", text(said), "note"), "line")
+    return tag("div", tag("p", name) + tag("div", drawn) + tag("p", unbroken(text(said)), "note"), "line")
 
 
 def where_time_goes(summary: Summary) -> str:

@@ -213,7 +213,7 @@
   const tokens = (i, detail) => {
     const first = col.ttft[i] === null ? `TTFT ${UNSEEN}` : `TTFT ${time(col.ttft[i])}`;
     const model = detail.model === undefined ? "" : `, answered by ${line(detail.model)}`;
-    return `${first}, tokens ${nothing(col.input[i])} in, ${nothing(col.cached[i])} cached, ${nothing(col.output[i])} out${model}`;
+    return `${first}, tokens: in ${nothing(col.input[i])}, cached ${nothing(col.cached[i])}, out ${nothing(col.output[i])}${model}`;
   };
 
   const labelled = (label, text) => [make("p", { className: "label", textContent: label }), make("pre", { textContent: text === "" ? "(nothing)" : text })];

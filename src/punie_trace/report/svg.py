@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import html
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 GRID: Final = 1000
 """Dots are placed on a grid this wide, and one dot stands for all that fall on the same place."""
+MOST_DOTS: Final = 400
+"""Above so many values a strip counts them in bars."""
+_BARS: Final = 200
 _PLOT: Final = 90
 """Height in pixels of a chart over time."""
 _WIDE: Final = 20.0
@@ -110,8 +114,12 @@ def interval_line(scale: Scale, value: float, low: float | None, high: float | N
 
 
 def strip(values: Sequence[float], scale: Scale, box: Box, label: str) -> str:
-    """Every value as a dot, and above the dots the box: quartiles, median, its interval, p95."""
-    dots = [(scale.at(value), _spread(index)) for index, value in enumerate(values)]
+    """Every value as a dot (bars that count them where dots would run together), and above them the box."""
+    if len(values) <= MOST_DOTS:
+        dots = [(scale.at(value), _spread(index)) for index, value in enumerate(values)]
+        shown = _cloud(dots, "dots", 26, 28)
+    else:
+        shown = _histogram([scale.at(value) for value in values], 26, 28)
     quartiles = scale.at(box.lower_quartile), scale.at(box.upper_quartile)
     marks = [
         element(
@@ -127,7 +135,7 @@ def strip(values: Sequence[float], scale: Scale, box: Box, label: str) -> str:
         )
         marks += [_line(x, 1, 7, "range") for x in (low, high)]
     marks += [_line(scale.at(box.median), 6, 22, "median"), _line(scale.at(box.p95), 8, 20, "p95")]
-    return _chart(56, label, _cloud(dots, "dots", 26, 28), *marks)
+    return _chart(56, label, shown, *marks)
 
 
 def over_time(
@@ -147,7 +155,8 @@ def over_time(
     for value, written in levels:
         y = (100 - values.at(value)) / 100 * (_PLOT - 6) + 3
         grid.append(element("line", {"class": "grid", "x1": "0", "x2": "100%", "y1": y, "y2": y}))
-        grid.append(element("text", {"class": "level", "x": "0", "y": y - 3}, html.escape(written)))
+        below = y < 14  # above it the text would run into what stands over the chart
+        grid.append(element("text", {"class": "level", "x": "0", "y": y + (11 if below else -3)}, html.escape(written)))
     clouds = [_cloud(dots, kind, 3, _PLOT - 6) for kind, dots in groups.items()]
     return _chart(_PLOT, label, *lines, *grid, *clouds)
 
@@ -180,6 +189,19 @@ def _cloud(places: Iterable[tuple[float, float]], kind: str, top: float, height:
         {"x": "0", "y": top, "width": "100%", "height": height, "viewBox": f"0 0 {GRID} 100",
          "preserveAspectRatio": "none", "overflow": "visible"},
         element("path", {"class": kind, "d": path, "vector-effect": "non-scaling-stroke"}),
+    )  # fmt: skip
+
+
+def _histogram(places: Iterable[float], top: float, height: float) -> str:
+    """How many of the places (in per cent) lie where, as bars from below; one is still to be seen."""
+    counts = Counter(min(int(x / 100 * _BARS), _BARS - 1) for x in places)
+    most = max(counts.values(), default=1)
+    bars = "".join(f"M{x} 100v-{short(max(n / most * 100, 4))}h1V100z" for x, n in sorted(counts.items()))
+    return element(
+        "svg",
+        {"x": "0", "y": top, "width": "100%", "height": height, "viewBox": f"0 0 {_BARS} 100",
+         "preserveAspectRatio": "none"},
+        element("path", {"class": "counts", "d": bars}),
     )  # fmt: skip
 
 
