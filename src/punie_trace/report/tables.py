@@ -5,7 +5,7 @@ All text that comes from a model, a server or a suite goes through `plain`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -25,7 +25,7 @@ _CATEGORY_CELL: Final = 13
 
 
 @contextmanager
-def unpadded(console: Console) -> Iterator[None]:
+def unpadded(console: Console) -> Generator[None]:
     """Leaves the spaces away that fill tables up to their width, where what is printed to is no terminal.
 
     In a pasted text they only make lines longer.
