@@ -86,6 +86,12 @@ def test_a_configuration_without_outcomes_is_no_partner(tmp_path: Path) -> None:
     assert list(speeds(contrast_across(first, second))) == [("baseline", "baseline")]
 
 
+def test_a_run_of_nothing_is_named(tmp_path: Path) -> None:
+    first, second = run_of(tmp_path / "a", {"baseline": Arm()}), run_of(tmp_path / "b", {})
+    with pytest.raises(ConfigurationError, match="b: no configuration was measured"):
+        contrast_across(first, second)
+
+
 def test_it_survives_its_own_json(tmp_path: Path) -> None:
     first = run_of(tmp_path / "a", ARMS)
     second = run_of(tmp_path / "b", {"baseline": replace(ARMS["baseline"], speed=1.2)})

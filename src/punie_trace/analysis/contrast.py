@@ -67,6 +67,9 @@ def contrast_across(first: Run, second: Run, baseline: str | None = None, gates:
         _known(first, baseline)
     before, after = _only(observe(first), queries), _only(observe(second), queries)
     partners = {name: baseline or name for name in after if (baseline or name) in before}
+    for run, observed in ((first, before), (second, after)):
+        if not observed:
+            raise ConfigurationError(f"{run.folder}: no configuration was measured, so there is nothing to compare")
     if not partners:
         raise ConfigurationError(
             f"{first.header.id} and {second.header.id} have no configuration of the same name ({', '.join(before)} "
