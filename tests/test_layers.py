@@ -85,7 +85,9 @@ def test_importing_the_package_is_light() -> None:
     assert not loaded_after("import punie_trace") & set(HEAVY)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["compare", "--help"], ["train", "--help"]]
+)
 def test_help_is_light(arguments: list[str]) -> None:
     code = (
         "from punie_trace.cli.main import app\n"

@@ -22,24 +22,36 @@ def compare(observed: Mapping[str, Sequence[Observation]], baseline: str | None,
     """All configurations that have outcomes against `baseline`, with Holm's correction over them."""
     if baseline is None or not observed.get(baseline):
         return ()
-    others = [name for name, observations in observed.items() if name != baseline and observations]
-    before = _walls(observed[baseline])
+    before = observed[baseline]
+    return compare_pairs(
+        [(baseline, before, name, after) for name, after in observed.items() if name != baseline], seed
+    )
+
+
+def compare_pairs(
+    pairs: Sequence[tuple[str, Sequence[Observation], str, Sequence[Observation]]], seed: int
+) -> tuple[Comparison, ...]:
+    """Each pair (baseline's name, its observations, other's name, its observations) in which the other has any.
+
+    Holm's correction is over all of them. The names of the others must differ.
+    """
+    pairs = [pair for pair in pairs if pair[3]]
     ratios: dict[str, Ratio] = {}
-    for name in others:
-        after = _walls(observed[name])
-        if before.keys() & after.keys():
-            ratios[name] = paired_ratio(before, after, seed=seed, comparisons=len(others))
+    for _, before, other, after in pairs:
+        walls = _walls(before), _walls(after)
+        if walls[0].keys() & walls[1].keys():
+            ratios[other] = paired_ratio(*walls, seed=seed, comparisons=len(pairs))
     settled = dict(zip(ratios, settle(list(ratios.values())), strict=True))
     return tuple(
         Comparison(
             baseline=baseline,
-            other=name,
-            speed=_speed(settled[name]) if name in settled else None,
-            speed_by_category=_by_category(observed[baseline], observed[name], seed),
-            accuracy=accuracy_difference(observed[baseline], observed[name]),
-            generation_factors=_factors(observed[baseline], observed[name]),
+            other=other,
+            speed=_speed(settled[other]) if other in settled else None,
+            speed_by_category=_by_category(before, after, seed),
+            accuracy=accuracy_difference(before, after),
+            generation_factors=_factors(before, after),
         )
-        for name in others
+        for baseline, before, other, after in pairs
     )
 
 

@@ -53,9 +53,12 @@ class WallFigures(Figures):
     high: Rounded | None
     confidence: Rounded
     p95: Rounded
-    """Nearest rank over all answered."""
+    """Nearest rank over all answered; so are its bounds, of the suite's queries, with what they reach."""
     mean: Rounded
     answered: int
+    p95_low: Rounded | None = None
+    p95_high: Rounded | None = None
+    p95_confidence: Rounded | None = None
 
 
 class LedgerFigures(Figures):

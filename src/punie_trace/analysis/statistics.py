@@ -7,6 +7,7 @@ where they are paired. Where there are too few values for a claim, the result sa
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -82,13 +83,15 @@ def quantile(values: Sequence[float], q: float, confidence: float = 0.95) -> Int
     value = float(np.median(ordered)) if q == 0.5 else ordered[max(math.ceil(q * n) - 1, 0)]
     below = _binomial_cdf(n, q)  # below[k] = P(at most k values lie below the quantile)
     best: tuple[int, float, int, int] | None = None
-    for low in range(n):
-        for high in range(low + 1, n):
-            reached = below[high] - below[low]
-            if reached >= confidence and ordered[low] <= value <= ordered[high]:
-                if best is None or (high - low, -reached) < best[:2]:
-                    best = high - low, -reached, low, high
-                break  # a higher bound only widens it
+    # The tightest upper bound for each lower one; both only move up, so that this takes n log n steps.
+    highest = bisect_left(ordered, value)
+    for low in range(bisect_right(ordered, value)):
+        high = max(bisect_left(below, below[low] + confidence), highest, low + 1)
+        if high >= n:
+            break
+        candidate = high - low, below[low] - below[high], low, high
+        if best is None or candidate < best:
+            best = candidate
     if best is not None:
         return Interval(value, ordered[best[2]], ordered[best[3]], -best[1], n)
     reached = below[n - 1] - below[0] if n > 1 else 0.0

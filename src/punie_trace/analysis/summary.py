@@ -186,14 +186,18 @@ def _wall(answered: Sequence[Observation]) -> WallFigures | None:
         return None
     median = quantile(_medians(answered), 0.5)
     walls = [one.outcome.wall_ns / NS_PER_MS for one in answered]
+    p95 = quantile(walls, 0.95)
     return WallFigures(
         median=median.value,
         low=median.low,
         high=median.high,
         confidence=median.confidence,
-        p95=quantile(walls, 0.95).value,
+        p95=p95.value,
         mean=sum(walls) / len(walls),
         answered=len(walls),
+        p95_low=p95.low,
+        p95_high=p95.high,
+        p95_confidence=p95.confidence,
     )
 
 

@@ -47,6 +47,7 @@ class RunConfig(_Strict):
     )
     ready_timeout_s: float = Field(default=600.0, gt=0, description="the longest that a server may take to get ready")
     stop_timeout_s: float = Field(default=10.0, gt=0, description="how long a server may take to end when told to")
+    gates: tuple[str, ...] = Field(default=(), description="what must hold at the end, else the exit code is 1")
     agent: AgentConfig = AgentConfig()
     server: dict[str, Any] = Field(default_factory=dict, description="settings that all configurations share")
     configurations: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -23,8 +23,8 @@ app = typer.Typer(
     help=(
         "Where do my agent's seconds go, and which server configuration is really faster at the same accuracy?\n\n"
         "`punie-trace run` with no argument measures the shipped model on the shipped suite, for real and without any "
-        "download. Exit codes: 0 done, 2 bad input, 3 a server could not be brought up, 4 the run ended early and what "
-        "there was is kept, 130 interrupted."
+        "download. Exit codes: 0 done, 1 a gate failed, 2 bad input, 3 a server could not be brought up, 4 the run "
+        "ended early and what there was is kept, 130 interrupted."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -120,13 +120,44 @@ def run(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
-    format: Annotated[str, typer.Option("--format", help="console, json or html.")] = "console",  # noqa: A002
+    format: Annotated[
+        str, typer.Option("--format", help="console, html, json, markdown or csv (the outcomes).")
+    ] = "console",
 ) -> None:
     """Make a run's report again from its folder, without any server."""
     from punie_trace.cli.report_command import report_command
 
     with _errors():
         report_command(folder, format)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN [RUN]", help="A run's folder; or two, the second against the first.")
+    ],
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with this configuration (of the first run). [the run's own; of two runs, the namesake]"
+        ),
+    ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR",
+            help="What must hold, e.g. 'adaptive.wall.p95 < 10s', 'speedup > 1.5', 'accuracy == 1', "
+            "'memory.peak < 32GB', 'preset:interactive'; may be given more than once.",
+        ),
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="console, markdown or json.")] = "console",  # noqa: A002
+) -> None:
+    """Compare configurations of one run, or two runs, and check gates; exit code 1 where a gate fails."""
+    from punie_trace.cli.compare_command import compare_command
+
+    with _errors():
+        code = compare_command(tuple(runs), baseline, tuple(gate or ()), format, argv=sys.argv[1:])
+    raise typer.Exit(code)
 
 
 @app.command()

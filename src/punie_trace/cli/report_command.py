@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -11,22 +12,30 @@ from punie_trace.analysis.summary import Summary, summarize
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.report.console import print_report
 from punie_trace.report.html import html_report, write_html
+from punie_trace.report.markdown import run_markdown
+from punie_trace.report.outcomes_csv import write_outcomes_csv
 from punie_trace.report.summary_json import summary_text, write_summary
 from punie_trace.runfile import read_run
 
-FORMATS = ("console", "json", "html")
+FORMATS = ("console", "html", "json", "markdown", "csv")
 
 
 def report_command(folder: Path, form: str) -> None:
-    """Writes `summary.json` anew and shows the run in the form asked for."""
+    """Shows the run in the form asked for, and writes `summary.json` anew where it was made for that."""
     if form not in FORMATS:
         raise ConfigurationError(f"there is no format {form!r}; {nearest(form, FORMATS)}")
     if form == "console":
         show_report(folder, Console())
         return
     run = read_run(folder)
+    if form == "csv":
+        write_outcomes_csv(run, sys.stdout)
+        return
     observed = observe(run)
     summary = summarize(run, observed)
+    if form == "markdown":
+        print(run_markdown(summary, folder), end="")  # noqa: T201
+        return
     write_summary(folder, summary)
     if form == "json":
         print(summary_text(summary), end="")  # noqa: T201

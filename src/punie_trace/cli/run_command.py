@@ -11,7 +11,9 @@ from rich.console import Console
 
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
+from punie_trace.analysis.gates import check_gates
 from punie_trace.cli.config import RunConfig
+from punie_trace.cli.gates import gates_of
 from punie_trace.cli.machine import read_machine, read_versions
 from punie_trace.cli.measure import Measurement
 from punie_trace.cli.openblas import restart_with_openblas
@@ -21,13 +23,14 @@ from punie_trace.cli.tracing import Tracing
 from punie_trace.errors import PunieTraceError, RunFolderError
 from punie_trace.header import Clock as ClockRecord
 from punie_trace.header import RunHeader, RunStatus, SuiteRecord
+from punie_trace.report.compare_console import print_gates
 from punie_trace.report.progress import Progress
 from punie_trace.runfile import RunWriter, new_run_id
 from punie_trace.servers.models import check_models
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 from punie_trace.telemetry.clock import Clock
 
-EXIT_DONE, EXIT_NO_SERVER, EXIT_EARLY, EXIT_INTERRUPTED = 0, 3, 4, 130
+EXIT_DONE, EXIT_GATE, EXIT_NO_SERVER, EXIT_EARLY, EXIT_INTERRUPTED = 0, 1, 3, 4, 130
 RUNS = Path("runs")
 
 
@@ -39,6 +42,7 @@ def run_command(
     root = config.workspace.expanduser() if config.workspace else sample_workspace()
     workspace = Workspace(root)
     plan = make_plan(config, only)
+    gates, skipped = gates_of(plan, only)
     toolbox = Toolbox(workspace, max_chars=plan.tool_output_chars)
     for configuration in plan.configurations:
         check_models(configuration.server)
@@ -52,15 +56,18 @@ def run_command(
     with RunWriter(folder, header) as writer:
         tracing = Tracing(otlp, clock, run_id, writer.spans_path)
         with Progress(console, live=False if plain else None) as progress:
-            for note in (*plan.notes, *tracing.notes):
+            for note in (*plan.notes, *skipped, *tracing.notes):
                 writer.add_note(note)
                 progress.note(note)
             status, error = _measure(plan, suite, toolbox, writer, progress, clock, tracing)
         _finish(writer, status, tracing, console)
     summary = show_report(folder, Console())
+    results = check_gates(gates, summary)
+    print_gates(results, Console())
     if error is not None:
         console.print(f"the run ended early: {error}", style="bold red", markup=False, highlight=False)
-    return _exit_code(status, writer, plan, ledgers_close=not summary.ledger_errors)
+    code = _exit_code(status, writer, plan, ledgers_close=not summary.ledger_errors)
+    return EXIT_GATE if code == EXIT_DONE and not all(result.holds for result in results) else code
 
 
 def _measure(

@@ -27,6 +27,7 @@ from punie_trace.report.tables import (
     print_list,
     print_split,
     print_table,
+    unpadded,
 )
 from punie_trace.report.units import duration, interval, machine, memory, number, share, span
 
@@ -49,14 +50,8 @@ class Column:
 
 def print_report(summary: Summary, console: Console, folder: Path | None = None) -> None:
     """Print everything that a person wants to know of a run; `folder` is where it lies, if that is to be said."""
-    if console.is_terminal:
+    with unpadded(console):
         _print_all(summary, console, folder)
-        return
-    with console.capture() as printed:
-        _print_all(summary, console, folder)
-    # Tables are filled up with spaces to their width: in a pasted text they only make lines longer.
-    lines = [line.rstrip() for line in printed.get().splitlines()]
-    console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def _print_all(summary: Summary, console: Console, folder: Path | None) -> None:

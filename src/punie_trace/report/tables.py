@@ -5,7 +5,8 @@ All text that comes from a model, a server or a suite goes through `plain`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from rich import box
@@ -21,6 +22,21 @@ NONE: Final = "-"
 UNSEEN: Final = "not observable"
 _LONGEST_NAME: Final = 20
 _CATEGORY_CELL: Final = 13
+
+
+@contextmanager
+def unpadded(console: Console) -> Generator[None]:
+    """Leaves the spaces away that fill tables up to their width, where what is printed to is no terminal.
+
+    In a pasted text they only make lines longer.
+    """
+    if console.is_terminal:
+        yield
+        return
+    with console.capture() as printed:
+        yield
+    lines = [line.rstrip() for line in printed.get().splitlines()]
+    console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def new_table() -> Table:
