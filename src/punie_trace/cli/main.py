@@ -120,7 +120,7 @@ def run(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
-    format: Annotated[
+    form: Annotated[
         str, typer.Option("--format", help="console, html, json, markdown or csv (the outcomes).")
     ] = "console",
 ) -> None:
@@ -128,7 +128,8 @@ def report(
     from punie_trace.cli.report_command import report_command
 
     with _errors():
-        report_command(folder, format)
+        code = report_command(folder, form)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import Summary, summarize
-from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.errors import ConfigurationError, LedgerError, nearest
 from punie_trace.report.console import print_report
 from punie_trace.report.html import html_report, write_html
 from punie_trace.report.markdown import run_markdown
@@ -20,27 +20,34 @@ from punie_trace.runfile import read_run
 FORMATS = ("console", "html", "json", "markdown", "csv")
 
 
-def report_command(folder: Path, form: str) -> None:
-    """Shows the run in the form asked for, and writes `summary.json` anew where it was made for that."""
+def report_command(folder: Path, form: str) -> int:
+    """Shows the run in the form asked for, and writes `summary.json` anew where it was made for that.
+
+    Returns 4 where a ledger does not close, else 0.
+    """
     if form not in FORMATS:
         raise ConfigurationError(f"there is no format {form!r}; {nearest(form, FORMATS)}")
     if form == "console":
-        show_report(folder, Console())
-        return
+        return _code(show_report(folder, Console()))
     run = read_run(folder)
     if form == "csv":
         write_outcomes_csv(run, sys.stdout)
-        return
+        return 0
     observed = observe(run)
     summary = summarize(run, observed)
     if form == "markdown":
         print(run_markdown(summary, folder), end="")  # noqa: T201
-        return
+        return _code(summary)
     write_summary(folder, summary)
     if form == "json":
         print(summary_text(summary), end="")  # noqa: T201
     else:
         print(write_html(folder, html_report(run, summary, observed)))  # noqa: T201
+    return _code(summary)
+
+
+def _code(summary: Summary) -> int:
+    return LedgerError.exit_code if summary.ledger_errors else 0
 
 
 def show_report(folder: Path, console: Console) -> Summary:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+from pydantic import JsonValue
 from rich.console import Console
 
 from punie_trace.agent.toolbox import Toolbox
@@ -19,6 +20,7 @@ from punie_trace.cli.measure import Measurement
 from punie_trace.cli.openblas import restart_with_openblas
 from punie_trace.cli.plan import Plan, make_plan
 from punie_trace.cli.report_command import show_report
+from punie_trace.cli.secrets import redacted, without_secrets
 from punie_trace.cli.tracing import Tracing
 from punie_trace.errors import PunieTraceError, RunFolderError
 from punie_trace.header import Clock as ClockRecord
@@ -124,14 +126,8 @@ def _header(run_id: str, argv: list[str], plan: Plan, suite: Suite, clock: Clock
     return RunHeader(
         id=run_id,
         started=datetime.now(UTC).astimezone(),
-        argv=("punie-trace", *argv),
-        configuration={
-            **plan.config.model_dump(mode="json"),
-            "tool_output_chars": plan.tool_output_chars,
-            "configurations": {
-                c.name: c.server.model_dump(mode="json", exclude_unset=True) for c in plan.configurations
-            },
-        },
+        argv=("punie-trace", *map(without_secrets, argv)),
+        configuration={name: redacted(value, name) for name, value in _resolved(plan).items()},
         suite=SuiteRecord(name=suite.name, digest=suite.digest, queries=suite.queries),
         versions=read_versions(),
         machine=read_machine(),
@@ -140,3 +136,15 @@ def _header(run_id: str, argv: list[str], plan: Plan, suite: Suite, clock: Clock
         concurrency=plan.config.concurrency,
         clock=ClockRecord(anchor_wall_ns=clock.anchor_wall_ns, anchor_monotonic_ns=clock.anchor_monotonic_ns),
     )
+
+
+def _resolved(plan: Plan) -> dict[str, JsonValue]:
+    """The configuration with everything filled in that was left open."""
+    servers: dict[str, JsonValue] = {
+        c.name: c.server.model_dump(mode="json", exclude_unset=True) for c in plan.configurations
+    }
+    return {
+        **plan.config.model_dump(mode="json"),
+        "tool_output_chars": plan.tool_output_chars,
+        "configurations": servers,
+    }
