@@ -85,7 +85,7 @@ def _assistant(turn: Turn) -> Message:
 
 
 async def _execute(call: WrittenCall, functions: dict[str, Callable[..., str]], tracer: Tracer) -> str:
-    attributes = {names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL, names.GEN_AI_TOOL_NAME: call.name}
+    """What the tool returned, or what was wrong with the call, in words for the model."""
     function = functions.get(call.name)
     if function is None:
         return f"{ERROR_PREFIX}there is no tool {call.name!r}; there are {', '.join(functions)}"
@@ -93,10 +93,16 @@ async def _execute(call: WrittenCall, functions: dict[str, Callable[..., str]], 
         arguments = json.loads(call.arguments or "{}")
     except ValueError as error:
         return f"{ERROR_PREFIX}the arguments are not JSON: {error}"
-    with tracer.start_as_current_span(
-        f"{names.OPERATION_EXECUTE_TOOL} {call.name}", kind=SpanKind.INTERNAL, attributes=attributes
-    ):
+    attributes = {
+        names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL,
+        names.GEN_AI_TOOL_NAME: call.name,
+        names.GEN_AI_TOOL_ARGUMENTS: call.arguments,
+    }
+    name = f"{names.OPERATION_EXECUTE_TOOL} {call.name}"
+    with tracer.start_as_current_span(name, kind=SpanKind.INTERNAL, attributes=attributes) as span:
         try:
-            return await to_thread.run_sync(lambda: function(**arguments))
+            result = await to_thread.run_sync(lambda: function(**arguments))
         except TypeError as error:
-            return f"{ERROR_PREFIX}{call.name} was called wrongly: {error}"
+            result = f"{ERROR_PREFIX}{call.name} was called wrongly: {error}"
+        span.set_attribute(names.GEN_AI_TOOL_RESULT, result)
+    return result
