@@ -111,7 +111,7 @@ class Measurement:
             options = ask_options(
                 configuration,
                 server.model_path or "",
-                self.plan.config.agent.max_tokens,
+                self.plan.max_tokens,
                 self.plan.config.agent.max_requests,
             )
             target = await inprocess_target(stack, configuration, self.toolbox, options, self.provider, self.clock)
@@ -122,8 +122,8 @@ class Measurement:
         return targets
 
     async def _http_target(self, stack: AsyncExitStack, configuration: Configuration, server: Server) -> Target:
-        agent = self.plan.config.agent
-        options = ask_options(configuration, server.request_model, agent.max_tokens, agent.max_requests)
+        most = self.plan.config.agent.max_requests
+        options = ask_options(configuration, server.request_model, self.plan.max_tokens, most)
         return await http_target(stack, configuration, server, self.toolbox, options, self.provider, self.clock)
 
     async def _measure(self, targets: Mapping[str, Target]) -> None:

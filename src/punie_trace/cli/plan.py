@@ -21,6 +21,7 @@ from punie_trace.servers.config import ServerConfig, server_config
 
 DRAFT_LENGTHS = (2, 3, 5)
 SHIPPED_TOOL_OUTPUT_CHARS = 1600  # what the shipped model saw in training
+SHIPPED_MAX_TOKENS = 480  # above its longest answers in training; where it loses its way, it is not left to run on
 MEMORY_SHARE = 0.6  # of the free memory that all servers at once may be expected to take
 MEMORY_FACTOR = 1.5  # a server's expected need over the bytes of its weights
 
@@ -45,6 +46,7 @@ class Plan:
     configurations: tuple[Configuration, ...]
     batches: tuple[tuple[str, ...], ...]
     tool_output_chars: int
+    max_tokens: int
     notes: tuple[str, ...] = ()
 
     def of_group(self, group: str) -> tuple[Configuration, ...]:
@@ -84,10 +86,11 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
             "(memory would not hold all servers at once, or together = false): drift of the machine can look like a "
             "difference"
         )
-    given = "tool_output_chars" in config.agent.model_fields_set
-    chars = SHIPPED_TOOL_OUTPUT_CHARS if shipped and not given else config.agent.tool_output_chars
+    given = config.agent.model_fields_set if shipped else {"tool_output_chars", "max_tokens"}
+    chars = config.agent.tool_output_chars if "tool_output_chars" in given else SHIPPED_TOOL_OUTPUT_CHARS
+    most = config.agent.max_tokens if "max_tokens" in given else SHIPPED_MAX_TOKENS
     batches = (names,) if together else tuple((name,) for name in names)
-    return Plan(config, tuple(configurations), batches, chars, tuple(notes))
+    return Plan(config, tuple(configurations), batches, chars, most, tuple(notes))
 
 
 def _presets(config: RunConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str], bool]:

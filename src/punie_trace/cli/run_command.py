@@ -146,5 +146,6 @@ def _resolved(plan: Plan) -> dict[str, JsonValue]:
     return {
         **plan.config.model_dump(mode="json"),
         "tool_output_chars": plan.tool_output_chars,
+        "max_tokens": plan.max_tokens,
         "configurations": servers,
     }
