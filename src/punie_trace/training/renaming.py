@@ -1,0 +1,82 @@
+"""Examples in which words were swapped for other words of the vocabulary, the same everywhere in the example.
+
+A generator draws names and phrases from lists, so a model learns to copy the tokens on those lists and fails at the
+first one that it never had to copy. Swapping a share of an example's words for any others of the vocabulary, in the
+question, the tool's result and the answer alike, keeps what is to be copied where, and leaves no token out. Words
+that the answers are built from are never swapped, nor are tokens that are no words.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import numpy as np
+
+from punie_trace.training.dataset import Encoder, Example
+
+SHARE_OF_WORDS = 0.4  # of an example's different words
+KEPT_TEXT = (
+    "search_code read_file list_files find_definition name arguments pattern path assistant user system tool_call "
+    "tool_response no match matches definition of in file files line lines more error there is nothing about this code "
+    "base that did not work It defines Found There That and python class def self return import from the nearest "
+    "workspace"
+)
+
+
+class Renaming:
+    """Swaps words in examples of one tokenizer."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        tokenizer = encoder.tokenizer
+        kept = set(tokenizer.encode(KEPT_TEXT, add_special_tokens=False)) | set(encoder.prefix.tolist())
+        kept |= set(tokenizer.encode(KEPT_TEXT.replace(" ", "\n"), add_special_tokens=False))
+        texts = {token: tokenizer.decode([token]) for token in range(len(tokenizer)) if token not in kept}
+        # Swapped within its kind only: with a space before it or not, capitalised or not, short or long.
+        kinds: dict[tuple[bool, bool, bool], list[int]] = {}
+        self._kind_of: dict[int, list[int]] = {}
+        self._end, self._open, self._close = tokenizer.convert_tokens_to_ids(
+            ["<|im_end|>", "<tool_response>", "</tool_response>"]
+        )
+        self._spaced = {token for token, text in texts.items() if text.startswith(" ")}
+        for token, text in texts.items():
+            word = text.removeprefix(" ")
+            if word.isascii() and word.isalpha() and len(word) > 1:
+                kind = (text != word, word[0].isupper(), len(word) > 3)
+                self._kind_of[token] = kinds.setdefault(kind, [])
+                kinds[kind].append(token)
+
+    def words(self) -> Iterable[int]:
+        """All tokens that can be swapped."""
+        return self._kind_of.keys()
+
+    def rename(self, example: Example, rng: random.Random) -> Example:
+        """The example with a share of its different words swapped, each for the same one everywhere.
+
+        No two words become the same one, and none becomes one that stays in the example.
+        """
+        tokens = example.tokens.tolist()
+        question = set(tokens[: tokens.index(self._end)])
+        told = self._told(tokens)
+        # How a question is put stays as it is: what it shares with a result is names, or small words with a space.
+        put = {token for token in question if token not in told or token in self._spaced}
+        present = sorted(token for token in told if token in self._kind_of and token not in put)
+        chosen = [token for token in present if rng.random() < SHARE_OF_WORDS]
+        taken = set(tokens)
+        swap: dict[int, int] = {}
+        for token in chosen:
+            other = rng.choice(self._kind_of[token])
+            if other not in taken:
+                taken.add(other)
+                swap[token] = other
+        return Example(np.array([swap.get(token, token) for token in tokens], dtype=np.int32), example.weights)
+
+    def _told(self, tokens: list[int]) -> set[int]:
+        """The tokens of what the tools returned."""
+        told: set[int] = set()
+        inside = False
+        for token in tokens:
+            inside = (inside or token == self._open) and token != self._close
+            if inside:
+                told.add(token)
+        return told
