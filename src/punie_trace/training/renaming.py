@@ -31,12 +31,13 @@ class Renaming:
         tokenizer = encoder.tokenizer
         kept = set(tokenizer.encode(KEPT_TEXT, add_special_tokens=False)) | set(encoder.prefix.tolist())
         kept |= set(tokenizer.encode(KEPT_TEXT.replace(" ", "\n"), add_special_tokens=False))
-        texts = {token: tokenizer.decode([token]) for token in range(len(tokenizer)) if token not in kept}
+        texts = {token: str(tokenizer.decode([token])) for token in range(len(tokenizer)) if token not in kept}
         # Swapped within its kind only: with a space before it or not, capitalised or not, short or long.
         kinds: dict[tuple[bool, bool, bool], list[int]] = {}
         self._kind_of: dict[int, list[int]] = {}
-        self._end, self._open, self._close = tokenizer.convert_tokens_to_ids(
-            ["<|im_end|>", "<tool_response>", "</tool_response>"]
+        self._end, self._open, self._close = (
+            tokenizer.encode(mark, add_special_tokens=False)[0]
+            for mark in ("<|im_end|>", "<tool_response>", "</tool_response>")
         )
         self._spaced = {token for token, text in texts.items() if text.startswith(" ")}
         for token, text in texts.items():
