@@ -15,7 +15,8 @@ from punie_trace.errors import ConfigurationError
 from punie_trace.telemetry.export import DEFAULT_ENDPOINT, ExportCounts, OtlpSender, connect, endpoint_for, probe
 
 if TYPE_CHECKING:
-    from tests.telemetry.conftest import Receiver, Traced
+    from tests.receiver import Receiver
+    from tests.telemetry.conftest import Traced
 
 
 @pytest.fixture

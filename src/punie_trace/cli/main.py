@@ -91,6 +91,9 @@ def run(
     otlp: Annotated[
         str, typer.Option(help="Also send spans to a collector: auto (if one answers), off, or a URL.")
     ] = "auto",
+    otlp_metrics: Annotated[
+        str, typer.Option(help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.")
+    ] = "auto",
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live display.")] = False,
 ) -> None:
     """Start the servers, ask the suite, close a ledger for every query, and compare the configurations."""
@@ -113,7 +116,15 @@ def run(
             agent={"query_timeout_s": timeout},
             server={"model_path": model, "draft_model": draft_model, "url": url, "kind": "url" if url else None},
         )
-        code = run_command(loaded, only=tuple(only or ()), out=out, otlp=otlp, plain=plain, argv=sys.argv[1:])
+        code = run_command(
+            loaded,
+            only=tuple(only or ()),
+            out=out,
+            otlp=otlp,
+            otlp_metrics=otlp_metrics,
+            plain=plain,
+            argv=sys.argv[1:],
+        )
     raise typer.Exit(code)
 
 

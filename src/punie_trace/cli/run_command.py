@@ -37,7 +37,14 @@ RUNS = Path("runs")
 
 
 def run_command(
-    config: RunConfig, *, only: tuple[str, ...], out: Path | None, otlp: str, plain: bool, argv: list[str]
+    config: RunConfig,
+    *,
+    only: tuple[str, ...],
+    out: Path | None,
+    otlp: str,
+    otlp_metrics: str = "auto",
+    plain: bool,
+    argv: list[str],
 ) -> int:
     """Measures, reports, returns the exit code. Raises `PunieTraceError` for what a user can mend before a start."""
     suite = load_suite(config.suite)
@@ -56,7 +63,7 @@ def run_command(
     folder = out or RUNS / run_id
     header = _header(run_id, argv, plan, suite, clock)
     with RunWriter(folder, header) as writer:
-        tracing = Tracing(otlp, clock, run_id, writer.spans_path)
+        tracing = Tracing(otlp, clock, run_id, writer.spans_path, otlp_metrics)
         with Progress(console, live=False if plain else None) as progress:
             for note in (*plan.notes, *skipped, *tracing.notes):
                 writer.add_note(note)
@@ -103,8 +110,8 @@ def _first(group: BaseExceptionGroup) -> PunieTraceError:
 
 def _finish(writer: RunWriter, status: RunStatus, tracing: Tracing, console: Console) -> None:
     """The last words of the run folder; where even they cannot be written, what is there stays."""
-    for line in tracing.close():
-        console.print(line, highlight=False, markup=False)
+    for line in tracing.close(writer.header):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)  # addresses stay whole
     try:
         writer.finish(status)
     except RunFolderError as error:

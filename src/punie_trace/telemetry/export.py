@@ -59,7 +59,7 @@ class OtlpSender(SpanProcessor):
         self._exported = self._dropped = self._failed = 0
         self._closing = False
         self._gave_up = False
-        logging.getLogger("opentelemetry").addHandler(_SILENT)
+        silence()
         self._thread = threading.Thread(target=self._send_until_closed, name="punie-otlp", daemon=True)
         self._thread.start()
 
@@ -152,11 +152,8 @@ def endpoint_for(mode: str, environ: Mapping[str, str] = os.environ) -> str | No
     return urlunsplit(parts._replace(path=path if path.endswith(_TRACES_PATH) else path + _TRACES_PATH))
 
 
-def probe(endpoint: str, timeout_s: float = 0.3) -> bool:
-    """Whether an OTLP/HTTP receiver answers at `endpoint`: it takes an empty request.
-
-    A closed port is found out at once, and without loading the exporter.
-    """
+def port_is_open(endpoint: str, timeout_s: float) -> bool:
+    """Whether anything takes connections where `endpoint` says; a closed port of this machine says no at once."""
     parts = urlsplit(endpoint)
     try:
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
@@ -165,7 +162,22 @@ def probe(endpoint: str, timeout_s: float = 0.3) -> bool:
         socket.create_connection((parts.hostname, port), timeout_s).close()
     except (OSError, ValueError):
         return False
+    return True
+
+
+def silence() -> None:
+    """Keep the exporters' log of each failure off the display; the counts tell it."""
     logging.getLogger("opentelemetry").addHandler(_SILENT)
+
+
+def probe(endpoint: str, timeout_s: float = 0.3) -> bool:
+    """Whether an OTLP/HTTP receiver answers at `endpoint`: it takes an empty request.
+
+    A closed port is found out at once, and without loading the exporter.
+    """
+    if not port_is_open(endpoint, timeout_s):
+        return False
+    silence()
     exporter = _otlp_exporter(endpoint, timeout_s)
     try:
         return exporter.export([]) is SpanExportResult.SUCCESS
@@ -186,11 +198,11 @@ def connect(mode: str, environ: Mapping[str, str] = os.environ) -> OtlpSender | 
     if not probe(endpoint, timeout_s=EXPORT_TIMEOUT_S if asked_for else 0.3):
         if asked_for:
             raise ConfigurationError(
-                f"No OTLP/HTTP collector answers at {_shown(endpoint)}. Start it, correct --otlp, or leave --otlp out: "
+                f"No OTLP/HTTP collector answers at {shown(endpoint)}. Start it, correct --otlp, or leave --otlp out: "
                 "the run folder holds all spans anyway, and `punie-trace export` can send them later."
             )
         return None
-    return OtlpSender(_otlp_exporter(endpoint, EXPORT_TIMEOUT_S), _shown(endpoint))
+    return OtlpSender(_otlp_exporter(endpoint, EXPORT_TIMEOUT_S), shown(endpoint))
 
 
 def _otlp_exporter(endpoint: str, timeout_s: float) -> SpanExporter:
@@ -200,8 +212,8 @@ def _otlp_exporter(endpoint: str, timeout_s: float) -> SpanExporter:
     return OTLPSpanExporter(endpoint=endpoint, timeout=timeout_s)
 
 
-def _shown(endpoint: str) -> str:
-    """The endpoint without what may be secret in it: user, password, query."""
+def shown(endpoint: str) -> str:
+    """An endpoint without what may be secret in it: user, password, query."""
     parts = urlsplit(endpoint)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     return urlunsplit((parts.scheme, host if parts.port is None else f"{host}:{parts.port}", parts.path, "", ""))
