@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "agent": {"telemetry"},
     "driver": {"telemetry"},
     "analysis": set(),
+    "dashboards": {"telemetry"},
     "report": {"analysis"},
     "training": {"agent", "suite", "models"},
     "cli": {"suite", "models", "servers", "telemetry", "agent", "driver", "analysis", "report", "training"},

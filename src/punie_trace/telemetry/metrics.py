@@ -31,7 +31,7 @@ that differ by a third would often look the same."""
 TOKEN_BUCKETS: Final = tuple(4**step for step in range(14))
 """Tokens, as in the conventions: 1 to 67,108,864."""
 
-_HISTOGRAMS: Final = (
+HISTOGRAMS: Final = (
     (names.METRIC_OPERATION_DURATION, "s", OPERATION_BUCKETS, "One generation, from request to last byte"),
     (names.METRIC_TIME_TO_FIRST_CHUNK, "s", OPERATION_BUCKETS, "From request to the first chunk with output"),
     (names.METRIC_TOKEN_USAGE, "{token}", TOKEN_BUCKETS, "Tokens of one generation"),
@@ -39,14 +39,14 @@ _HISTOGRAMS: Final = (
     (names.METRIC_AGENT_DURATION, "s", OPERATION_BUCKETS, "One run of the agent"),
     (names.METRIC_QUERY_DURATION, "s", QUERY_BUCKETS, "A query's time in one line of its ledger; 'wall' is all of it"),
 )
-_COUNTERS: Final = (
+COUNTERS: Final = (
     (names.METRIC_QUERY_OUTCOMES, "{query}", "Queries by what became of them"),
     (names.METRIC_CACHED_TOKENS, "{token}", "Input tokens that came from the server's prompt cache"),
     (names.METRIC_DRAFTED, "{token}", "Tokens that a draft proposed"),
     (names.METRIC_ACCEPTED, "{token}", "Drafted tokens that the model accepted"),
     (names.METRIC_ROUNDS, "{round}", "Rounds of draft and verify"),
 )
-_GAUGES: Final = (
+GAUGES: Final = (
     (names.METRIC_MEMORY_PEAK, "By", "Largest reading in the process of the server"),
     (names.METRIC_DRAFT_TOKENS, "{token}", "Tokens to draft a round, as asked for"),
 )
@@ -101,12 +101,12 @@ class RunMetrics:
 
 def _instruments(meter: Meter) -> dict[str, Record]:
     made: dict[str, Record] = {}
-    for name, unit, buckets, description in _HISTOGRAMS:
+    for name, unit, buckets, description in HISTOGRAMS:
         histogram = meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=buckets)
         made[name] = histogram.record
-    for name, unit, description in _COUNTERS:
+    for name, unit, description in COUNTERS:
         made[name] = meter.create_counter(name, unit, description).add
-    for name, unit, description in _GAUGES:
+    for name, unit, description in GAUGES:
         made[name] = meter.create_gauge(name, unit, description).set
     return made
 
