@@ -26,6 +26,14 @@ class Receiver:
     status: int = 200
     refused: tuple[str, ...] = ()
     """Beginnings of paths that are not there: Jaeger takes no metrics, Prometheus no spans."""
+    next_statuses: list[int] = field(default_factory=list)
+    """What the next requests are answered with, before `status` counts again."""
+    body_limit: int | None = None
+    """Bytes of a request, unpacked, above which the answer is 413."""
+    answer: bytes = b""
+    answer_headers: dict[str, str] = field(default_factory=dict)
+    sizes: list[int] = field(default_factory=list)
+    """Bytes of each accepted request, unpacked."""
     release: threading.Event = field(default_factory=threading.Event)
     """Requests are answered once this is set; it is, from the start."""
 
@@ -37,8 +45,13 @@ def receiver() -> Iterator[Receiver]:
             raw = self.rfile.read(int(self.headers["content-length"]))
             data = gzip.decompress(raw) if self.headers.get("content-encoding") == "gzip" else raw
             found.release.wait(20)
-            status = 404 if self.path.startswith(found.refused) else found.status
+            status = found.next_statuses.pop(0) if found.next_statuses else found.status
+            if self.path.startswith(found.refused):
+                status = 404
+            elif found.body_limit is not None and len(data) > found.body_limit:
+                status = 413
             if status == 200:
+                found.sizes.append(len(data))
                 found.headers.append({key.lower(): value for key, value in self.headers.items()})
                 if self.path.endswith("/v1/metrics"):
                     found.metrics.append(ExportMetricsServiceRequest.FromString(data))
@@ -47,8 +60,11 @@ def receiver() -> Iterator[Receiver]:
                     found.bodies.append(body)
                     found.spans += [s for r in body.resource_spans for scope in r.scope_spans for s in scope.spans]
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            for name, value in found.answer_headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(found.answer)))
             self.end_headers()
+            self.wfile.write(found.answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

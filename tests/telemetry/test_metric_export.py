@@ -42,7 +42,7 @@ def test_where_metrics_may_go(mode: str, otlp: str, environ: dict[str, str], exp
     assert metric_endpoints(mode, otlp, environ) == expected
 
 
-@pytest.mark.parametrize("mode", ["127.0.0.1:9090", "yes", "http://"])
+@pytest.mark.parametrize("mode", ["127.0.0.1:9090", "yes", "http://", "http://[", "http://h:x"])
 def test_what_is_no_url_is_a_clear_error(mode: str) -> None:
     with pytest.raises(ConfigurationError, match="--otlp-metrics"):
         metric_endpoints(mode)

@@ -173,6 +173,26 @@ def compare(
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    otlp: Annotated[
+        str, typer.Option(help="A collector's URL, or auto: what the environment says, else the usual port.")
+    ] = "auto",
+    otlp_metrics: Annotated[
+        str, typer.Option(help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.")
+    ] = "auto",
+) -> None:
+    """Send a run's spans and metrics later, in full. Sending twice does no harm."""
+    from rich.console import Console
+
+    from punie_trace.cli.export_command import export_command
+
+    with _errors():
+        code = export_command(folder, otlp, otlp_metrics, Console(stderr=True))
+    raise typer.Exit(code)
+
+
+@app.command()
 def suites() -> None:
     """List the shipped suites."""
     from punie_trace.suite.load import shipped_suites

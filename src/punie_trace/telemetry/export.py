@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -145,17 +145,27 @@ def endpoint_for(mode: str, environ: Mapping[str, str] = os.environ) -> str | No
             return of_traces  # the specification: taken as it is
         base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         return base.rstrip("/") + _TRACES_PATH if base else DEFAULT_ENDPOINT
-    parts = urlsplit(mode)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    parts = split_url(mode)
+    if parts is None:
         raise ConfigurationError(f"--otlp {mode!r} is neither 'auto', 'off' nor a URL such as http://127.0.0.1:4318.")
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if path.endswith(_TRACES_PATH) else path + _TRACES_PATH))
 
 
+def split_url(url: str) -> SplitResult | None:
+    """The parts of an address with http:// or https:// and a host; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in _DEFAULT_PORTS and parts.hostname is not None and (parts.port is None or parts.port > 0)
+    except ValueError:  # brackets that do not close, a port that is no number
+        return None
+    return parts if whole else None
+
+
 def port_is_open(endpoint: str, timeout_s: float) -> bool:
     """Whether anything takes connections where `endpoint` says; a closed port of this machine says no at once."""
-    parts = urlsplit(endpoint)
     try:
+        parts = urlsplit(endpoint)
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
         if parts.hostname is None or port is None:
             return False
@@ -214,6 +224,10 @@ def _otlp_exporter(endpoint: str, timeout_s: float) -> SpanExporter:
 
 def shown(endpoint: str) -> str:
     """An endpoint without what may be secret in it: user, password, query."""
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError:
+        return "an address that cannot be read"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return urlunsplit((parts.scheme, host if parts.port is None else f"{host}:{parts.port}", parts.path, "", ""))
+    return urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", parts.path, "", ""))

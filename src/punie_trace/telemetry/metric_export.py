@@ -7,7 +7,7 @@ works as well.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,8 +40,8 @@ def metric_endpoints(mode: str, otlp: str = "auto", environ: Mapping[str, str] =
             return (of_metrics,)
         base = otlp if otlp != "auto" else environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         return (*([_with_path(base.removesuffix(_TRACES_PATH))] if base else []), PROMETHEUS_ENDPOINT)
-    parts = urlsplit(mode)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = export.split_url(mode)
+    if parts is None:
         raise ConfigurationError(
             f"--otlp-metrics {mode!r} is neither 'auto', 'off' nor a URL such as http://127.0.0.1:9090."
         )
@@ -62,6 +62,12 @@ def probe_metrics(endpoint: str, timeout_s: float) -> bool:
         exporter.shutdown()
 
 
+def first_that_answers(endpoints: Sequence[str], *, asked_for: bool) -> str | None:
+    """The first of the endpoints that takes metrics. One that was asked for by name may be distant, and gets longer."""
+    timeout_s = export.EXPORT_TIMEOUT_S if asked_for else _PROBE_S
+    return next((endpoint for endpoint in endpoints if probe_metrics(endpoint, timeout_s)), None)
+
+
 def connect_metrics(
     mode: str, run_id: str, otlp: str = "auto", environ: Mapping[str, str] = os.environ
 ) -> MetricSender | None:
@@ -71,10 +77,10 @@ def connect_metrics(
     """
     endpoints = metric_endpoints(mode, otlp, environ)
     asked_for = mode != "auto"
-    for endpoint in endpoints:
-        if probe_metrics(endpoint, export.EXPORT_TIMEOUT_S if asked_for else _PROBE_S):
-            exporter = metric_exporter(endpoint, export.EXPORT_TIMEOUT_S)
-            return MetricSender(RunMetrics(run_id), exporter, export.shown(endpoint))
+    endpoint = first_that_answers(endpoints, asked_for=asked_for)
+    if endpoint is not None:
+        exporter = metric_exporter(endpoint, export.EXPORT_TIMEOUT_S)
+        return MetricSender(RunMetrics(run_id), exporter, export.shown(endpoint))
     if asked_for and endpoints:
         raise ConfigurationError(
             f"Nothing takes metrics at {' or '.join(export.shown(one) for one in endpoints)}. Start it (Prometheus "
