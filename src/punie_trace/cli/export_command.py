@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from punie_trace.cli.interfaces import deep_links, show_links
 from punie_trace.errors import ConfigurationError, ExportError
 from punie_trace.runfile import SPANS_FILE, Run, read_run
 from punie_trace.telemetry.export import endpoint_for, shown
-from punie_trace.telemetry.metric_export import metric_endpoints
+from punie_trace.telemetry.metric_export import first_that_answers, metric_endpoints
 
 EXIT_DONE, EXIT_EARLY = 0, 4
 
@@ -26,10 +27,11 @@ def export_command(folder: Path, otlp: str, otlp_metrics: str, console: Console)
     if endpoint is None and not endpoints:
         raise ConfigurationError("There is nothing to send: --otlp is 'off'. Give the URL of a collector.")
     parts: list[Callable[[], bool]] = []
+    taken: dict[str, str] = {}
     if endpoint is not None:
-        parts.append(lambda: _send_spans(run, endpoint, console))
+        parts.append(lambda: _send_spans(run, endpoint, console, taken))
     if endpoints:
-        parts.append(lambda: _send_metrics(run, endpoints, console, asked_for=otlp_metrics != "auto"))
+        parts.append(lambda: _send_metrics(run, endpoints, console, taken, asked_for=otlp_metrics != "auto"))
     whole = True
     for part in parts:  # each is tried, whatever becomes of the other
         try:
@@ -37,10 +39,12 @@ def export_command(folder: Path, otlp: str, otlp_metrics: str, console: Console)
         except ExportError as error:
             console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             whole = False
+    spans_at = [taken["spans"]] if "spans" in taken else []
+    show_links(deep_links(run, spans_at=spans_at, metrics_at=taken.get("metrics")), console)
     return EXIT_DONE if whole else EXIT_EARLY
 
 
-def _send_spans(run: Run, endpoint: str, console: Console) -> bool:
+def _send_spans(run: Run, endpoint: str, console: Console, taken: dict[str, str]) -> bool:
     from punie_trace.telemetry.otlp_post import OtlpPost
     from punie_trace.telemetry.resend import SpansSent, count_lines, send_spans
 
@@ -64,12 +68,14 @@ def _send_spans(run: Run, endpoint: str, console: Console) -> bool:
                         f"{sent.unreadable} of {lines} lines of {path} hold no spans that can be read, and were left "
                         "out: the file was cut off when the run ended, changed since, or comes from another program",
                     )
+    taken["spans"] = endpoint
     return not sent.refused and not sent.unreadable
 
 
-def _send_metrics(run: Run, endpoints: tuple[str, ...], console: Console, *, asked_for: bool) -> bool:
+def _send_metrics(
+    run: Run, endpoints: tuple[str, ...], console: Console, taken: dict[str, str], *, asked_for: bool
+) -> bool:
     from punie_trace.telemetry.backfill import metric_requests, readable_spans
-    from punie_trace.telemetry.metric_export import first_that_answers
     from punie_trace.telemetry.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
 
     endpoint = first_that_answers(endpoints, asked_for=asked_for)
@@ -88,6 +94,7 @@ def _send_metrics(run: Run, endpoints: tuple[str, ...], console: Console, *, ask
                 progress.stop()
                 raise ExportError(_refused(endpoint, error)) from error
             progress.advance(task)
+    taken["metrics"] = endpoint
     _say(console, f"metrics of {len(requests)} moments of the run sent to {shown(endpoint)}")
     return True
 

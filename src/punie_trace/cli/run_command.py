@@ -15,6 +15,7 @@ from punie_trace.agent.workspace import Workspace
 from punie_trace.analysis.gates import check_gates
 from punie_trace.cli.config import RunConfig
 from punie_trace.cli.gates import gates_of
+from punie_trace.cli.interfaces import deep_links, show_links
 from punie_trace.cli.machine import read_machine, read_versions
 from punie_trace.cli.measure import Measurement
 from punie_trace.cli.openblas import restart_with_openblas
@@ -27,7 +28,7 @@ from punie_trace.header import Clock as ClockRecord
 from punie_trace.header import RunHeader, RunStatus, SuiteRecord
 from punie_trace.report.compare_console import print_gates
 from punie_trace.report.progress import Progress
-from punie_trace.runfile import RunWriter, new_run_id
+from punie_trace.runfile import RunWriter, new_run_id, read_run
 from punie_trace.servers.models import check_models
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 from punie_trace.telemetry.clock import Clock
@@ -73,6 +74,7 @@ def run_command(
     summary = show_report(folder, Console())
     results = check_gates(gates, summary)
     print_gates(results, Console())
+    show_links(deep_links(read_run(folder), **tracing.sent_to), console)
     if error is not None:
         console.print(f"the run ended early: {error}", style="bold red", markup=False, highlight=False)
     code = _exit_code(status, writer, plan, ledgers_close=not summary.ledger_errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from opentelemetry.trace import SpanContext
 
@@ -67,6 +68,15 @@ class Tracing:
     def check(self) -> None:
         """Raises `RunFolderError` where spans could not be written to the run folder."""
         self.spool.check()
+
+    @property
+    def sent_to(self) -> dict[str, Any]:
+        """The endpoints that took something, as `deep_links` wants them."""
+        metrics = self._metrics
+        return {
+            "spans_at": [sender.endpoint for sender in self._senders if sender.counts().exported],
+            "metrics_at": metrics.endpoint if metrics is not None and metrics.counts().sent else None,
+        }
 
     def close(self, header: RunHeader) -> list[str]:
         """Sends what is queued, in bounded time, and says where spans and metrics went. The run's `header` is final."""
