@@ -21,11 +21,11 @@ def deep_links(run: Run, *, spans_at: Iterable[str] = (), metrics_at: str | None
     """Links into what answers on its usual port of a host that spans or metrics went to."""
     links: list[Link] = []
     for endpoint in spans_at:
-        jaeger = _interface(endpoint, JAEGER_PORT)
+        jaeger = beside(endpoint, JAEGER_PORT)
         if jaeger is not None:
             links += trace_links(run.header, run.outcomes, jaeger)
             break
-    grafana = _interface(metrics_at, GRAFANA_PORT) if metrics_at is not None else None
+    grafana = beside(metrics_at, GRAFANA_PORT) if metrics_at is not None else None
     if grafana is not None:
         links += dashboard_links(run.header, run.outcomes, grafana)
     return links
@@ -37,7 +37,8 @@ def show_links(links: Iterable[Link], console: Console) -> None:
         console.print(f"{link.shows}:\n  {link.url}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _interface(endpoint: str, port: int) -> str | None:
+def beside(endpoint: str, port: int) -> str | None:
+    """The address of what answers on `port` of an endpoint's host; None where nothing does."""
     host = urlsplit(endpoint).hostname
     if host is None:
         return None

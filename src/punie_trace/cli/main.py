@@ -193,6 +193,22 @@ def export(
 
 
 @app.command()
+def doctor(
+    model: Annotated[str | None, typer.Option(help="The model to look for. [the shipped one]")] = None,
+    otlp: Annotated[str, typer.Option(help="Where spans would go: auto, off, or a URL.")] = "auto",
+    otlp_metrics: Annotated[str, typer.Option(help="Where metrics would go: auto, off, or a URL.")] = "auto",
+) -> None:
+    """Look at what a run needs, and whether a span, a metric and an exemplar come back. Exit code 1 if not."""
+    from rich.console import Console
+
+    from punie_trace.cli.doctor_command import doctor_command
+
+    with _errors():
+        code = doctor_command(model, otlp, otlp_metrics, Console())
+    raise typer.Exit(code)
+
+
+@app.command()
 def suites() -> None:
     """List the shipped suites."""
     from punie_trace.suite.load import shipped_suites
