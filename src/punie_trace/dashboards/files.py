@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
@@ -15,4 +18,17 @@ def dashboard_files() -> dict[str, str]:
 
 
 def _text(board: Dashboard) -> str:
-    return JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(board.build()) + "\n"
+    values = json.loads(JSONEncoder().encode(board.build()))
+    _clean(values)
+    return json.dumps(values, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def _clean(board: dict[str, Any]) -> None:
+    """Take out what the SDK sets by itself and Grafana 13's schema does not have, or that hides what is to be seen."""
+    for variable in board["templating"]["list"]:
+        for key in ("auto", "auto_count", "auto_min"):  # of intervals only
+            variable.pop(key, None)
+    for link in board["links"]:
+        link.pop("placement", None)  # in a menu, where nobody looks for it
+    for panel in board["panels"]:
+        panel.get("options", {}).pop("footer", None)  # of tables before Grafana 12

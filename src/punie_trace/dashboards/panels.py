@@ -223,7 +223,6 @@ def _variable(name: str, query: str) -> dashboard.QueryVariable:
         dashboard.QueryVariable(name)
         .datasource(SOURCE)
         .query({"query": query, "refId": name})
-        .definition(query)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
     )
 
