@@ -78,6 +78,11 @@ class OtlpSender(SpanProcessor):
         with self._changed:
             return ExportCounts(self._exported, self._dropped, self._failed)
 
+    def waiting(self) -> int:
+        """Spans that are queued now."""
+        with self._changed:
+            return len(self._queue)
+
     def force_flush(self, timeout_millis: int = 3000) -> bool:
         """Wait until all that is queued was sent or refused, `timeout_millis` at most; whether it was in time."""
         with self._changed:
