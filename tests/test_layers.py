@@ -87,7 +87,16 @@ def test_importing_the_package_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["compare", "--help"], ["train", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["report", "--help"],
+        ["compare", "--help"],
+        ["train", "--help"],
+        ["export", "--help"],
+        ["doctor", "--help"],
+    ],
 )
 def test_help_is_light(arguments: list[str]) -> None:
     code = (

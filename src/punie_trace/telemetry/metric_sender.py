@@ -72,9 +72,12 @@ class MetricSender(SpanProcessor):
                     trace.append(span)
                 return
             spans = self._traces.pop(context.trace_id, [])
-        query = _row(span)
-        if is_measured(query):
-            self._metrics.record(measure(query, [_row(one) for one in spans]))
+        try:
+            query = _row(span)
+            if is_measured(query):
+                self._metrics.record(measure(query, [_row(one) for one in spans]))
+        except Exception:  # this runs within the measured program: a figure less is better than a query less
+            logging.getLogger(__name__).exception("A query could not be measured for metrics")
 
     def finish(self, header: RunHeader) -> None:
         """All queries are over: take up what the header tells, and begin the last sending. Returns at once."""
