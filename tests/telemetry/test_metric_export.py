@@ -35,6 +35,7 @@ def closed_port() -> int:
         ("auto", "http://c:4318/v1/traces", {}, ("http://c:4318/v1/metrics", PROMETHEUS_ENDPOINT)),
         ("http://p:9090", "off", {}, ("http://p:9090/v1/metrics", "http://p:9090/api/v1/otlp/v1/metrics")),
         ("http://p:9090/api/v1/otlp", "auto", {}, ("http://p:9090/api/v1/otlp/v1/metrics",)),
+        ("auto", "auto", {BASE: "http://["}, ("http://[", PROMETHEUS_ENDPOINT)),
         ("https://p/v1/metrics", "auto", {}, ("https://p/v1/metrics",)),
     ],
 )

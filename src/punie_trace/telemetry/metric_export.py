@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 
@@ -98,6 +98,8 @@ def metric_exporter(endpoint: str, timeout_s: float) -> MetricExporter:
 
 
 def _with_path(url: str) -> str:
-    parts = urlsplit(url)
+    parts = export.split_url(url)
+    if parts is None:
+        return url  # nothing will answer there
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if path.endswith(_METRICS_PATH) else path + _METRICS_PATH))
