@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+from tests.receiver import receiver as receiver
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -176,7 +176,11 @@ def make_query(
         first, at = _generation(trace, at, kind, tokens, speed, arm)
         first_chunk = first if first_chunk is None else first_chunk
         if kind == "call":
-            trace.add("execute_tool", at + MS, at + 4 * MS, {names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL})
+            tool: dict[str, AttributeValue] = {
+                names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL,
+                names.GEN_AI_TOOL_NAME: query.tools[0],
+            }
+            trace.add("execute_tool", at + MS, at + 4 * MS, tool)
             at += 5 * MS
     done = at + 3 * MS
     ledger = close_ledger(
@@ -186,8 +190,14 @@ def make_query(
         [(span.start_ns, span.end_ns) for span in trace.spans if names.SEGMENT in span.attributes],
         [(span.start_ns, span.end_ns) for span in trace.spans if names.GEN_AI_OPERATION in span.attributes],
     )
-    trace.add(f"query {query.name}", due, done, query_attributes(sent, ledger))
     verdict = arm.verdicts.get((query.name, round_), Verdict.CORRECT)
+    described: dict[str, AttributeValue] = {
+        names.CONFIGURATION: configuration,
+        names.PATH: "agent",
+        names.QUERY_CATEGORY: query.category or "",
+        names.VERDICT: verdict.value,
+    }
+    trace.add(f"query {query.name}", due, done, {**described, **query_attributes(sent, ledger)})
     arguments: dict[str, JsonValue] = {"pattern": "class .*View"}
     calls = (ToolCall(query.tools[0], arguments, ok=True),) if query.expected == "tool" else ()
     known = arm.tokens_reported

@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "agent": {"telemetry"},
     "driver": {"telemetry"},
     "analysis": set(),
+    "dashboards": {"telemetry"},
     "report": {"analysis"},
     "training": {"agent", "suite", "models"},
     "cli": {"suite", "models", "servers", "telemetry", "agent", "driver", "analysis", "report", "training"},
@@ -86,7 +87,16 @@ def test_importing_the_package_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["report", "--help"], ["compare", "--help"], ["train", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["report", "--help"],
+        ["compare", "--help"],
+        ["train", "--help"],
+        ["export", "--help"],
+        ["doctor", "--help"],
+    ],
 )
 def test_help_is_light(arguments: list[str]) -> None:
     code = (

@@ -32,6 +32,12 @@ class RunFolderError(PunieTraceError):
     """A run folder cannot be made, written or read."""
 
 
+class ExportError(PunieTraceError):
+    """A collector cannot be reached, or is none. What was sent before stays sent, and sending again does no harm."""
+
+    exit_code = 4
+
+
 class ServerError(PunieTraceError):
     """A server did not start, did not get ready, died, or is not the one it should be.
 

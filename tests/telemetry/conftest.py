@@ -1,19 +1,14 @@
-"""A scripted streaming server, an OTLP receiver and a provider that keeps its spans, all on loopback."""
+"""A scripted streaming server and a provider that keeps its spans, on loopback."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
-import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from punie_trace.telemetry.clock import Clock
@@ -176,54 +171,3 @@ def call(index: int, name: str, **arguments: object) -> dict[str, object]:
         "type": "function",
         "function": {"name": name, "arguments": json.dumps(arguments)},
     }
-
-
-@dataclass
-class Receiver:
-    """An OTLP/HTTP receiver: the spans that came in, and the headers they came with."""
-
-    url: str
-    spans: list[ProtoSpan] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    bodies: list[ExportTraceServiceRequest] = field(default_factory=list)
-    status: int = 200
-    release: threading.Event = field(default_factory=threading.Event)
-    """Requests are answered once this is set; it is, from the start."""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers["content-length"]))
-            body = ExportTraceServiceRequest()
-            body.ParseFromString(gzip.decompress(raw) if self.headers.get("content-encoding") == "gzip" else raw)
-            found.release.wait(20)
-            if found.status == 200:
-                found.bodies.append(body)
-                found.headers.append({key.lower(): value for key, value in self.headers.items()})
-                found.spans += [s for r in body.resource_spans for scope in r.scope_spans for s in scope.spans]
-            self.send_response(found.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except OSError:  # a sender that gave up
-                return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    found = Receiver(f"http://127.0.0.1:{server.server_address[1]}")
-    found.release.set()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield found
-    found.release.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()

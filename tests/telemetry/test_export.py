@@ -15,7 +15,8 @@ from punie_trace.errors import ConfigurationError
 from punie_trace.telemetry.export import DEFAULT_ENDPOINT, ExportCounts, OtlpSender, connect, endpoint_for, probe
 
 if TYPE_CHECKING:
-    from tests.telemetry.conftest import Receiver, Traced
+    from tests.receiver import Receiver
+    from tests.telemetry.conftest import Traced
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_where_spans_go(mode: str, environ: dict[str, str], expected: str | None
     assert endpoint_for(mode, environ) == expected
 
 
-@pytest.mark.parametrize("mode", ["127.0.0.1:4318", "yes", "grpc://host:4317", "http://"])
+@pytest.mark.parametrize("mode", ["127.0.0.1:4318", "yes", "grpc://host:4317", "http://", "http://[", "http://h:x"])
 def test_what_is_no_url_is_a_clear_error(mode: str) -> None:
     with pytest.raises(ConfigurationError, match="--otlp"):
         endpoint_for(mode, {})

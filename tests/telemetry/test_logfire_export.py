@@ -7,7 +7,8 @@ import pytest
 from punie_trace.telemetry.logfire_export import logfire_senders
 
 if TYPE_CHECKING:
-    from tests.telemetry.conftest import Receiver, Traced
+    from tests.receiver import Receiver
+    from tests.telemetry.conftest import Traced
 
 TOKEN = "pylf_v1_eu_" + "0" * 43
 

@@ -91,6 +91,9 @@ def run(
     otlp: Annotated[
         str, typer.Option(help="Also send spans to a collector: auto (if one answers), off, or a URL.")
     ] = "auto",
+    otlp_metrics: Annotated[
+        str, typer.Option(help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.")
+    ] = "auto",
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live display.")] = False,
 ) -> None:
     """Start the servers, ask the suite, close a ledger for every query, and compare the configurations."""
@@ -113,7 +116,15 @@ def run(
             agent={"query_timeout_s": timeout},
             server={"model_path": model, "draft_model": draft_model, "url": url, "kind": "url" if url else None},
         )
-        code = run_command(loaded, only=tuple(only or ()), out=out, otlp=otlp, plain=plain, argv=sys.argv[1:])
+        code = run_command(
+            loaded,
+            only=tuple(only or ()),
+            out=out,
+            otlp=otlp,
+            otlp_metrics=otlp_metrics,
+            plain=plain,
+            argv=sys.argv[1:],
+        )
     raise typer.Exit(code)
 
 
@@ -158,6 +169,42 @@ def compare(
 
     with _errors():
         code = compare_command(tuple(runs), baseline, tuple(gate or ()), format, argv=sys.argv[1:])
+    raise typer.Exit(code)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    otlp: Annotated[
+        str, typer.Option(help="A collector's URL, or auto: what the environment says, else the usual port.")
+    ] = "auto",
+    otlp_metrics: Annotated[
+        str, typer.Option(help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.")
+    ] = "auto",
+) -> None:
+    """Send a run's spans and metrics later, in full. Sending twice does no harm."""
+    from rich.console import Console
+
+    from punie_trace.cli.export_command import export_command
+
+    with _errors():
+        code = export_command(folder, otlp, otlp_metrics, Console(stderr=True))
+    raise typer.Exit(code)
+
+
+@app.command()
+def doctor(
+    model: Annotated[str | None, typer.Option(help="The model to look for. [the shipped one]")] = None,
+    otlp: Annotated[str, typer.Option(help="Where spans would go: auto, off, or a URL.")] = "auto",
+    otlp_metrics: Annotated[str, typer.Option(help="Where metrics would go: auto, off, or a URL.")] = "auto",
+) -> None:
+    """Look at what a run needs, and whether a span, a metric and an exemplar come back. Exit code 1 if not."""
+    from rich.console import Console
+
+    from punie_trace.cli.doctor_command import doctor_command
+
+    with _errors():
+        code = doctor_command(model, otlp, otlp_metrics, Console())
     raise typer.Exit(code)
 
 

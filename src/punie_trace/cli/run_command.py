@@ -15,6 +15,7 @@ from punie_trace.agent.workspace import Workspace
 from punie_trace.analysis.gates import check_gates
 from punie_trace.cli.config import RunConfig
 from punie_trace.cli.gates import gates_of
+from punie_trace.cli.interfaces import deep_links, show_links
 from punie_trace.cli.machine import read_machine, read_versions
 from punie_trace.cli.measure import Measurement
 from punie_trace.cli.openblas import restart_with_openblas
@@ -27,7 +28,7 @@ from punie_trace.header import Clock as ClockRecord
 from punie_trace.header import RunHeader, RunStatus, SuiteRecord
 from punie_trace.report.compare_console import print_gates
 from punie_trace.report.progress import Progress
-from punie_trace.runfile import RunWriter, new_run_id
+from punie_trace.runfile import RunWriter, new_run_id, read_run
 from punie_trace.servers.models import check_models
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 from punie_trace.telemetry.clock import Clock
@@ -37,7 +38,14 @@ RUNS = Path("runs")
 
 
 def run_command(
-    config: RunConfig, *, only: tuple[str, ...], out: Path | None, otlp: str, plain: bool, argv: list[str]
+    config: RunConfig,
+    *,
+    only: tuple[str, ...],
+    out: Path | None,
+    otlp: str,
+    otlp_metrics: str = "auto",
+    plain: bool,
+    argv: list[str],
 ) -> int:
     """Measures, reports, returns the exit code. Raises `PunieTraceError` for what a user can mend before a start."""
     suite = load_suite(config.suite)
@@ -56,7 +64,7 @@ def run_command(
     folder = out or RUNS / run_id
     header = _header(run_id, argv, plan, suite, clock)
     with RunWriter(folder, header) as writer:
-        tracing = Tracing(otlp, clock, run_id, writer.spans_path)
+        tracing = Tracing(otlp, clock, run_id, writer.spans_path, otlp_metrics)
         with Progress(console, live=False if plain else None) as progress:
             for note in (*plan.notes, *skipped, *tracing.notes):
                 writer.add_note(note)
@@ -66,6 +74,7 @@ def run_command(
     summary = show_report(folder, Console())
     results = check_gates(gates, summary)
     print_gates(results, Console())
+    show_links(deep_links(read_run(folder), **tracing.sent_to), console)
     if error is not None:
         console.print(f"the run ended early: {error}", style="bold red", markup=False, highlight=False)
     code = _exit_code(status, writer, plan, ledgers_close=not summary.ledger_errors)
@@ -103,8 +112,8 @@ def _first(group: BaseExceptionGroup) -> PunieTraceError:
 
 def _finish(writer: RunWriter, status: RunStatus, tracing: Tracing, console: Console) -> None:
     """The last words of the run folder; where even they cannot be written, what is there stays."""
-    for line in tracing.close():
-        console.print(line, highlight=False, markup=False)
+    for line in tracing.close(writer.header):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)  # addresses stay whole
     try:
         writer.finish(status)
     except RunFolderError as error:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -59,7 +59,7 @@ class OtlpSender(SpanProcessor):
         self._exported = self._dropped = self._failed = 0
         self._closing = False
         self._gave_up = False
-        logging.getLogger("opentelemetry").addHandler(_SILENT)
+        silence()
         self._thread = threading.Thread(target=self._send_until_closed, name="punie-otlp", daemon=True)
         self._thread.start()
 
@@ -77,6 +77,11 @@ class OtlpSender(SpanProcessor):
         """The counts so far; final after `shutdown`."""
         with self._changed:
             return ExportCounts(self._exported, self._dropped, self._failed)
+
+    def waiting(self) -> int:
+        """Spans that are queued now."""
+        with self._changed:
+            return len(self._queue)
 
     def force_flush(self, timeout_millis: int = 3000) -> bool:
         """Wait until all that is queued was sent or refused, `timeout_millis` at most; whether it was in time."""
@@ -145,11 +150,39 @@ def endpoint_for(mode: str, environ: Mapping[str, str] = os.environ) -> str | No
             return of_traces  # the specification: taken as it is
         base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         return base.rstrip("/") + _TRACES_PATH if base else DEFAULT_ENDPOINT
-    parts = urlsplit(mode)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    parts = split_url(mode)
+    if parts is None:
         raise ConfigurationError(f"--otlp {mode!r} is neither 'auto', 'off' nor a URL such as http://127.0.0.1:4318.")
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if path.endswith(_TRACES_PATH) else path + _TRACES_PATH))
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of an address with http:// or https:// and a host; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in _DEFAULT_PORTS and parts.hostname is not None and (parts.port is None or parts.port > 0)
+    except ValueError:  # brackets that do not close, a port that is no number
+        return None
+    return parts if whole else None
+
+
+def port_is_open(endpoint: str, timeout_s: float) -> bool:
+    """Whether anything takes connections where `endpoint` says; a closed port of this machine says no at once."""
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        if parts.hostname is None or port is None:
+            return False
+        socket.create_connection((parts.hostname, port), timeout_s).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def silence() -> None:
+    """Keep the exporters' log of each failure off the display; the counts tell it."""
+    logging.getLogger("opentelemetry").addHandler(_SILENT)
 
 
 def probe(endpoint: str, timeout_s: float = 0.3) -> bool:
@@ -157,15 +190,9 @@ def probe(endpoint: str, timeout_s: float = 0.3) -> bool:
 
     A closed port is found out at once, and without loading the exporter.
     """
-    parts = urlsplit(endpoint)
-    try:
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-        if parts.hostname is None or port is None:
-            return False
-        socket.create_connection((parts.hostname, port), timeout_s).close()
-    except (OSError, ValueError):
+    if not port_is_open(endpoint, timeout_s):
         return False
-    logging.getLogger("opentelemetry").addHandler(_SILENT)
+    silence()
     exporter = _otlp_exporter(endpoint, timeout_s)
     try:
         return exporter.export([]) is SpanExportResult.SUCCESS
@@ -186,11 +213,11 @@ def connect(mode: str, environ: Mapping[str, str] = os.environ) -> OtlpSender | 
     if not probe(endpoint, timeout_s=EXPORT_TIMEOUT_S if asked_for else 0.3):
         if asked_for:
             raise ConfigurationError(
-                f"No OTLP/HTTP collector answers at {_shown(endpoint)}. Start it, correct --otlp, or leave --otlp out: "
+                f"No OTLP/HTTP collector answers at {shown(endpoint)}. Start it, correct --otlp, or leave --otlp out: "
                 "the run folder holds all spans anyway, and `punie-trace export` can send them later."
             )
         return None
-    return OtlpSender(_otlp_exporter(endpoint, EXPORT_TIMEOUT_S), _shown(endpoint))
+    return OtlpSender(_otlp_exporter(endpoint, EXPORT_TIMEOUT_S), shown(endpoint))
 
 
 def _otlp_exporter(endpoint: str, timeout_s: float) -> SpanExporter:
@@ -200,8 +227,12 @@ def _otlp_exporter(endpoint: str, timeout_s: float) -> SpanExporter:
     return OTLPSpanExporter(endpoint=endpoint, timeout=timeout_s)
 
 
-def _shown(endpoint: str) -> str:
-    """The endpoint without what may be secret in it: user, password, query."""
-    parts = urlsplit(endpoint)
+def shown(endpoint: str) -> str:
+    """An endpoint without what may be secret in it: user, password, query."""
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError:
+        return "an address that cannot be read"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return urlunsplit((parts.scheme, host if parts.port is None else f"{host}:{parts.port}", parts.path, "", ""))
+    return urlunsplit((parts.scheme, host if port is None else f"{host}:{port}", parts.path, "", ""))

@@ -71,6 +71,8 @@ HTTP_STATUS: Final = "http.response.status_code"
 URL_FULL: Final = "url.full"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
+GEN_AI_PROVIDER: Final = "gen_ai.provider.name"
+GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105
 ERROR_TYPE: Final = "error.type"
 
 # Values of error.type that are ours; others are the name of an exception or an HTTP status
@@ -83,3 +85,30 @@ ERROR_IN_STREAM: Final = "error_chunk"  # the server reported an error within a 
 # Resource, besides the run's id
 SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
+SERVICE_INSTANCE: Final = "service.instance.id"
+
+# What speculative decoding did, on any span of a query whose server tells it: tokens drafted, of these accepted, rounds
+SPECULATION_DRAFTED: Final = "punie.speculation.drafted"
+SPECULATION_ACCEPTED: Final = "punie.speculation.accepted"
+SPECULATION_ROUNDS: Final = "punie.speculation.rounds"
+
+# Metrics, by the conventions
+METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
+METRIC_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105
+METRIC_TOOL_DURATION: Final = "gen_ai.execute_tool.duration"
+METRIC_AGENT_DURATION: Final = "gen_ai.invoke_agent.duration"
+
+# Metrics of ours
+METRIC_QUERY_DURATION: Final = "punie.query.duration"
+METRIC_QUERY_OUTCOMES: Final = "punie.query.outcomes"
+METRIC_CACHED_TOKENS: Final = "punie.generation.cached_tokens"
+METRIC_MEMORY_PEAK: Final = "punie.server.memory.peak"
+METRIC_DRAFT_TOKENS: Final = "punie.speculation.draft_tokens"  # K as it was asked for
+METRIC_DRAFTED: Final = "punie.speculation.drafted_tokens"
+METRIC_ACCEPTED: Final = "punie.speculation.accepted_tokens"
+METRIC_ROUNDS: Final = "punie.speculation.verifications"
+
+# Attributes of metric points only
+LEDGER_LINE: Final = "punie.ledger.line"  # wall, client_queue, generation, tool, framework
+GENERATION_OUTPUT: Final = "punie.generation.output"  # tool_call or text

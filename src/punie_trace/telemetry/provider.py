@@ -147,6 +147,22 @@ class ClockTracerProvider(sdk.TracerProvider):
         return tracer
 
 
+def run_resource(run_id: str) -> Resource:
+    """What all spans and metrics of one run say of where they come from.
+
+    The run is the service's instance as well: a metrics store that is not told to keep `punie.run.id` still keeps runs
+    apart by it.
+    """
+    return Resource.create(
+        {
+            names.SERVICE_NAME: names.SERVICE,
+            names.SERVICE_VERSION: punie_trace.__version__,
+            names.SERVICE_INSTANCE: run_id,
+            names.RUN_ID: run_id,
+        }
+    )
+
+
 def make_tracer_provider(
     clock: Clock, run_id: str, processors: Iterable[sdk.SpanProcessor] = ()
 ) -> ClockTracerProvider:
@@ -154,14 +170,7 @@ def make_tracer_provider(
 
     Raises ConfigurationError where the environment has switched OpenTelemetry off: without spans there is no ledger.
     """
-    resource = Resource.create(
-        {
-            names.SERVICE_NAME: names.SERVICE,
-            names.SERVICE_VERSION: punie_trace.__version__,
-            names.RUN_ID: run_id,
-        }
-    )
-    provider = ClockTracerProvider(clock, resource)
+    provider = ClockTracerProvider(clock, run_resource(run_id))
     if not isinstance(provider.get_tracer(names.SERVICE), ClockTracer):
         raise ConfigurationError(
             "OTEL_SDK_DISABLED=true is set in the environment, but the times are measured with OpenTelemetry's spans: "
