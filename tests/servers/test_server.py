@@ -331,7 +331,6 @@ async def test_the_key_is_read_from_its_variable_and_kept_nowhere(
     [
         ({"served_model": "other"}, "'fake-model' was asked and 'other' answered"),
         ({"served_model": None}, "does not say which model"),
-        ({"fingerprint": "fake-2"}, "fingerprint changed from 'fake-1' to 'fake-2'"),
     ],
 )
 async def test_an_answer_from_elsewhere_is_refused(
@@ -345,6 +344,19 @@ async def test_an_answer_from_elsewhere_is_refused(
             server.verify(answer(served_model="fake-model-2025-01-31"))
             server.verify(answer(served_model=None, fingerprint=None, status=500))
             server.verify(answer(served_model=None, fingerprint=None, status=None, error="refused"))
+
+
+async def test_a_server_of_ours_keeps_its_fingerprint_and_a_hosted_one_need_not(
+    fake_program: Fake, tmp_path: Path, quick: ServerTimeouts
+) -> None:
+    changed = answer(fingerprint="fake-2")
+    async with open_server(fake_program(Script()), log_path=tmp_path / "log", timeouts=quick) as server:
+        with pytest.raises(IdentityError, match="fingerprint changed from 'fake-1' to 'fake-2'"):
+            server.verify(changed)
+    async with fake_server(Script()) as fake:
+        config = ServerConfig(kind="url", url=fake.base_url)
+        async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
+            server.verify(changed)
 
 
 async def test_a_port_that_cannot_be_bound(fake_program: Fake, tmp_path: Path, quick: ServerTimeouts) -> None:

@@ -6,11 +6,12 @@ import ast
 import random
 from itertools import islice
 
+import numpy as np
 import pytest
 
 from punie_trace.training.codebase import make_codebase
 from punie_trace.training.conversations import MAKERS
-from punie_trace.training.dataset import conversations
+from punie_trace.training.dataset import Example, conversations, first_turn
 from punie_trace.training.names import RESERVED, class_name, function_name, plural
 from punie_trace.training.overlap import OverlapCheck
 
@@ -95,3 +96,11 @@ def test_reserved_names_are_never_made():
 )
 def test_plural(one: str, many: str):
     assert plural(one) == many
+
+
+def test_a_first_turn_ends_where_the_assistant_first_stops():
+    weights = np.array([0, 0, 2, 2, 0, 0, 1, 1], dtype=np.float32)
+    cut = first_turn(Example(np.arange(8, dtype=np.int32), weights))
+    assert cut.tokens.tolist() == [0, 1, 2, 3]
+    whole = first_turn(Example(np.arange(4, dtype=np.int32), np.array([0, 0, 1, 1], dtype=np.float32)))
+    assert len(whole.tokens) == 4

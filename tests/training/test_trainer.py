@@ -17,12 +17,12 @@ from punie_trace.training.trainer import Plan, learning_rate, parameters, train
 
 TINY = Shape(
     vocab_size=600,
-    hidden_size=64,
+    hidden_size=128,
     num_hidden_layers=2,
     intermediate_size=64,
     num_attention_heads=4,
     num_key_value_heads=2,
-    head_dim=16,
+    head_dim=32,
 )
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import Summary, summarize
-from punie_trace.errors import ConfigurationError, LedgerError, nearest
+from punie_trace.errors import ConfigurationError, LedgerError, RunFolderError, nearest
 from punie_trace.report.console import print_report
 from punie_trace.report.html import html_report, write_html
 from punie_trace.report.markdown import run_markdown
@@ -55,8 +55,12 @@ def show_report(folder: Path, console: Console) -> Summary:
     run = read_run(folder)
     observed = observe(run)
     summary = summarize(run, observed)
-    write_summary(folder, summary)
     print_report(summary, console, folder)
-    page = write_html(folder, html_report(run, summary, observed))
-    console.print(f"\nwith every query, its spans and texts: {page}", markup=False, highlight=False, soft_wrap=True)
+    try:
+        write_summary(folder, summary)
+        page = write_html(folder, html_report(run, summary, observed))
+    except RunFolderError as error:  # a full disk must not cost what can be shown
+        console.print(f"\n{error}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        console.print(f"\nwith every query, its spans and texts: {page}", markup=False, highlight=False, soft_wrap=True)
     return summary
