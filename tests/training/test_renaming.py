@@ -15,10 +15,10 @@ def encoder() -> Encoder:
     return Encoder(load_tokenizer(shipped_model()[0]))
 
 
-def test_words_are_swapped_one_for_one_and_alike_everywhere(encoder: Encoder) -> None:
+def test_tokens_are_swapped_one_for_one_and_alike_everywhere(encoder: Encoder) -> None:
     renaming = Renaming(encoder)
-    words = set(renaming.words())
-    swapped = 0
+    words, ordinary = set(renaming.words()), set(renaming.ordinary())
+    by_kind = {"words": 0, "all tokens": 0}
     for number, conversation in enumerate(conversations(11, 40)):
         if conversation.turns[0].call is None:
             continue
@@ -26,10 +26,27 @@ def test_words_are_swapped_one_for_one_and_alike_everywhere(encoder: Encoder) ->
         after = renaming.rename(before, random.Random(number))
         pairs = set(zip(before.tokens.tolist(), after.tokens.tolist(), strict=True))
         assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}), "one for one"
-        assert all(a == b or {a, b} <= words for a, b in pairs)
+        swapped = {(a, b) for a, b in pairs if a != b}
+        assert all({a, b} <= ordinary for a, b in swapped)
         assert np.array_equal(before.weights, after.weights)
-        swapped += sum(a != b for a, b in pairs)
-    assert swapped > 100
+        by_kind["words" if all({a, b} <= words for a, b in swapped) else "all tokens"] += len(swapped)
+    assert min(by_kind.values()) > 100
+
+
+def test_calls_stay_in_a_scrambled_example(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("punie_trace.training.renaming.SCRAMBLED", 1.0)
+    renaming = Renaming(encoder)
+    changed = 0
+    for number, conversation in enumerate(conversations(14, 30)):
+        if conversation.turns[0].call is None:
+            continue
+        before = encoder.example(conversation)
+        after = renaming.rename(before, random.Random(number))
+        texts = [encoder.tokenizer.decode(example.tokens) for example in (before, after)]
+        calls = [text.split("<tool_response>")[0] for text in texts]
+        assert calls[0] == calls[1]
+        changed += texts[0] != texts[1]
+    assert changed > 5
 
 
 def test_the_wording_of_a_question_stays(encoder: Encoder) -> None:

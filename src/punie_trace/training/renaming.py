@@ -45,12 +45,7 @@ class Renaming:
             for mark in ("<|im_end|>", "<tool_response>", "</tool_response>")
         )
         self._spaced = {token for token, text in texts.items() if text.startswith(" ")}
-        self._ordinary = [
-            token
-            for token in range(len(tokenizer))
-            if token not in set(tokenizer.all_special_ids) and (text := str(tokenizer.decode([token]))).isprintable()
-            and text.isascii() and text.strip() and not text.startswith("<")
-        ]
+        self._ordinary = [token for token in range(len(tokenizer)) if _is_ordinary(str(tokenizer.decode([token])))]
         self._movable = {token for token in self._ordinary if token in texts}
         for token, text in texts.items():
             word = text.removeprefix(" ")
@@ -60,8 +55,12 @@ class Renaming:
                 kinds[kind].append(token)
 
     def words(self) -> Iterable[int]:
-        """All tokens that can be swapped."""
+        """All words that can be swapped."""
         return self._kind_of.keys()
+
+    def ordinary(self) -> Iterable[int]:
+        """All tokens that another can become: those that show, but for the marks of turns and calls."""
+        return self._ordinary
 
     def rename(self, example: Example, rng: random.Random) -> Example:
         """The example with a share of its different words, or tokens, swapped, each for the same one everywhere.
@@ -97,3 +96,7 @@ class Renaming:
             inside = (inside or token == self._open) and token != self._close
             (told if inside else said).add(token)
         return told, said
+
+
+def _is_ordinary(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text.strip() != "" and not text.startswith("<")
