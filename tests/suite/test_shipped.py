@@ -12,6 +12,7 @@ from pydantic_evals import Dataset
 import punie_trace.suite
 from punie_trace.agent.toolbox import ERROR_PREFIX, Toolbox
 from punie_trace.agent.workspace import Workspace
+from punie_trace.cli.plan import SHIPPED_TOOL_OUTPUT_CHARS
 from punie_trace.records import Answer, Query, ToolCall, Verdict
 from punie_trace.suite.check import judge
 from punie_trace.suite.load import load_suite, sample_workspace, shipped_suites
@@ -87,9 +88,9 @@ SANE_CALLS: dict[str, tuple[Calls, ...]] = {
 PARAMETER = {"search_code": "pattern", "read_file": "path", "list_files": "path", "find_definition": "name"}
 
 
-def quote(calls: Calls) -> Answer:
+def quote(calls: Calls, toolbox: Toolbox = TOOLBOX) -> Answer:
     """What an agent would answer that makes these calls and quotes their results."""
-    texts = [TOOLBOX.functions()[tool](argument) for tool, argument in calls]
+    texts = [toolbox.functions()[tool](argument) for tool, argument in calls]
     executed = tuple(
         ToolCall(tool, {PARAMETER[tool]: argument}, not text.startswith(ERROR_PREFIX))
         for (tool, argument), text in zip(calls, texts, strict=True)
@@ -163,6 +164,12 @@ def test_there_is_a_sane_call_for_every_right_tool():
 def test_quoting_a_sane_call_is_correct(name: str, calls: Calls):
     answer = quote(calls)
     assert judge(QUERIES[name], answer) is Verdict.CORRECT, answer.text
+
+
+@pytest.mark.parametrize("name", TOOL_QUERIES)
+def test_results_as_short_as_in_the_default_run_hold_the_answer(name: str):
+    short = Toolbox(TOOLBOX.workspace, max_chars=SHIPPED_TOOL_OUTPUT_CHARS)
+    assert judge(QUERIES[name], quote(SANE_CALLS[name][0], short)) is Verdict.CORRECT
 
 
 @pytest.mark.parametrize("name", TOOL_QUERIES)

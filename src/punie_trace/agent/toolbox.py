@@ -8,6 +8,7 @@ The shipped model was trained on these names, descriptions and formats.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
@@ -38,7 +39,9 @@ class Toolbox:
             if not matches:
                 return f"no match for {pattern!r}"
             files = len({m.path for m in matches})
-            lines = [f"{m.path}:{m.line}: {m.text.strip()[:MAX_LINE]}" for m in matches]
+            lines: list[str] = []
+            for path_found, in_file in itertools.groupby(matches, key=lambda match: match.path):
+                lines += [path_found, *(f"{m.line}: {m.text.strip()[:MAX_LINE]}" for m in in_file)]
             return self._limited(f"{_count(len(matches), 'match', 'matches')} in {_count(files, 'file')}", lines)
 
         return self._answer(result)

@@ -20,7 +20,7 @@ from punie_trace.servers.command import request_options, server_key
 from punie_trace.servers.config import ServerConfig, server_config
 
 DRAFT_LENGTHS = (2, 3, 5)
-SHIPPED_TOOL_OUTPUT_CHARS = 1600  # what the shipped model saw in training
+SHIPPED_TOOL_OUTPUT_CHARS = 600  # what the shipped model saw in training
 SHIPPED_MAX_TOKENS = 480  # above its longest answers in training; where it loses its way, it is not left to run on
 MEMORY_SHARE = 0.6  # of the free memory that all servers at once may be expected to take
 MEMORY_FACTOR = 1.5  # a server's expected need over the bytes of its weights

@@ -1,8 +1,8 @@
 """Conversations about a synthetic code base: a question, real tool calls on real files, and the answer they lead to.
 
-Each maker takes the random source, the code base's facts and a toolbox over it, and gives a `Conversation`. Answers
-follow one template for each kind, so that a small greedy model can learn them. What a tool returns is what `Toolbox`
-returned.
+Each maker takes the random source, the code base's facts and a toolbox over it, and gives a `Conversation`. An answer
+is a few words that go with its kind, and then the tool's result, whole: a small greedy model can learn to copy, but not
+to count lines or to choose among them. What a tool returns is what `Toolbox` returned.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from punie_trace.training.names import (
 )  # fmt: skip
 
 R = random.Random
-QUOTED_MATCHES = 6
-QUOTED_FILES = 12
-QUOTED_LINES = 16
+FOUND = "Found in this code base:"
+SOURCE = "Here is its source:"
+CONTENT = "Here is what is in it:"
+FILES = "These are the files:"
 KNOWN_THINGS = word_list(
     """
     view model serializer signal migration mixin decorator middleware validator fixture manager queryset form
@@ -236,13 +237,10 @@ def _search(rng: R, tools: Toolbox, question: str, pattern: str, kind: str) -> C
 
 
 def search_answer(pattern: str, result: str) -> str:
-    """The answer to a search: the count and the first few lines, or that there is none."""
-    summary, *lines = result.split("\n")
-    if summary.startswith((ERROR_PREFIX, "no match")):
+    """The answer to a search: what was found, or that there is nothing."""
+    if result.startswith((ERROR_PREFIX, "no match")):
         return failed_answer(result, pattern)
-    quoted = "\n".join(f"- {line}" for line in lines[:QUOTED_MATCHES])
-    more = "\n- and more" if len(lines) > QUOTED_MATCHES else ""
-    return f"{summary}:\n{quoted}{more}"
+    return f"{FOUND}\n{result}"
 
 
 def failed_answer(result: str, what: str) -> str:
@@ -288,10 +286,7 @@ def definition(rng: R, known: Facts, tools: Toolbox, held_out: bool) -> Conversa
 
 def definition_answer(name: str, result: str) -> str:
     """Where it is, and the source as the tool returned it."""
-    if result.startswith(ERROR_PREFIX):
-        return failed_answer(result, name)
-    place, *lines = result.split("\n")
-    return f"`{name}` is in {place}:\n```python\n" + "\n".join(lines) + "\n```"
+    return failed_answer(result, name) if result.startswith(ERROR_PREFIX) else f"{SOURCE}\n{result}"
 
 
 def read(rng: R, known: Facts, tools: Toolbox, held_out: bool) -> Conversation:
@@ -317,20 +312,8 @@ def read(rng: R, known: Facts, tools: Toolbox, held_out: bool) -> Conversation:
 
 
 def read_answer(path: str, result: str) -> str:
-    """Short files whole; longer ones by the lines that define something, or by their first lines."""
-    if result.startswith(ERROR_PREFIX):
-        return failed_answer(result, path)
-    summary, *lines = result.split("\n")
-    if not lines:
-        return f"{summary}. It is empty."
-    fence = "```python" if path.endswith(".py") else "```"
-    if len(lines) <= QUOTED_LINES:
-        return f"{summary}:\n{fence}\n" + "\n".join(lines) + "\n```"
-    tops = [line for line in lines if re.match(r"(class|def|async def) ", line)]
-    if tops:
-        more = "\n- and more" if len(tops) > QUOTED_MATCHES else ""
-        return f"{summary}. It defines:\n" + "\n".join(f"- {line}" for line in tops[:QUOTED_MATCHES]) + more
-    return f"{summary}. It begins:\n{fence}\n" + "\n".join(lines[:8]) + "\n```"
+    """What the tool returned of the file."""
+    return failed_answer(result, path) if result.startswith(ERROR_PREFIX) else f"{CONTENT}\n{result}"
 
 
 def structure(rng: R, known: Facts, tools: Toolbox, held_out: bool) -> Conversation:
@@ -354,12 +337,8 @@ def structure(rng: R, known: Facts, tools: Toolbox, held_out: bool) -> Conversat
 
 
 def list_answer(path: str, result: str) -> str:
-    """The count and the first files."""
-    if result.startswith(ERROR_PREFIX):
-        return failed_answer(result, path)
-    summary, *lines = result.split("\n")
-    more = "\n- and more" if len(lines) > QUOTED_FILES else ""
-    return f"{summary}:\n" + "\n".join(f"- {line}" for line in lines[:QUOTED_FILES]) + more
+    """What the tool returned of the folder."""
+    return failed_answer(result, path) if result.startswith(ERROR_PREFIX) else f"{FILES}\n{result}"
 
 
 MAKERS = (

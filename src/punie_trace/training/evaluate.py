@@ -23,6 +23,7 @@ from punie_trace.agent.workspace import Workspace
 from punie_trace.records import Answer, Query, ToolCall, Verdict
 from punie_trace.suite.check import judge
 from punie_trace.training.chat import TURN_END, Call, Conversation, Turn, messages, tool_schemas
+from punie_trace.training.dataset import RESULT_LIMITS
 
 MAX_TURNS = 4
 MAX_TOKENS = 900
@@ -114,7 +115,7 @@ def evaluate_suite(
     asker: Asker, queries: Iterable[Query], workspace: Path, on_progress: Callable[[str], None] = print
 ) -> dict[str, tuple[int, int]]:
     """Right answers and questions by category; each verdict is told as it comes."""
-    tools = Toolbox(Workspace(workspace), max_chars=1600)
+    tools = Toolbox(Workspace(workspace), max_chars=RESULT_LIMITS[0])
     score: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for query in queries:
         reply = asker.ask(query.text, tools)

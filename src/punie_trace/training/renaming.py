@@ -24,8 +24,9 @@ SHARE_OF_TOKENS = 0.8  # of a scrambled example's different tokens
 KEPT_TEXT = (
     "search_code read_file list_files find_definition name arguments pattern path assistant user system tool_call "
     "tool_response no match matches definition of in file files line lines more error there is nothing about this code "
-    "base that did not work It defines Found There That and python class def self return import from the nearest "
-    "workspace ` ' : . , - ``` `` `. '. .'"
+    "base that did not work Found Here is its source what in it These are the Found There That class def self return "
+    "import from the nearest "
+    "workspace ' : . '. .'"
 )
 
 
