@@ -42,7 +42,7 @@ def test_calls_stay_in_a_scrambled_example(encoder: Encoder, monkeypatch: pytest
             continue
         before = encoder.example(conversation)
         after = renaming.rename(before, random.Random(number))
-        texts = [encoder.tokenizer.decode(example.tokens) for example in (before, after)]
+        texts = [str(encoder.tokenizer.decode(example.tokens)) for example in (before, after)]
         calls = [text.split("<tool_response>")[0] for text in texts]
         assert calls[0] == calls[1]
         changed += texts[0] != texts[1]

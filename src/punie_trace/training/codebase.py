@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from punie_trace.training.names import ADJECTIVES, FIELDS, VERBS, camel, class_name, function_name, made_up_word, noun
 from punie_trace.training.names import plural as plural_of
+from punie_trace.training.python_source import docstring, function, literal, module, some_methods, statements
 
 R = random.Random
 FIELD_TYPES = (
@@ -41,82 +42,6 @@ def make_codebase(rng: R) -> dict[str, str]:
     return files
 
 
-def _doc(rng: R, indent: str, subject: str) -> str:
-    if rng.random() < 0.5:
-        return ""
-    words = rng.choice(
-        (
-            f"{camel(subject)} {rng.choice(FIELDS).replace('_', ' ')} for the {noun(rng, 0.1)}.",
-            f"{camel(rng.choice(VERBS))} the {rng.choice(ADJECTIVES)} {subject}.",
-            f"Return the {rng.choice(ADJECTIVES)} {plural_of(subject)} of a {noun(rng, 0.1)}.",
-        )
-    )
-    return f'{indent}"""{words}"""\n'
-
-
-def _value(rng: R) -> str:
-    return rng.choice(
-        (str(rng.randint(0, 999)), f'"{noun(rng)}"', "None", "True", "False", f"{rng.randint(0, 9)}.{rng.randint(0, 99)}",
-         f"[{rng.randint(1, 9)}, {rng.randint(10, 99)}]", "{}", f'"{made_up_word(rng)}-{rng.randint(1, 99)}"')
-    )  # fmt: skip
-
-
-def statements(rng: R, indent: str, owner: str, count: int) -> str:
-    """`count` plausible statements, then a return."""
-    made: list[str] = []
-    for _ in range(count):
-        a, b, f, g = noun(rng), noun(rng), rng.choice(FIELDS), rng.choice(FIELDS)
-        call = function_name(rng)
-        made.append(
-            rng.choice(
-                (
-                    f"{a} = {owner}.{f}",
-                    f"{a} = {call}({owner}, {f}={_value(rng)})",
-                    f"if {owner}.{f} is None:\n{indent}    return {_value(rng)}",
-                    f'if not {owner}.{f}:\n{indent}    raise {class_name(rng, "Error")}("no {f.replace("_", " ")}")',
-                    f"for {a} in {owner}.{plural_of(b)}:\n{indent}    {call}({a}.{f})",
-                    f"{owner}.{f} = {_value(rng)}",
-                    f'logger.info("{rng.choice(VERBS)} {a} %s", {owner}.{g})',
-                    f"{f} = sum(x.{g} for x in {owner}.{plural_of(a)})",
-                    f"{a} = {camel(a)}.objects.filter({f}={_value(rng)}).first()",
-                    f'{owner}.save(update_fields=["{f}", "{g}"])',
-                    f"with {call}() as {a}:\n{indent}    {a}.{rng.choice(VERBS)}({f})",
-                    f'{a} = {{"{f}": {_value(rng)}, "{g}": {owner}.{g}}}',
-                    f"try:\n{indent}    {call}({owner})\n{indent}except {class_name(rng, 'Error')}:\n{indent}    {a} = None",
-                )
-            )
-        )
-    made.append(rng.choice((f"return {owner}", f"return {noun(rng)}", f"return {owner}.{rng.choice(FIELDS)}",
-                            f"return {function_name(rng)}({owner})", f"return {_value(rng)}")))  # fmt: skip
-    return "".join(f"{indent}{line}\n" for line in made)
-
-
-def function(rng: R, subject: str, indent: str = "", method: bool = False, prefix: str = "def") -> str:
-    """One function or method."""
-    name = function_name(rng) if rng.random() < 0.6 else f"{rng.choice(VERBS)}_{subject}"
-    arguments = [noun(rng)] if rng.random() < 0.8 or not method else []
-    if rng.random() < 0.4:
-        arguments.append(f"{rng.choice(FIELDS)}={_value(rng)}")
-    if rng.random() < 0.25:
-        arguments[:1] = [f"{noun(rng)}: {rng.choice(('int', 'str', camel(subject), 'dict', 'float | None'))}"]
-    owner = "self" if method else (arguments[0].split(":")[0].split("=")[0] if arguments else "settings")
-    returns = rng.choice(("", "", "", " -> None", " -> int", " -> str", f" -> {camel(subject)}"))
-    given = ", ".join((["self"] if method else []) + arguments)
-    inner = indent + "    "
-    body = statements(rng, inner, owner, rng.choice((0, 1, 1, 2, 2, 3, 5)))
-    return f"{indent}{prefix} {name}({given}){returns}:\n{_doc(rng, inner, subject)}{body}"
-
-
-def _methods(rng: R, subject: str, low: int, high: int, prefix: str = "def") -> str:
-    return "".join("\n" + function(rng, subject, "    ", True, prefix) for _ in range(rng.randint(low, high)))
-
-
-def _file(rng: R, imports: list[str], parts: list[str]) -> str:
-    head = "".join(line + "\n" for line in rng.sample(imports, rng.randint(min(1, len(imports)), len(imports))))
-    opening = f'"""{camel(noun(rng))} {noun(rng, 0.1)} {rng.choice(("helpers", "code", "rules", "parts"))}."""\n\n'
-    return (opening if rng.random() < 0.3 else "") + head + "\n\n" + "\n\n".join(parts)
-
-
 def models(rng: R, subject: str) -> str:
     """Django models."""
     parts = []
@@ -131,9 +56,11 @@ def models(rng: R, subject: str) -> str:
             fields.append(f"    {noun(rng)} = models.ForeignKey({other}, on_delete={many})\n")
         meta = f'\n    class Meta:\n        ordering = ["-{rng.choice(FIELDS)}"]\n' if rng.random() < 0.4 else ""
         text = f"\n    def __str__(self):\n        return self.{rng.choice(FIELDS)}\n" if rng.random() < 0.4 else ""
-        methods = _methods(rng, subject, 0, 2)
-        parts.append(f"class {name}(models.Model):\n{_doc(rng, '    ', subject)}{''.join(fields)}{meta}{text}{methods}")
-    return _file(
+        methods = some_methods(rng, subject, 0, 2)
+        parts.append(
+            f"class {name}(models.Model):\n{docstring(rng, '    ', subject)}{''.join(fields)}{meta}{text}{methods}"
+        )
+    return module(
         rng,
         ["from django.db import models", "from uuid import uuid4", f"from {noun(rng)}.models import {class_name(rng)}"],
         parts,
@@ -162,7 +89,7 @@ def views(rng: R, subject: str) -> str:
             decorator = rng.choice(("@login_required\n", "@require_POST\n", '@api_view(["GET"])\n', ""))
             action = f"{rng.choice(VERBS)}_{noun(rng)}"
             parts.append(
-                f"{decorator}def {action}(request, pk):\n{_doc(rng, '    ', subject)}"
+                f"{decorator}def {action}(request, pk):\n{docstring(rng, '    ', subject)}"
                 f"    {subject} = get_object_or_404({model}, pk=pk)\n{statements(rng, '    ', subject, rng.randint(0, 3))}"
             )
             continue
@@ -174,9 +101,9 @@ def views(rng: R, subject: str) -> str:
             ), rng.randint(1, 4),
         )  # fmt: skip
         parts.append(
-            f"class {name}({base}):\n{_doc(rng, '    ', subject)}{''.join(lines)}{_methods(rng, subject, 0, 2)}"
+            f"class {name}({base}):\n{docstring(rng, '    ', subject)}{''.join(lines)}{some_methods(rng, subject, 0, 2)}"
         )
-    return _file(rng, ["from django.shortcuts import get_object_or_404", "from rest_framework.views import APIView",
+    return module(rng, ["from django.shortcuts import get_object_or_404", "from rest_framework.views import APIView",
                        f"from .models import {camel(subject)}"], parts)  # fmt: skip
 
 
@@ -202,9 +129,9 @@ def serializers(rng: R, subject: str) -> str:
         )
         base = rng.choice(("serializers.ModelSerializer", "serializers.ModelSerializer", "ModelSerializer"))
         parts.append(
-            f"class {name}({base}):\n{_doc(rng, '    ', subject)}{extra}{meta}{checks}{_methods(rng, subject, 0, 1)}"
+            f"class {name}({base}):\n{docstring(rng, '    ', subject)}{extra}{meta}{checks}{some_methods(rng, subject, 0, 1)}"
         )
-    return _file(rng, ["from rest_framework import serializers", f"from .models import {camel(subject)}"], parts)
+    return module(rng, ["from rest_framework import serializers", f"from .models import {camel(subject)}"], parts)
 
 
 def tasks(rng: R, subject: str) -> str:
@@ -216,7 +143,7 @@ def tasks(rng: R, subject: str) -> str:
         '@celery.task(queue="low")\n',
     )
     parts = [rng.choice(decorators) + function(rng, subject) for _ in range(rng.randint(1, 4))]
-    return _file(
+    return module(
         rng, ["from celery import shared_task", "import logging", f"from .models import {camel(subject)}"], parts
     )
 
@@ -235,11 +162,11 @@ def plain(rng: R, subject: str) -> str:
                 f"    {f}: {rng.choice(('int', 'str', 'float'))}\n" for f in rng.sample(FIELDS, rng.randint(2, 5))
             )
         else:
-            fields = "".join(f"    {f} = {_value(rng)}\n" for f in rng.sample(FIELDS, rng.randint(1, 3)))
+            fields = "".join(f"    {f} = {literal(rng)}\n" for f in rng.sample(FIELDS, rng.randint(1, 3)))
         parts.append(
-            f"{dataclass}class {class_name(rng)}{base}:\n{_doc(rng, '    ', subject)}{fields}{_methods(rng, subject, 0, 3)}"
+            f"{dataclass}class {class_name(rng)}{base}:\n{docstring(rng, '    ', subject)}{fields}{some_methods(rng, subject, 0, 3)}"
         )
-    return _file(rng, ["import logging", "from dataclasses import dataclass", "from decimal import Decimal", "import json",
+    return module(rng, ["import logging", "from dataclasses import dataclass", "from decimal import Decimal", "import json",
                        f"from .{noun(rng)} import {function_name(rng)}"], parts)  # fmt: skip
 
 
@@ -247,9 +174,9 @@ def coroutines(rng: R, subject: str) -> str:
     """asyncio code."""
     parts = [function(rng, subject, prefix="async def") for _ in range(rng.randint(1, 3))]
     parts.append(
-        f"class {class_name(rng)}:\n    {noun(rng)} = {_value(rng)}\n{_methods(rng, subject, 1, 2, 'async def')}"
+        f"class {class_name(rng)}:\n    {noun(rng)} = {literal(rng)}\n{some_methods(rng, subject, 1, 2, 'async def')}"
     )
-    return _file(rng, ["import asyncio", "import aiohttp", f"from {noun(rng)} import {class_name(rng)}"], parts)
+    return module(rng, ["import asyncio", "import aiohttp", f"from {noun(rng)} import {class_name(rng)}"], parts)
 
 
 def routes(rng: R, subject: str) -> str:
@@ -262,7 +189,7 @@ def routes(rng: R, subject: str) -> str:
             rng.choice((f"/{subject}s", f"/{noun(rng)}/{{id}}")),
         )
         parts.append(f'@{object_}.{verb}("{path}")\n{function(rng, subject)}')
-    return _file(rng, ["from fastapi import APIRouter", "from flask import Blueprint, jsonify"], parts)
+    return module(rng, ["from fastapi import APIRouter", "from flask import Blueprint, jsonify"], parts)
 
 
 def tests(rng: R, subject: str) -> str:
@@ -271,13 +198,13 @@ def tests(rng: R, subject: str) -> str:
     def case(indent: str, own: str) -> str:
         name = f"{indent}def test_{function_name(rng)}({own}):\n"
         lines = [
-            f"{noun(rng)} = {class_name(rng)}({rng.choice(FIELDS)}={_value(rng)})",
-            f"assert {function_name(rng)}({_value(rng)}) == {_value(rng)}",
+            f"{noun(rng)} = {class_name(rng)}({rng.choice(FIELDS)}={literal(rng)})",
+            f"assert {function_name(rng)}({literal(rng)}) == {literal(rng)}",
         ]
         return name + "".join(f"{indent}    {line}\n" for line in lines[rng.randint(0, 1) :])
 
     if rng.random() < 0.5:
-        return _file(
+        return module(
             rng,
             ["import pytest", f"from {subject}.models import {camel(subject)}"],
             [case("", "") for _ in range(rng.randint(1, 4))],
@@ -303,13 +230,13 @@ def admin(rng: R, subject: str) -> str:
         f"    list_display = [{', '.join(repr(f) for f in rng.sample(FIELDS, rng.randint(1, 4)))}]\n"
         for _ in range(rng.randint(1, 2))
     ]
-    return _file(rng, ["from django.contrib import admin", f"from .models import {camel(subject)}"], parts)
+    return module(rng, ["from django.contrib import admin", f"from .models import {camel(subject)}"], parts)
 
 
 def settings(rng: R, subject: str) -> str:
     """A settings module."""
     lines = [
-        f"{'_'.join((noun(rng), rng.choice(FIELDS))).upper()} = {_value(rng)}\n" for _ in range(rng.randint(3, 10))
+        f"{'_'.join((noun(rng), rng.choice(FIELDS))).upper()} = {literal(rng)}\n" for _ in range(rng.randint(3, 10))
     ]
     apps = "".join(f'    "{noun(rng)}",\n' for _ in range(rng.randint(1, 5)))
     return (

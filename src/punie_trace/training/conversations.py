@@ -27,29 +27,13 @@ from punie_trace.training.names import (
     plural,
     word_list,
 )  # fmt: skip
+from punie_trace.training.programming_terms import FRAMEWORKS, KNOWN_THINGS, LIBRARY_NAMES
 
 R = random.Random
 FOUND = "Found in this code base:"
 SOURCE = "Here is its source:"
 CONTENT = "Here is what is in it:"
 FILES = "These are the files:"
-KNOWN_THINGS = word_list(
-    """
-    view model serializer signal migration mixin decorator middleware validator fixture manager queryset form
-    permission template task test handler command route endpoint factory adapter exception constant setting
-    import field method hook plugin schema router filter throttle backend cache query url redirect cookie
-    session token webhook event listener job worker queue lock log logger mock client server request response
-    parser renderer formatter helper enum dataclass protocol property coroutine thread pool timeout retry
-    index constraint trigger transaction relation
-    """
-)
-FRAMEWORKS = word_list(
-    """
-    Django Celery Flask FastAPI DRF pytest SQLAlchemy Pydantic REST API HTTP JSON SQL Redis Kafka Jinja
-    GraphQL gRPC asyncio aiohttp WebSocket OAuth Stripe Docker Wagtail Starlette Tornado CLI admin database
-    unit integration
-    """
-)
 PLAIN_QUALIFIERS = (
     "custom",
     "new",
@@ -73,17 +57,6 @@ GENERIC_HEADS = (
     "files",
     "declarations",
     "blocks",
-)
-LIBRARY_NAMES = word_list(
-    """
-    select_related prefetch_related get_object_or_404 transaction.atomic shared_task login_required
-    ValidationError IntegrityError ObjectDoesNotExist redirect reverse render lru_cache dataclass requests.get
-    logging.getLogger os.environ datetime.now timezone.now json.loads json.dumps asyncio.gather subprocess
-    print random.choice bulk_create get_or_create on_delete max_length ForeignKey ManyToManyField
-    objects.filter request.user PermissionDenied Http404 APIView ModelViewSet TestCase BaseCommand send_mail
-    cache.get cache.set Decimal uuid4 @property @staticmethod @receiver post_save pre_save paginate_by
-    queryset.filter
-    """
 )
 _NOT_SUBJECTS = frozenset(
     word_list(

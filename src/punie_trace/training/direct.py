@@ -11,9 +11,9 @@ import random
 
 from punie_trace.training import phrasings
 from punie_trace.training.chat import Conversation, Turn
-from punie_trace.training.conversations import FRAMEWORKS, KNOWN_THINGS
-from punie_trace.training.knowledge import ADVICE, COMPARISONS, DEFINITIONS, SMALL_TALK
+from punie_trace.training.knowledge import ADVICE, COMPARISONS, DEFINITIONS
 from punie_trace.training.names import DOMAIN, VERBS, camel, made_up_word, noun, plural, word_list
+from punie_trace.training.programming_terms import FRAMEWORKS, KNOWN_THINGS, LIBRARY, PRODUCTS
 
 R = random.Random
 _KINDS = word_list(
@@ -40,29 +40,6 @@ _OBJECTS = word_list(
     transactions queries
     """
 )
-PRODUCTS = word_list(
-    """
-    JavaScript TypeScript GitHub GitLab OpenAPI MySQL MariaDB NumPy PyTorch TensorFlow CircleCI CloudFront
-    DynamoDB CouchDB JUnit VueJS NodeJS WebAssembly LaTeX PyPI PyPy OpenSSL OpenID DevOps NoSQL jQuery FastCGI
-    SwiftUI PowerShell WordPress ClickHouse InfluxDB CockroachDB BigQuery LangChain NumPy OpenTelemetry
-    ActiveMQ ZeroMQ HAProxy XGBoost PySpark RxJS Terraform Ansible Prometheus Grafana Jenkins Traefik Caddy
-    Gunicorn uvicorn Nginx Webpack Vite Svelte React Angular Rust Go Java Kotlin Haskell Erlang Elixir Scala
-    Bash Vim Emacs Linux Podman Helm Vault Consul Sentry Datadog
-    """
-)
-LIBRARY = word_list(
-    """
-    ForeignKey OneToOneField ManyToManyField APIView ViewSet ModelViewSet GenericAPIView TestCase
-    TransactionTestCase CharField TextField __str__ __repr__ __new__ __init__ staticmethod classmethod
-    get_object_or_404 get_or_create update_or_create values values_list JsonResponse HttpResponse ListView
-    DetailView FormView filter exclude annotate aggregate save create delete bulk_create bulk_update
-    asyncio.gather asyncio.wait threading multiprocessing os.path pathlib Enum IntEnum Protocol ABC deque
-    defaultdict Counter OrderedDict namedtuple TypedDict sort sorted append extend reverse reversed map reduce
-    lambda yield return pre_save post_save auto_now auto_now_add on_delete related_name unique_together setUp
-    setUpTestData setUpClass fixture parametrize F Q Exists Subquery iterator exists count len any all zip
-    enumerate range xrange raise_exception is_valid lru_cache
-    """
-)
 _DOING = word_list(
     """
     write test name organise document review split debug deploy monitor secure scale cache version plan design
@@ -78,6 +55,25 @@ UNKNOWN_SEVERAL = (
 )
 UNKNOWN_TWO = "general ideas in software, so I looked nothing up. Which one suits better depends on what you need."
 COMMON_SENSE = "so I looked nothing up. Keep it simple, test it, and do it the same way everywhere."
+SMALL_TALK = (
+    ("hello", "Hello. Ask me about this code base, or about software in general."),
+    ("hi", "Hello. Ask me about this code base, or about software in general."),
+    ("hi there", "Hello. Ask me about this code base, or about software in general."),
+    ("good morning", "Hello. Ask me about this code base, or about software in general."),
+    ("hey, how are you", "Hello. Ask me about this code base, or about software in general."),
+    ("thanks", "You are welcome."),
+    ("thank you", "You are welcome."),
+    ("thanks, that helps", "You are welcome."),
+    ("great work", "You are welcome."),
+    ("bye", "Goodbye."),
+    ("see you later", "Goodbye."),
+    ("who are you", "I am a small model that answers questions about software and looks into this code base."),
+    ("what can you do", "I am a small model that answers questions about software and looks into this code base."),
+    (
+        "tell me a joke",
+        "I only know software: there are 10 kinds of people, those who read binary and those who do not.",
+    ),
+)
 SUMS = ("What is {a} plus {b}?", "How much is {a} + {b}?", "{a}+{b}?", "add {a} and {b}")
 
 

@@ -329,26 +329,6 @@ estimate a task | Split it into parts, estimate each, and say how sure you are.
 handle time zones | Store times in UTC and convert them only for display.
 """
 
-SMALL_TALK = (
-    ("hello", "Hello. Ask me about this code base, or about software in general."),
-    ("hi", "Hello. Ask me about this code base, or about software in general."),
-    ("hi there", "Hello. Ask me about this code base, or about software in general."),
-    ("good morning", "Hello. Ask me about this code base, or about software in general."),
-    ("hey, how are you", "Hello. Ask me about this code base, or about software in general."),
-    ("thanks", "You are welcome."),
-    ("thank you", "You are welcome."),
-    ("thanks, that helps", "You are welcome."),
-    ("great work", "You are welcome."),
-    ("bye", "Goodbye."),
-    ("see you later", "Goodbye."),
-    ("who are you", "I am a small model that answers questions about software and looks into this code base."),
-    ("what can you do", "I am a small model that answers questions about software and looks into this code base."),
-    (
-        "tell me a joke",
-        "I only know software: there are 10 kinds of people, those who read binary and those who do not.",
-    ),
-)
-
 
 def _table(text: str) -> list[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in line.split(" | ")) for line in text.strip().splitlines()]
