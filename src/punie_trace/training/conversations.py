@@ -316,7 +316,7 @@ def list_answer(path: str, result: str) -> str:
 
 MAKERS = (
     (search_things, 24), (search_uses, 20), (search_about, 7), (search_ours, 6), (search_in, 5), (definition, 30),
-    (read, 20), (structure, 12),
+    (read, 20), (structure, 18),
 )  # fmt: skip
 
 

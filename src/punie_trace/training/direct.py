@@ -8,6 +8,7 @@ answer that names them: the model must not invent facts, and must not look into 
 from __future__ import annotations
 
 import random
+import re
 
 from punie_trace.training import phrasings
 from punie_trace.training.chat import Conversation, Turn
@@ -187,7 +188,19 @@ def advice(rng: R, held_out: bool) -> Conversation:
                 )
             )
         text = f"How to {doing.replace('my ', 'your ')} is a general question, {COMMON_SENSE}"
+    if rng.random() < 0.2 and " " in doing:
+        template, doing = phrasings.choose(rng, phrasings.ADVISING_DOING, held_out), _gerund(doing)
     return Conversation(phrasings.vary(rng, template.format(x=doing)), (Turn(text),), "advice")
+
+
+def _gerund(doing: str) -> str:
+    """'write good tests' -> 'writing good tests'."""
+    verb, _, rest = doing.partition(" ")
+    if verb.endswith("e") and not verb.endswith("ee"):
+        verb = verb[:-1]
+    elif re.fullmatch(r"[^aeiou]*[aeiou][bdgmnpt]", verb):
+        verb += verb[-1]
+    return f"{verb}ing {rest}"
 
 
 def small_talk(rng: R, _held_out: bool) -> Conversation:

@@ -22,6 +22,7 @@ SEARCH_THINGS = (  # {q}: an optional qualifier with a space after it; {x}: a pl
     "Pull up the list of {q}{x} we have",
 )  # fmt: skip
 SEARCH_USES = (  # {x}: an identifier or a phrase that is searched for as it is
+    "Where is {x} mentioned", "Where is {x} read", "Where is {x} set", "Where does {x} turn up", "Where is {x} referred to",
     "Find all uses of {x}", "Where do we use {x}", "Where is {x} used", "Find all usages of {x}", "Who calls {x}",
     "Which files mention {x}", "List every place that uses {x}", "Find every call of {x}", "Where is {x} imported",
     "Find all references to {x}", "What uses {x}", "Which code depends on {x}", "Search for {x}", "grep for {x}",
@@ -143,6 +144,9 @@ READ_NAMED = (
     ("What is in manage.py", "manage.py"),
 )
 STRUCTURE = (  # {x}: a folder
+    "List whatever is in the {x} directory", "What is there in the {x} directory", "What does the folder {x} have", "List the whole {x} folder",
+    "Which things are inside {x}", "What can I find under {x}", "List all that is in the {x} package", "Everything under {x}",
+    "What sits under {x}", "What lives below {x}", "Show everything inside the {x} directory", "What have we got in {x}",
     "What files are in {x}", "List the files in {x}", "Which files are in {x}", "Show me the files in {x}", "What is in {x}",
     "What is in the folder {x}", "List {x}", "Show me the structure of {x}", "ls {x}", "What does the {x} folder contain",
     "Which modules are in {x}", "List all files below {x}", "How is {x} organised", "How is the {x} package laid out",
@@ -173,6 +177,11 @@ CONCEPT = (
     "Teach me {x}", "What do developers call {x}", "Why would one use {x}", "Describe {x}",
 )  # fmt: skip
 CONCEPT_PLURAL = (
+    "Why do programs use {x}",
+    "Why do developers like {x}",
+    "Why do systems have {x}",
+    "Why do applications need {x}",
+    "Why do servers keep {x}",
     "What are {x}",
     "How do {x} work",
     "What are {x} used for",
@@ -214,6 +223,12 @@ ADVISING = (
     "What do you recommend to {x}", "How do people usually {x}", "What are good practices to {x}", "When should I {x}",
     "Should I {x}", "What is the right way to {x}", "Could you advise me how to {x}", "What are common mistakes when I {x}",
     "What's a sensible approach to {x}", "How does one {x}", "I wonder how to {x}", "What is the recommended way to {x}",
+)  # fmt: skip
+ADVISING_DOING = (  # {x}: what is done, in the -ing form
+    "Any advice on {x}", "Do you have tips for {x}", "Tips for {x}", "Is {x} worth the effort", "What should I know about {x}",
+    "Got any hints for {x}", "What is important when {x}", "Some advice about {x}, in general", "Is {x} a good idea",
+    "What are good habits for {x}", "Are there rules for {x}", "What do you think of {x}", "Any recommendations for {x}",
+    "Suggestions for {x}", "Is there a trick to {x}",
 )  # fmt: skip
 ADVISING_THING = (  # {t}, {u}: nouns in the singular, {s}: in the plural
     "How big should a {t} be",
