@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from punie_trace.training.shape import Shape
 
 
+LONGEST_STEP_S = 600.0  # a process that waits longer for the others gives up: one of them has died
 NORM_FACTOR = 1.5  # norm weights set how sharp attention is, and start far from where they end
 
 
@@ -78,7 +79,7 @@ def train(plan: Plan, on_progress: Callable[[str], None] = print) -> Path:
     else:
         os.environ["OPENBLAS_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // plan.processes))
         context = multiprocessing.get_context("spawn")
-        barrier = context.Barrier(plan.processes)
+        barrier = context.Barrier(plan.processes, timeout=LONGEST_STEP_S)
         size = 4 * (parameters(plan.shape) + 2)
         shared = SharedMemory(create=True, size=size * plan.processes)
         try:
@@ -179,7 +180,10 @@ def _work(plan: Plan, rank: int, memory: str | None, barrier: Any, on_progress: 
 
     began = time.monotonic()
     mean, first, seen = 0.0, step, 0
+    parent = multiprocessing.parent_process()
     for parts in _stream(plan, rank):
+        if parent is not None and not parent.is_alive():
+            break  # killed; nobody is left to train for
         flat, value = mx.array(0.0), 0.0
         for rows in parts:
             batch = Batch(*(mx.array(part) for part in (rows.tokens, rows.places, rows.targets, rows.weights)))
