@@ -6,7 +6,7 @@ import math
 from itertools import islice, pairwise, takewhile
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from punie_trace.driver.arrivals import (
@@ -73,6 +73,7 @@ def test_gaps_have_the_variance_that_burstiness_says(burstiness: float) -> None:
     assert variance / mean**2 == pytest.approx(1 / burstiness, rel=0.1)
 
 
+@settings(deadline=None)
 @given(PROFILES, st.none() | st.floats(0.1, 10.0), st.integers(0, 2**31))
 def test_times_never_go_back_and_the_seed_fixes_them(
     profile: Flat | Ramp | Steps, burstiness: float | None, seed: int
@@ -98,6 +99,7 @@ def expected_by(profile: Profile, seconds: float) -> float:
     raise AssertionError(profile)
 
 
+@settings(deadline=None)
 @given(PROFILES, st.floats(0.0, 5000.0))
 def test_a_profile_expects_by_a_time_what_its_rate_adds_up_to(profile: Flat | Ramp | Steps, expected: float) -> None:
     seconds = profile.seconds_until(expected)
