@@ -143,6 +143,8 @@ class RunHeader(Record):
     """What the others are compared with; None: 'baseline' if there is one, else the first configuration."""
     servers: dict[str, ServerRecord] = {}
     configurations: dict[str, ConfigurationRecord] = {}
+    load: str | None = None
+    """The load in a few words; None: the rounds, in a closed loop of `concurrency`."""
     planned: NonNegativeInt | None = None
     """Queries planned for each configuration where that is not all of the suite in every round; 0 is 'no number'."""
     client: tuple[ClientRecord, ...] = ()

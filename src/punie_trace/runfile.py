@@ -22,7 +22,7 @@ from typing import Any, Final, Self, TypeVar, get_args
 from pydantic import JsonValue, ValidationError
 
 from punie_trace.errors import RunFolderError
-from punie_trace.header import SCHEMA_VERSION, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
+from punie_trace.header import SCHEMA_VERSION, ClientRecord, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
 from punie_trace.records import Outcome, SpanRow, ToolCall, Verdict
 from punie_trace.records import Path as AskPath
 
@@ -138,6 +138,10 @@ class RunWriter:
         """Record something that bears on the result; the same text is kept once."""
         if text not in self.header.findings:
             self.update(findings=(*self.header.findings, text))
+
+    def add_client(self, record: ClientRecord) -> None:
+        """Record what the client did in a stage that has ended."""
+        self.update(client=(*self.header.client, record))
 
     def finish(self, status: RunStatus) -> None:
         """Record how the run ended and when."""

@@ -49,7 +49,7 @@ class Stage:
         self._clock = clock
         self._configurations = configurations
         self._planned = iter(planned)
-        self._taken = 0
+        self.taken = 0
         self._open: set[anyio.CancelScope] = set()
         self._cut: set[anyio.CancelScope] = set()
         self._stopped = anyio.Event()
@@ -67,19 +67,20 @@ class Stage:
         """What to ask next; None where the stage is over."""
         if self._configurations <= self.failures.reasons.keys():
             self._stop(NOBODY_LEFT)
-        if not self.stopper.may_send(self._taken):
+        if not self.stopper.may_send(self.taken):
             self._let_go()
             return None
         for item in self._planned:
             if not self.failures.skips(item.configuration):
-                self._taken += 1
+                self.taken += 1
                 return item
         return None
 
     def drop_planned(self) -> None:
         """Leave the next one out, and its place free: its arrival waited for too long."""
         self.watch.dropped += 1
-        next(self._planned, None)
+        if next(self._planned, None) is not None:
+            self.taken += 1
         self.leave()
 
     async def wait_until(self, at_ns: int) -> None:
