@@ -78,7 +78,7 @@ def _client(summary: Summary) -> Iterator[str]:
         if client.bottleneck is not None:
             yield (
                 f"{name}: the client itself was in the way ({client.bottleneck}): figures marked \u2020 may show it "
-                "and not the server; use a lower rate or concurrency, the path 'http', or another machine for the client"
+                "and not the server; use a lower rate or concurrency, the path 'http', or another machine"
             )
         if client.held:
             yield (
