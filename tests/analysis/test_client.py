@@ -19,6 +19,7 @@ def spread(p99_ms: float, n: int = 100) -> SpreadRecord:
 
 
 def figures(path: str = "http", lag_ms: float = 0.1, late_ms: float = 0.1, n: int = 100, **more: Any) -> ClientFigures:
+    values: dict[str, Any] = {"cpu_share": 0.2, "loop_cpu_share": 0.2, "ended": "over", **more}
     record = ClientRecord(
         configurations=("a",),
         load="open",
@@ -26,7 +27,7 @@ def figures(path: str = "http", lag_ms: float = 0.1, late_ms: float = 0.1, n: in
         sent=100,
         lag=spread(lag_ms, n),
         late=spread(late_ms, n),
-        **{"cpu_share": 0.2, "loop_cpu_share": 0.2, "ended": "over", **more},
+        **values,
     )
     header = RunHeader.model_construct(client=(record,))
     wall = WallFigures.model_construct(median=100.0)

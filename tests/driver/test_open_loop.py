@@ -175,3 +175,16 @@ async def test_the_record_says_what_the_client_did() -> None:
     assert record.dropped == record.held == record.cut == 0
     assert record.ended == ALL_ASKED
     assert record.cpu_share > 0
+
+
+async def test_queries_that_were_to_be_asked_are_waited_for() -> None:
+    recorder = Recorder()
+
+    async def slow(query: Query) -> Answer:
+        await anyio.sleep(0.15)
+        return Answer("x")
+
+    limits = Limits(queries=2, cool_down_s=0.01)
+    stage = await of(slow, recorder, limits).drive(plan_endless(["a"], QUERIES, 0), Failures(), ClosedLoop(2))
+    assert [o.verdict for o in recorder.outcomes] == [Verdict.CORRECT] * 2
+    assert stage.watch.cut == 0

@@ -46,7 +46,10 @@ class LoadConfig(_Strict):
     sweep: str | None = Field(default=None, description="one load after another: concurrency=1,2,4 or rate=1,2,4")
     max_in_flight: int = Field(default=512, ge=1, le=16384, description="the most that a rate may have in flight")
     drop_after_s: float | None = Field(default=None, description="drop a query that could not be sent for so long")
-    cool_down_s: float = Field(default=30.0, description="how long what is in flight at the end may go on")
+    cool_down_s: float | None = Field(
+        default=None,
+        description="how long what is in flight when the time is over may go on; if absent, to its timeout",
+    )
     max_error_ratio: float | None = Field(default=None, ge=0, lt=1, description="end where a larger share fails")
     stop_when_saturated: bool = Field(default=True, description="end where latency keeps growing at a steady rate")
 

@@ -60,7 +60,7 @@ def limits_of(config: RunConfig) -> Limits:
     if load.duration_s is not None:
         check_seconds(load.duration_s, "a duration")
     for seconds, name in ((load.cool_down_s, "cool_down_s"), (load.think_time_s, "a think time")):
-        if not math.isfinite(seconds) or seconds < 0:
+        if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
             raise ConfigurationError(f"{name} cannot be {seconds:g} s: give 0 or more")
     return Limits(
         query_timeout_s=config.agent.query_timeout_s,

@@ -116,7 +116,8 @@ def run(
         float | None, typer.Option(help="End early where more than this share fails (of 20 or more). [never]")
     ] = None,
     cool_down: Annotated[
-        float | None, typer.Option(help="Seconds that queries in flight may still take once it is over. [30]")
+        float | None,
+        typer.Option(help="Seconds that queries in flight may take once the duration is over. [their timeout]"),
     ] = None,
     stop_when_saturated: Annotated[
         bool | None,

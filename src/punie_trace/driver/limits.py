@@ -17,6 +17,7 @@ BLOCK_QUERIES: Final = 20
 BLOCK_NS: Final = 1_000_000_000
 BLOCKS: Final = 8
 GROWTH: Final = 2.0
+EARLY_COOL_DOWN_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,9 @@ class Limits:
     """Bounds of the driver. None is 'no bound'.
 
     `query_timeout_s` counts from the sending of a query to its answer. `duration_s` counts from the start of a stage:
-    later arrivals are not sent. What is in flight when a stage is over may go on for `cool_down_s`, then it is cut off.
+    later arrivals are not sent. What is in flight when the duration is over, or when a stage ended early, may go on for
+    `cool_down_s` and is then cut off; None leaves it to the query's own timeout, or 30 s where the stage ended early.
+    Queries that were to be asked by number are all waited for.
     """
 
     query_timeout_s: float = 300.0
@@ -32,7 +35,7 @@ class Limits:
     queries: int | None = None
     max_error_ratio: float | None = None
     stop_when_saturated: bool = False
-    cool_down_s: float = 30.0
+    cool_down_s: float | None = None
 
 
 class Saturation:
@@ -73,15 +76,19 @@ class Stopper:
     limits: Limits
     reason: str | None = None
     early: bool = False
+    cool_down_s: float | None = None
+    """How long what is in flight may still go on, once the stage is over; None: as long as it takes."""
     seen: int = 0
     errors: int = 0
     _saturation: Saturation = field(default_factory=Saturation)
 
-    def stop(self, reason: str, *, early: bool = False) -> None:
+    def stop(self, reason: str, *, early: bool = False, cool_down_s: float | None = None) -> None:
         """End the stage; the first reason counts."""
         if self.reason is None:
             self.reason = reason
             self.early = early
+            own = self.limits.cool_down_s
+            self.cool_down_s = (EARLY_COOL_DOWN_S if own is None else own) if early else cool_down_s
 
     def may_send(self, sent: int) -> bool:
         """Whether one more may be asked after `sent` of them."""
@@ -92,7 +99,7 @@ class Stopper:
     def elapsed(self, seconds: float) -> None:
         """So much time of the stage has passed."""
         if self.limits.duration_s is not None and seconds >= self.limits.duration_s:
-            self.stop(f"its {self.limits.duration_s:g} s were over")
+            self.stop(f"its {self.limits.duration_s:g} s were over", cool_down_s=self.limits.cool_down_s)
 
     def ended(self, *, failed: bool, done_ns: int, wall_ns: int, in_flight: int) -> None:
         """One query ended. Errors and over-saturation end the stage from here."""

@@ -139,7 +139,7 @@ class Stage:
         """What to say of a query whose time was over."""
         if scope in self._cut:
             self._cut.discard(scope)
-            return f"cut off: still running {self.limits.cool_down_s:g} s after the stage was over (cool_down_s)"
+            return f"cut off: still running {self.stopper.cool_down_s:g} s after the stage was over (cool_down_s)"
         return f"no answer within {self.limits.query_timeout_s:g} s; query_timeout_s allows more"
 
     def ended(self, outcome: Outcome) -> None:
@@ -180,7 +180,8 @@ class Stage:
                 if self.stopper.reason is not None:
                     self._let_go()
                     over_ns = now_ns if over_ns is None else over_ns
-                    if now_ns - over_ns >= self.limits.cool_down_s * 1e9:
+                    cool_down_s = self.stopper.cool_down_s
+                    if cool_down_s is not None and now_ns - over_ns >= cool_down_s * 1e9:
                         self._cut_off()
 
     def _stop(self, reason: str) -> None:
