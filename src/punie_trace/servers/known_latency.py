@@ -435,7 +435,9 @@ def main() -> NoReturn:
             seed=given.seed,
         )
         truth = given.truth.open("a", encoding="ascii") if given.truth is not None else None
-    except (ValidationError, ValueError, OSError) as error:
+    except ValidationError as error:
+        parser.error("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False)))
+    except (ValueError, OSError) as error:
         parser.error(str(error))
 
     def write(one: Truth) -> None:
