@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "punie_trace"
-BASE = {"errors", "records", "runfile", "header", "otlp_json", "__init__"}
+BASE = {"errors", "records", "runfile", "header", "otlp_json", "precise_loop", "__init__"}
 ALLOWED: dict[str, set[str]] = {
     "suite": set(),
     "models": set(),
@@ -104,3 +104,16 @@ def test_help_is_light(arguments: list[str]) -> None:
         f"try:\n    app({arguments!r})\nexcept SystemExit as end:\n    assert end.code in (0, None)\n"
     )
     assert not loaded_after(code) & {*HEAVY, "numpy"}
+
+
+def test_the_http_path_is_asked_without_the_agents_libraries() -> None:
+    code = (
+        "from punie_trace.cli import run_command\n"
+        "from punie_trace.agent.executed import recorded_functions\n"
+        "from punie_trace.agent.definitions import definitions_of\n"
+        "from punie_trace.agent.toolbox import Toolbox\n"
+        "from punie_trace.agent.workspace import Workspace\n"
+        "from pathlib import Path\n"
+        "definitions_of(recorded_functions(Toolbox(Workspace(Path('.')))))"
+    )
+    assert not loaded_after(code) & set(HEAVY)

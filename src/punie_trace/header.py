@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from punie_trace.records import Path as AskPath
 from punie_trace.records import Query, ServerKind
@@ -85,6 +85,44 @@ class ConfigurationRecord(Record):
     request_options: dict[str, JsonValue] = {}
 
 
+class SpreadRecord(Record):
+    """How a duration spread over `n` readings, in ns."""
+
+    n: NonNegativeInt
+    median_ns: NonNegativeInt
+    p99_ns: NonNegativeInt
+    max_ns: NonNegativeInt
+
+
+class ClientRecord(Record):
+    """What the client itself did in one stage of the run: the part of the times that no server is to blame for.
+
+    A stage is one load on `configurations`: all of them in turn, or a single one. Shares of CPU count one core as 1.
+    """
+
+    configurations: tuple[str, ...]
+    load: Literal["closed", "open"]
+    seconds: NonNegativeFloat
+    sent: NonNegativeInt
+    dropped: NonNegativeInt = 0
+    """Arrivals that were due and never sent: they waited too long, or the stage was over."""
+    held: NonNegativeInt = 0
+    """Queries sent late because as many as may be were in flight: the queue before a server that does not keep up."""
+    cut: NonNegativeInt = 0
+    """Queries cut off because they still ran when the time to cool down was over."""
+    most_in_flight: NonNegativeInt = 0
+    lag: SpreadRecord
+    """How late the event loop ran what was due, read all through the stage."""
+    late: SpreadRecord
+    """Sent minus due, of the queries that nothing but the client held back."""
+    cpu_share: NonNegativeFloat
+    """CPU time of the client's whole process over wall time."""
+    loop_cpu_share: NonNegativeFloat
+    """CPU time of the thread that sends and receives, over wall time: near 1, it can do no more."""
+    ended: str
+    """Why the stage ended."""
+
+
 class RunHeader(Record):
     """All of a run that is not an outcome or a span. The order of `configurations` is the order they are shown in."""
 
@@ -105,6 +143,12 @@ class RunHeader(Record):
     """What the others are compared with; None: 'baseline' if there is one, else the first configuration."""
     servers: dict[str, ServerRecord] = {}
     configurations: dict[str, ConfigurationRecord] = {}
+    load: str | None = None
+    """The load in a few words; None: the rounds, in a closed loop of `concurrency`."""
+    planned: NonNegativeInt | None = None
+    """Queries planned for each configuration where that is not all of the suite in every round; 0 is 'no number'."""
+    client: tuple[ClientRecord, ...] = ()
+    """The client's own part in each stage that has ended, in the order of their ends."""
     failures: dict[str, str] = {}
     """Configurations that could not be measured or not to the end: what to tell the user, by configuration."""
     status: RunStatus = "running"

@@ -12,7 +12,7 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any, Final, Self, TypeVar, get_args
 from pydantic import JsonValue, ValidationError
 
 from punie_trace.errors import RunFolderError
-from punie_trace.header import SCHEMA_VERSION, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
+from punie_trace.header import SCHEMA_VERSION, ClientRecord, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
 from punie_trace.records import Outcome, SpanRow, ToolCall, Verdict
 from punie_trace.records import Path as AskPath
 
@@ -38,6 +38,9 @@ _INTEGERS: Final = ("seq", "round", "due_ns", "sent_ns", "done_ns", "generations
 _TEXTS: Final = ("configuration", "query", "trace_id", "answer")
 _MAYBE_INTEGERS: Final = ("input_tokens", "output_tokens", "cached_tokens", "ttft_ns")
 _MAYBE_TEXTS: Final = ("error", "served_model")
+
+_FIELDS: Final = tuple(field.name for field in fields(Outcome))
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 T = TypeVar("T")
 
@@ -139,6 +142,10 @@ class RunWriter:
         if text not in self.header.findings:
             self.update(findings=(*self.header.findings, text))
 
+    def add_client(self, record: ClientRecord) -> None:
+        """Record what the client did in a stage that has ended."""
+        self.update(client=(*self.header.client, record))
+
     def finish(self, status: RunStatus) -> None:
         """Record how the run ended and when."""
         self.update(status=status, ended=datetime.now(UTC))
@@ -213,11 +220,13 @@ def read_run(folder: Path) -> Run:
 
 def encode_outcome(outcome: Outcome) -> bytes:
     """One line of `outcomes.jsonl`, newline included, in ASCII: no text of a model can break the line."""
-    values = asdict(outcome)
+    # Not `asdict`, which copies all of a tool's arguments: this runs once for each query while queries are timed.
+    values: dict[str, Any] = {name: getattr(outcome, name) for name in _FIELDS}
+    values["tool_calls"] = [{"name": c.name, "arguments": c.arguments, "ok": c.ok} for c in outcome.tool_calls]
     try:
-        text = json.dumps(values, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(values)
     except ValueError:  # a model may write NaN among a tool's arguments, and JSON has none
-        text = json.dumps(_finite(values), allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(_finite(values))
     return text.encode("ascii") + b"\n"
 
 

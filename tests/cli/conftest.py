@@ -63,8 +63,12 @@ class Bench:
 
     def run(self, toml: str, *flags: str) -> Result:
         """`punie-trace run` with this configuration; the run folder is `out`."""
-        arguments = ["run", "--config", str(self.config(toml)), "--suite", str(self.suite), "--out", str(self.out)]
-        return self.invoke(*arguments, "--otlp", "off", "--rounds", "2", *flags)
+        return self.invoke(*self.flags(toml), "--rounds", "2", *flags)
+
+    def flags(self, toml: str) -> list[str]:
+        """The command line of a run with this configuration, without a number of rounds."""
+        config, suite, out = str(self.config(toml)), str(self.suite), str(self.out)
+        return ["run", "--config", config, "--suite", suite, "--out", out, "--otlp", "off"]
 
     def invoke(self, *arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments), catch_exceptions=False)

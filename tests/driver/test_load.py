@@ -1,4 +1,4 @@
-"""The closed loop, over targets that are plain functions: what it hands on, whom it leaves out, when it stops."""
+"""The closed loop, over targets that are plain functions: what it hands on, whom it leaves out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from punie_trace.analysis.ledger import close_ledger
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver
-from punie_trace.driver.schedule import Planned, plan_rounds, plan_warm_up
+from punie_trace.driver.schedule import ClosedLoop, Planned, plan_rounds, plan_warm_up
 from punie_trace.driver.target import Ask, Target
 from punie_trace.errors import IdentityError, RunFolderError, ServerError
 from punie_trace.records import Answer, Arrival, Generation, Ledger, Outcome, Path, Query, Verdict
@@ -54,7 +54,7 @@ def target(
     return Target(name, "agent", ask, verify, alive, served_model="the model")
 
 
-def driver(targets: list[Target], recorder: Recorder, concurrency: int = 1, timeout_s: float = 5.0) -> Driver:
+def driver(targets: list[Target], recorder: Recorder, timeout_s: float = 5.0, limits: Limits | None = None) -> Driver:
     clock = Clock.start()
     provider = make_tracer_provider(clock, "test-run")
 
@@ -74,7 +74,7 @@ def driver(targets: list[Target], recorder: Recorder, concurrency: int = 1, time
         opened,
         clock,
         judge,
-        Limits(concurrency, timeout_s),
+        limits or Limits(query_timeout_s=timeout_s),
         recorder.outcome,
         recorder.failure,
     )
@@ -88,7 +88,7 @@ async def answer(query: Query) -> Answer:
 async def test_every_query_becomes_an_outcome() -> None:
     recorder = Recorder()
     planned = plan_rounds(["a", "b"], QUERIES, 2, seed=0)
-    await driver([target("a", answer), target("b", answer)], recorder, concurrency=3).drive(planned, Failures())
+    await driver([target("a", answer), target("b", answer)], recorder).drive(planned, Failures(), ClosedLoop(3))
     assert sorted(o.seq for o in recorder.outcomes) == list(range(12))
     assert {o.verdict for o in recorder.outcomes} == {Verdict.CORRECT}
     assert len({o.trace_id for o in recorder.outcomes}) == 12
@@ -123,7 +123,8 @@ async def test_at_most_concurrency_queries_are_in_flight() -> None:
         now -= 1
         return Answer("x")
 
-    await driver([target("a", ask)], recorder, concurrency=2).drive(plan_rounds(["a"], QUERIES, 4, 0), Failures())
+    planned = plan_rounds(["a"], QUERIES, 4, 0)
+    await driver([target("a", ask)], recorder).drive(planned, Failures(), ClosedLoop(2))
     assert most == 2
     assert len(recorder.outcomes) == 12
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_trace.driver.schedule import plan_rounds, plan_warm_up
+from punie_trace.driver.schedule import plan_endless, plan_rounds, plan_warm_up
 from punie_trace.records import Query
 
 NAMES = st.lists(st.text("abcdef", min_size=1, max_size=4), min_size=1, max_size=5, unique=True)
@@ -47,3 +48,15 @@ def test_warm_up_comes_before_the_first_query() -> None:
     planned = plan_warm_up(["a", "b"], queries, each=2)
     assert [(p.configuration, p.query.name) for p in planned] == [("a", "0"), ("b", "0"), ("a", "1"), ("b", "1")]
     assert all(p.seq < 0 and p.round == 0 for p in planned)
+
+
+@given(NAMES, st.integers(0, 2**31))
+def test_endless_rounds_begin_as_the_counted_ones_do(names: list[str], seed: int) -> None:
+    queries = [Query(name, name) for name in names]
+    counted = plan_rounds(["a", "b"], queries, 3, seed, first_seq=7)
+    assert list(islice(plan_endless(["a", "b"], queries, seed, first_seq=7), len(counted))) == counted
+
+
+def test_nothing_to_ask_ends_at_once() -> None:
+    assert list(plan_endless([], [Query("q", "q")], 0)) == []
+    assert list(plan_endless(["a"], [], 0)) == []

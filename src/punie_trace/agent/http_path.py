@@ -17,6 +17,7 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.turns import Message, ToolLoop, Turn, WrittenCall
 from punie_trace.records import Answer, Query
+from punie_trace.telemetry.chunk_template import ChunkTemplate
 
 
 class ResponseError(Exception):
@@ -89,8 +90,12 @@ class HttpPath:
             if response.status_code >= 400:
                 message = (await response.aread())[:300].decode("utf-8", errors="replace")
                 raise ResponseError(f"the server answered {response.status_code}: {message}")
-            async for chunk in _chunks(response):
-                for choice in chunk.choices[:1]:
+            template = ChunkTemplate()
+            async for data in _events(response):
+                if (more := template.text_of(data)) is not None:
+                    text.append(more)
+                    continue
+                for choice in _chunk(data, template).choices[:1]:
                     text.append(choice.delta.content or "")
                     for delta in choice.delta.tool_calls or ():
                         _add(calls, delta)
@@ -104,16 +109,33 @@ def _add(calls: dict[int, _Pieces], delta: _CallDelta) -> None:
     pieces.arguments.append(delta.function.arguments or "")
 
 
-async def _chunks(response: httpx2.Response) -> AsyncIterator[_Chunk]:
-    """The chunks up to `[DONE]`; a stream that ends without it was cut."""
-    async for line in response.aiter_lines():
-        if not line.startswith("data:"):
-            continue
-        data = line.removeprefix("data:").strip()
-        if data == "[DONE]":
-            return
-        try:
-            yield _Chunk.model_validate(json.loads(data))
-        except (ValueError, ValidationError) as error:
-            raise ResponseError(f"a chunk that is no chat completion: {data[:200]!r}") from error
+def _chunk(data: bytes, template: ChunkTemplate) -> _Chunk:
+    try:
+        parsed = json.loads(data)
+        chunk = _Chunk.model_validate(parsed)
+    except (ValueError, ValidationError, RecursionError) as error:
+        raise ResponseError(f"a chunk that is no chat completion: {_shown(data)}") from error
+    template.learn(data, parsed)
+    return chunk
+
+
+async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """What follows each 'data:' up to `[DONE]`; a stream that ends without it was cut."""
+    rest = b""
+    async for piece in response.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                data = line[5:].strip()
+                if data == b"[DONE]":
+                    return
+                yield data
+    if rest.strip() == b"data: [DONE]":
+        return
+    if rest.startswith(b"data:"):
+        yield rest[5:].strip()
     raise ResponseError("the stream ended before its end mark '[DONE]'; the server may have died")
+
+
+def _shown(data: bytes) -> str:
+    return repr(data[:200].decode("utf-8", errors="replace"))

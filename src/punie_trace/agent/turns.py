@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from anyio import to_thread
 from opentelemetry.trace import SpanKind, Tracer
 
-from punie_trace.agent.definitions import build_tools, openai_definitions
+from punie_trace.agent.definitions import definitions_of
 from punie_trace.agent.executed import recorded_functions, recording
 from punie_trace.agent.failures import describe_failure
 from punie_trace.agent.prompt import SYSTEM_PROMPT
@@ -51,7 +51,7 @@ class ToolLoop:
         self._functions = recorded_functions(toolbox)
         self._tracer = tracer
         self._max_requests = max_requests
-        self.definitions = openai_definitions(build_tools(self._functions.values()))
+        self.definitions = definitions_of(self._functions)
 
     async def ask(self, query: Query, complete: Complete, failures: tuple[type[Exception], ...]) -> Answer:
         """The answer that `complete` and the tools come to. Exceptions among `failures` become `Answer.error`."""

@@ -94,6 +94,7 @@ def _run_fields(header: RunHeader) -> dict[str, str]:
         "queries": len(header.suite.queries),
         "rounds": header.rounds,
         "concurrency": header.concurrency,
+        "load": header.load,
         "seed": header.seed,
         **{f"machine {name}": value for name, value in header.machine.model_dump(mode="json").items()},
         **{f"version of {name}": version for name, version in header.versions.items()},

@@ -110,6 +110,30 @@ class Identity(Figures):
     different: tuple[str, ...]
 
 
+class ClientFigures(Figures):
+    """What the client itself did while a configuration was measured (all that were measured with it included).
+
+    `late` is sent minus due where nothing else held a query; `held` counts those that waited because as many as may be
+    were in flight. Shares of CPU count one core as 1. `affected` names figures that may show the client and not the
+    server, `bottleneck` says why; the rule stands in `analysis.client`.
+    """
+
+    lag_ms_median: Rounded
+    lag_ms_p99: Rounded
+    late_ms_median: Rounded
+    late_ms_p99: Rounded
+    cpu_share: Rounded
+    loop_cpu_share: Rounded
+    dropped: int
+    held: int
+    cut: int
+    most_in_flight: int
+    sent_per_s: Rounded
+    ended: tuple[str, ...]
+    bottleneck: str | None
+    affected: tuple[str, ...]
+
+
 class ConfigurationFigures(Figures):
     """All figures of one configuration."""
 
@@ -139,6 +163,7 @@ class ConfigurationFigures(Figures):
     memory_peak_bytes: int | None
     memory_kind: str | None
     memory_shared_with: tuple[str, ...]
+    client: ClientFigures | None = None
     failure: str | None
     answers_identical_to_baseline: Identity | None
     by_category: dict[str, CategoryFigures]
@@ -217,6 +242,8 @@ class RunFacts(Figures):
     queries: int
     rounds: int
     concurrency: int
+    load: str | None = None
+    """The load in a few words, where it is not rounds in a closed loop."""
     seed: int
     machine: Machine
     versions: dict[str, str]
@@ -225,6 +252,12 @@ class RunFacts(Figures):
     blas: tuple[str, ...]
     paths: tuple[str, ...]
     argv: tuple[str, ...]
+
+    @property
+    def asked(self) -> str:
+        """What was asked how, in a few words."""
+        how = self.load or f"{self.rounds} rounds, concurrency {self.concurrency}"
+        return f"{self.queries} queries{',' if self.load else ' x'} {how}"
 
 
 class Summary(Figures):

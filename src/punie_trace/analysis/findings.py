@@ -31,6 +31,7 @@ def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation
             *_ending(run.header, summary),
             *_ledgers(summary, observed),
             *run.header.findings,
+            *_client(summary),
             *_machine(run.header),
             *_answers(run.header, summary, observed),
             *_lost_answers(summary),
@@ -44,7 +45,7 @@ def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation
 def _ending(header: RunHeader, summary: Summary) -> Iterator[str]:
     for name, reason in header.failures.items():
         yield f"{name} failed: {first_line(reason)}"
-    planned = len(header.suite.queries) * header.rounds
+    planned = len(header.suite.queries) * header.rounds if header.planned is None else header.planned
     short = [
         f"{name} {figures.outcomes} of {planned}"
         for name, figures in summary.configurations.items()
@@ -67,6 +68,25 @@ def _ledgers(summary: Summary, observed: Mapping[str, Sequence[Observation]]) ->
         bare = sum(one.ledger is None and one.ledger_error is None for one in observations)
         if bare:
             yield f"{name}: {bare} of {_queries(len(observations))} without spans, left out of the ledger figures"
+
+
+def _client(summary: Summary) -> Iterator[str]:
+    for name, figures in summary.configurations.items():
+        client = figures.client
+        if client is None:
+            continue
+        if client.bottleneck is not None:
+            yield (
+                f"{name}: the client itself was in the way ({client.bottleneck}): figures marked \u2020 may show it "
+                "and not the server; use a lower rate or concurrency, the path 'http', or another machine"
+            )
+        if client.held:
+            yield (
+                f"{name}: {_queries(client.held)} waited because {client.most_in_flight} were in flight, as many as "
+                "may be: the server did not keep up, and the wait is in client_queue"
+            )
+        if client.cut:
+            yield f"{name}: {_queries(client.cut)} cut off at the end of the cool-down, and counted as timeouts"
 
 
 def _machine(header: RunHeader) -> Iterator[str]:

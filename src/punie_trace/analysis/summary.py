@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from punie_trace.analysis.advice import advise
+from punie_trace.analysis.client import client_figures
 from punie_trace.analysis.compare import compare, identity
 from punie_trace.analysis.figures import (
     Bounded,
@@ -101,6 +102,7 @@ def _facts(header: RunHeader) -> RunFacts:
         queries=len(header.suite.queries),
         rounds=header.rounds,
         concurrency=header.concurrency,
+        load=header.load,
         seed=header.seed,
         machine=header.machine,
         versions=header.versions,
@@ -131,6 +133,7 @@ def _figures(
     output = _total([one.outcome.output_tokens for one in timed])
     seconds = sum(one.ledger.generation_ns for one in timed if one.ledger is not None) / NS_PER_S
     wall_seconds = sum(one.outcome.wall_ns for one in timed) / NS_PER_S
+    wall, ttft = _wall(answered), _ttft(answered)
     return ConfigurationFigures(
         path=record.path if record else None,
         kind=record.kind if record else None,
@@ -143,7 +146,7 @@ def _figures(
         accuracy=_accuracy(sum(right.values()), len(right)),
         outcomes=len(observations),
         verdicts=_verdicts(observations),
-        wall_ms=_wall(answered),
+        wall_ms=wall,
         ledger_ms=ledger,
         ledger_share=_shares(ledger),
         ledger_queries=len(timed),
@@ -151,7 +154,7 @@ def _figures(
         tokens=_tokens(answered),
         output_tokens_per_s=output / seconds if output is not None and seconds > 0 else None,
         effective_output_tokens_per_s=output / wall_seconds if output is not None and wall_seconds > 0 else None,
-        ttft_ms=_ttft(answered),
+        ttft_ms=ttft,
         tpot_ms=_observed([split.per_token_ns for split in splits], _reason(splits, "per_token")),
         generations_per_query=_mean([one.outcome.generations for one in answered]),
         tool_calls_per_query=_mean([len(one.outcome.tool_calls) for one in answered]),
@@ -162,6 +165,7 @@ def _figures(
             for other, one in header.configurations.items()
             if record and record.server is not None and other != name and one.server == record.server
         ),
+        client=client_figures(name, header, record.path if record else None, wall, ttft),
         failure=header.failures.get(name),
         answers_identical_to_baseline=None if reference is None else identity(reference, observations),
         by_category=_by_category(observations),

@@ -31,6 +31,29 @@ class AgentConfig(_Strict):
     tool_output_chars: int = Field(default=8000, ge=200, description="the longest result that a tool gives the model")
 
 
+class LoadConfig(_Strict):
+    """When queries are asked, and what ends it. Without any of it: the rounds, in a closed loop. Times in seconds."""
+
+    rate: float | str | None = Field(
+        default=None, description="queries a second, whether or not the server keeps up: 2, or 1..8, or 1,2,4"
+    )
+    arrivals: Literal["constant", "poisson", "gamma", "ramp", "steps", "replay"] | None = None
+    burstiness: float | None = Field(default=None, description="shape of the gaps: 1 is Poisson, less is burstier")
+    replay: Path | None = Field(default=None, description="arrivals to repeat: a run's folder, or a file of seconds")
+    think_time_s: float = Field(default=0.0, description="between an answer and the worker's next query")
+    duration_s: float | None = Field(default=None, description="how long queries are sent, for each configuration")
+    queries: int | None = Field(default=None, ge=1, description="the most queries, for each configuration")
+    sweep: str | None = Field(default=None, description="one load after another: concurrency=1,2,4 or rate=1,2,4")
+    max_in_flight: int = Field(default=512, ge=1, le=16384, description="the most that a rate may have in flight")
+    drop_after_s: float | None = Field(default=None, description="drop a query that could not be sent for so long")
+    cool_down_s: float | None = Field(
+        default=None,
+        description="how long what is in flight when the time is over may go on; if absent, to its timeout",
+    )
+    max_error_ratio: float | None = Field(default=None, ge=0, lt=1, description="end where a larger share fails")
+    stop_when_saturated: bool = Field(default=True, description="end where latency keeps growing at a steady rate")
+
+
 class RunConfig(_Strict):
     """The whole of a configuration file. Everything has a default: an empty file is the default run."""
 
@@ -49,6 +72,7 @@ class RunConfig(_Strict):
     stop_timeout_s: float = Field(default=10.0, gt=0, description="how long a server may take to end when told to")
     gates: tuple[str, ...] = Field(default=(), description="what must hold at the end, else the exit code is 1")
     agent: AgentConfig = AgentConfig()
+    load: LoadConfig = LoadConfig()
     server: dict[str, Any] = Field(default_factory=dict, description="settings that all configurations share")
     configurations: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -58,9 +82,10 @@ def read_config(
     overrides: Mapping[str, object],
     *,
     agent: Mapping[str, object] | None = None,
+    load: Mapping[str, object] | None = None,
     server: Mapping[str, object] | None = None,
 ) -> RunConfig:
-    """The configuration in `file` (all defaults if None) with flags on top: for the whole, its agent and its server.
+    """The configuration in `file` (all defaults if None) with flags on top: for the whole, agent, load and server.
 
     A None among the flags means that it was not given.
 
@@ -79,7 +104,8 @@ def read_config(
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(f"{source} is not valid TOML: {error}") from error
     data.update(_given(overrides))
-    for table, flags in (("agent", _given(agent or {})), ("server", _given(server or {}))):
+    for table, given in (("agent", agent), ("load", load), ("server", server)):
+        flags = _given(given or {})
         if flags and isinstance(data.get(table, {}), dict):
             data[table] = {**data.get(table, {}), **flags}
     try:

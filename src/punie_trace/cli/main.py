@@ -70,6 +70,62 @@ def run(
         int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")
     ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Queries in flight at once. [1]")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R",
+            help="Queries a second, sent when they are due even if the server falls behind (open loop), each "
+            "configuration alone; latency counts from due. 1..8 ramps, 1,2,4 steps. [a closed loop]",
+        ),
+    ] = None,
+    arrivals: Annotated[
+        str | None,
+        typer.Option(
+            help="How they come at a rate: poisson (independent users), constant (even), gamma (see --burstiness), "
+            "ramp, steps, or replay. [poisson]"
+        ),
+    ] = None,
+    burstiness: Annotated[
+        float | None,
+        typer.Option(help="Shape of the gaps of gamma arrivals: 1 is Poisson, 0.25 comes in bursts, 4 is more even."),
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Repeat recorded arrivals: a run's folder, or a file with seconds, one a line.")
+    ] = None,
+    think_time: Annotated[
+        float | None,
+        typer.Option(help="In a closed loop: seconds from an answer to that worker's next query. [0]"),
+    ] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(help="Send for so many seconds (each configuration, where there is a rate or a sweep)."),
+    ] = None,
+    queries: Annotated[int | None, typer.Option(min=1, help="Send at most so many queries, as --duration.")] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT=LIST",
+            help="One load after another, each a row of the report: concurrency=1,2,4 or rate=0.5,1,2.",
+        ),
+    ] = None,
+    max_in_flight: Annotated[
+        int | None,
+        typer.Option(min=1, help="The most that a rate may have in flight; others wait in the client queue. [512]"),
+    ] = None,
+    max_error_ratio: Annotated[
+        float | None, typer.Option(help="End early where more than this share fails (of 20 or more). [never]")
+    ] = None,
+    cool_down: Annotated[
+        float | None,
+        typer.Option(help="Seconds that queries in flight may take once the duration is over. [their timeout]"),
+    ] = None,
+    stop_when_saturated: Annotated[
+        bool | None,
+        typer.Option(
+            "--stop-when-saturated/--keep-on",
+            help="At a steady rate, end where latency keeps growing: the server cannot hold it. [stop]",
+        ),
+    ] = None,
     path: Annotated[
         str | None, typer.Option(help="agent, http or inprocess: what carries the requests. [agent]")
     ] = None,
@@ -114,6 +170,20 @@ def run(
                 "together": together,
             },
             agent={"query_timeout_s": timeout},
+            load={
+                "rate": rate,
+                "arrivals": arrivals,
+                "burstiness": burstiness,
+                "replay": replay,
+                "think_time_s": think_time,
+                "duration_s": duration,
+                "queries": queries,
+                "sweep": sweep,
+                "max_in_flight": max_in_flight,
+                "max_error_ratio": max_error_ratio,
+                "cool_down_s": cool_down,
+                "stop_when_saturated": stop_when_saturated,
+            },
             server={"model_path": model, "draft_model": draft_model, "url": url, "kind": "url" if url else None},
         )
         code = run_command(

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from punie_trace.agent.toolbox import Toolbox
+from punie_trace.cli.load_config import one_by_one, planned_of
 from punie_trace.cli.plan import Configuration, Plan
 from punie_trace.cli.targets import ask_options, http_target, inprocess_target
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver, OpenQuery
-from punie_trace.driver.schedule import plan_rounds, plan_warm_up
+from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, plan_warm_up
 from punie_trace.driver.target import Target
 from punie_trace.errors import ModelError, ServerError
 from punie_trace.header import ConfigurationRecord, ServerRecord
@@ -44,6 +45,8 @@ class Measurement:
     open_query: OpenQuery
     failures: Failures = field(default_factory=Failures)
     asked: int = 0
+    ended_early: bool = False
+    """Whether a limit ended what was not meant to find that limit."""
 
     async def run(self) -> None:
         """Measures every batch of server groups; raises only what ends the whole run."""
@@ -127,24 +130,42 @@ class Measurement:
         return await http_target(stack, configuration, server, self.toolbox, options, self.provider, self.clock)
 
     async def _measure(self, targets: Mapping[str, Target]) -> None:
+        for names, load in self.plan.stages(targets):
+            await self._measure_stage({name: targets[name] for name in names}, load)
+
+    async def _measure_stage(self, targets: Mapping[str, Target], load: Load) -> None:
         config = self.plan.config
         queries = self.suite.queries
+        names = list(targets)
         driver = Driver(
             targets,
             self.open_query,
             self.clock,
             judge,
-            Limits(config.concurrency, config.agent.query_timeout_s),
+            self.plan.limits,
             self._on_outcome,
             self._fail,
         )
+        alone = f" {names[0]}" if one_by_one(config) else ""
         if config.warm_up:
-            self.progress.phase("warming up")
-            await driver.drive(plan_warm_up(list(targets), queries, config.warm_up), self.failures, warm_up=True)
-        self.progress.phase("measuring")
-        planned = plan_rounds(list(targets), queries, config.rounds, config.seed, first_seq=self.asked)
-        self.asked += len(planned)
-        await driver.drive(planned, self.failures)
+            self.progress.phase(f"warming up{alone}")
+            warm = replace(driver, limits=Limits(config.agent.query_timeout_s))
+            await warm.drive(
+                plan_warm_up(names, queries, config.warm_up),
+                self.failures,
+                ClosedLoop(config.concurrency),
+                warm_up=True,
+            )
+        self.progress.phase(f"measuring{alone}")
+        planned = planned_of(config, names, queries, self.asked)
+        stage = await driver.drive(planned, self.failures, load, seed=config.seed)
+        self.asked += stage.taken
+        kind = "open" if isinstance(load, OpenLoop) else "closed"
+        self.writer.add_client(stage.watch.record(names, kind, stage.reason))
+        if stage.stopper.early:
+            self.ended_early = self.ended_early or config.load.sweep is None
+            self.writer.add_finding(f"{', '.join(names)}: ended early: {stage.reason}")
+            self.progress.note(f"{', '.join(names)}: ended early: {stage.reason}")
 
     def _record(self, configuration: Configuration, model: str | None) -> None:
         server = configuration.server

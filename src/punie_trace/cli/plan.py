@@ -5,14 +5,18 @@ Pure but for looking at the sizes of model files and at free memory; nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from punie_trace.cli.config import RunConfig, ask_path
+from punie_trace.cli.load_config import levels_of, limits_of, one_by_one
+from punie_trace.driver.limits import Limits
+from punie_trace.driver.load import ONE_WORKER
+from punie_trace.driver.schedule import Load
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import JsonValue
 from punie_trace.records import Path as AskPath
@@ -36,6 +40,8 @@ class Configuration:
     group: str
     """Configurations of one group are served by one process."""
     request: dict[str, JsonValue]
+    load: Load = ONE_WORKER
+    """What it is put under. A sweep makes one configuration of each level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,23 @@ class Plan:
     batches: tuple[tuple[str, ...], ...]
     tool_output_chars: int
     max_tokens: int
+    limits: Limits = field(default_factory=Limits)
     notes: tuple[str, ...] = ()
+
+    def stages(self, names: Iterable[str]) -> tuple[tuple[tuple[str, ...], Load], ...]:
+        """What of `names` is measured at the same time, interleaved, and under which load; one stage after another.
+
+        Under a rate or in a sweep each configuration is alone, and the order turns round from level to level: what the
+        machine's drift gives to one it then takes from it.
+        """
+        measured = [c for c in self.configurations if c.name in set(names)]
+        if not one_by_one(self.config):
+            return ((tuple(c.name for c in measured), measured[0].load),) if measured else ()
+        by_load: dict[Load, list[Configuration]] = {}
+        for configuration in measured:
+            by_load.setdefault(configuration.load, []).append(configuration)
+        turned = (group[:: -1 if number % 2 else 1] for number, group in enumerate(by_load.values()))
+        return tuple(((c.name,), c.load) for group in turned for c in group)
 
     def of_group(self, group: str) -> tuple[Configuration, ...]:
         """The configurations that `group` serves."""
@@ -65,6 +87,7 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
             raise ConfigurationError(f"there is no configuration {name!r}; {nearest(name, chosen)}")
     if only:
         chosen = {name: settings for name, settings in chosen.items() if name in only}
+    levels = levels_of(config)
     configurations: list[Configuration] = []
     groups: dict[str, str] = {}
     for name, own in chosen.items():
@@ -78,6 +101,11 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
         key = f"{path == 'inprocess'} {server_key(server)}"
         group = groups.setdefault(key, f"server-{len(groups) + 1}")
         configurations.append(Configuration(name, path, server, group, request_options(server)))
+    configurations = [
+        replace(configuration, name=configuration.name + level.suffix, load=level.load)
+        for level in levels
+        for configuration in configurations
+    ]
     names = tuple(dict.fromkeys(c.group for c in configurations))
     together = config.together if config.together is not None else _fits(configurations)
     if not together and len(names) > 1:
@@ -90,7 +118,7 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
     chars = config.agent.tool_output_chars if "tool_output_chars" in given else SHIPPED_TOOL_OUTPUT_CHARS
     most = config.agent.max_tokens if "max_tokens" in given else SHIPPED_MAX_TOKENS
     batches = (names,) if together else tuple((name,) for name in names)
-    return Plan(config, tuple(configurations), batches, chars, most, tuple(notes))
+    return Plan(config, tuple(configurations), batches, chars, most, limits_of(config), tuple(notes))
 
 
 def _presets(config: RunConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str], bool]:

@@ -13,9 +13,10 @@ from rich.console import Console
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.analysis.gates import check_gates
-from punie_trace.cli.config import RunConfig
+from punie_trace.cli.config import LoadConfig, RunConfig
 from punie_trace.cli.gates import gates_of
 from punie_trace.cli.interfaces import deep_links, show_links
+from punie_trace.cli.load_config import describe_load, planned_each
 from punie_trace.cli.machine import read_machine, read_versions
 from punie_trace.cli.measure import Measurement
 from punie_trace.cli.openblas import restart_with_openblas
@@ -26,6 +27,7 @@ from punie_trace.cli.tracing import Tracing
 from punie_trace.errors import PunieTraceError, RunFolderError
 from punie_trace.header import Clock as ClockRecord
 from punie_trace.header import RunHeader, RunStatus, SuiteRecord
+from punie_trace.precise_loop import new_event_loop
 from punie_trace.report.compare_console import print_gates
 from punie_trace.report.progress import Progress
 from punie_trace.runfile import RunWriter, new_run_id, read_run
@@ -84,12 +86,15 @@ def run_command(
 def _measure(
     plan: Plan, suite: Suite, toolbox: Toolbox, writer: RunWriter, progress: Progress, clock: Clock, tracing: Tracing
 ) -> tuple[RunStatus, PunieTraceError | None]:
-    progress.plan({c.name: c.group for c in plan.configurations}, len(suite.queries) * plan.config.rounds)
+    each = planned_each(plan.config, len(suite.queries))
+    progress.plan({c.name: c.group for c in plan.configurations}, each)
     measurement = Measurement(plan, suite, toolbox, writer, progress, clock, tracing.provider, tracing.open_query)
     status: RunStatus = "done"
     error: PunieTraceError | None = None
     try:
-        anyio.run(partial(_guarded, measurement, tracing))
+        anyio.run(partial(_guarded, measurement, tracing), backend_options={"loop_factory": new_event_loop})
+        if measurement.ended_early:
+            status = "ended-early"
     except* KeyboardInterrupt:
         status = "interrupted"
     except* PunieTraceError as group:
@@ -143,6 +148,8 @@ def _header(run_id: str, argv: list[str], plan: Plan, suite: Suite, clock: Clock
         seed=plan.config.seed,
         rounds=plan.config.rounds,
         concurrency=plan.config.concurrency,
+        load=describe_load(plan.config),
+        planned=None if plan.config.load == LoadConfig() else planned_each(plan.config, len(suite.queries)),
         clock=ClockRecord(anchor_wall_ns=clock.anchor_wall_ns, anchor_monotonic_ns=clock.anchor_monotonic_ns),
     )
 

@@ -9,9 +9,7 @@ import anyio
 import httpx2
 from opentelemetry.trace import TracerProvider
 
-from punie_trace.agent.agent_path import AgentPath, openai_client
 from punie_trace.agent.http_path import HttpPath
-from punie_trace.agent.inprocess import InprocessModel, InprocessPath
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.cli.plan import Configuration
@@ -55,6 +53,9 @@ async def http_target(
         httpx2.AsyncClient(transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"})
     )
     if configuration.path == "agent":
+        # Loaded here because it takes more than a second, which the other paths need not wait for.
+        from punie_trace.agent.agent_path import AgentPath, openai_client
+
         ask = AgentPath(openai_client(base_url, client, key, options.read_timeout_s), toolbox, options, provider).ask
     else:
         ask = HttpPath(client, toolbox, options, provider.get_tracer("punie_trace")).ask
@@ -75,6 +76,8 @@ async def inprocess_target(
     clock: Clock,
 ) -> Target:
     """A target for the path `inprocess`; the model is let go with `stack`. Raises `ModelError`."""
+    from punie_trace.agent.inprocess import InprocessModel, InprocessPath
+
     server = configuration.server
 
     def load() -> InprocessModel:

@@ -1,20 +1,24 @@
-"""The closed loop: workers take planned queries in order, ask them, judge them, and hand on what came of each.
+"""Asks planned queries, in a closed or an open loop, judges the answers, and hands on what came of each.
 
 A query that fails is an outcome like any other. A configuration whose server died or was answered for by something else
-is marked as failed and left out from then on; the others go on. Whatever `on_outcome` raises ends the run.
+is marked as failed and left out from then on; the others go on. Whatever `on_outcome` raises ends the run. Nothing is
+kept of a query that has ended, so the driver's memory does not grow with their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import TaskGroup
 
+from punie_trace.driver.arrivals import due_offsets
 from punie_trace.driver.limits import Failures, Limits
-from punie_trace.driver.schedule import Planned
+from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned
+from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.errors import ServerError
 from punie_trace.records import Answer, Arrival, Ledger, Outcome, Path, Verdict
@@ -25,6 +29,8 @@ OpenQuery = Callable[[Arrival, Path, bool], AbstractContextManager[QuerySpan]]
 """(arrival, path, warm_up) -> the query's span, open for as long as the query runs."""
 OnOutcome = Callable[[Outcome, Ledger], None]
 OnFailure = Callable[[str, str], None]
+
+ONE_WORKER = ClosedLoop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +49,85 @@ class Driver:
     on_outcome: OnOutcome
     on_failure: OnFailure
 
-    async def drive(self, planned: Sequence[Planned], failures: Failures, *, warm_up: bool = False) -> None:
-        """Asks all of `planned`; returns when the last one has ended."""
-        upcoming = iter(planned)
-        async with anyio.create_task_group() as workers:
-            for _ in range(max(1, min(self.limits.concurrency, len(planned)))):
-                workers.start_soon(self._work, upcoming, failures, warm_up)
+    async def drive(
+        self,
+        planned: Iterable[Planned],
+        failures: Failures,
+        load: Load = ONE_WORKER,
+        *,
+        seed: int = 0,
+        warm_up: bool = False,
+    ) -> Stage:
+        """One stage: asks of `planned` what `load` and the limits allow; returns when the last query has ended.
 
-    async def _work(self, upcoming: Iterator[Planned], failures: Failures, warm_up: bool) -> None:
-        for item in upcoming:
-            if failures.skips(item.configuration):
-                continue
-            await self._ask(item, failures, warm_up)
+        `planned` may be endless where a limit ends the stage. `seed` fixes the arrivals of an open loop. The stage says
+        why it ended, and what the client's own part in its times was.
+        """
+        stage = Stage(self.limits, self.clock, failures, frozenset(self.targets), planned, warm_up=warm_up)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stage.watch_over)
+            if isinstance(load, OpenLoop):
+                stage.start(tasks, self._dispatch, stage, load, seed, tasks)
+            else:
+                workers = load.concurrency if not isinstance(planned, Sequence) else min(load.concurrency, len(planned))
+                for _ in range(max(1, workers)):
+                    stage.start(tasks, self._work, stage, load.think_s)
+        return stage
+
+    async def _work(self, stage: Stage, think_s: float) -> None:
+        due_ns = self.clock.now_ns()
+        while (item := stage.next_planned()) is not None:
+            await self._ask(stage, item, due_ns)
             await anyio.lowlevel.checkpoint()
+            due_ns = self.clock.now_ns()
+            if think_s:
+                due_ns += round(think_s * 1e9)
+                await stage.wait_until(due_ns)
 
-    async def _ask(self, item: Planned, failures: Failures, warm_up: bool) -> None:
+    async def _dispatch(self, stage: Stage, load: OpenLoop, seed: int, tasks: TaskGroup) -> None:
+        """Starts each arrival when it is due, or as soon as one more may be in flight."""
+        offsets = due_offsets(load.arrivals, seed)
+        drop_ns = None if load.drop_after_s is None else round(load.drop_after_s * 1e9)
+        held_until_ns = 0
+        for offset in offsets:
+            due_ns = stage.began_ns + offset
+            if stage.end_ns is not None and due_ns >= stage.end_ns:
+                break
+            if self.clock.now_ns() < due_ns:
+                await stage.wait_until(due_ns)
+            if await stage.room(load.max_in_flight):
+                held_until_ns = self.clock.now_ns()
+            if stage.stopper.reason is not None:
+                stage.count_unsent(due_ns, offsets)
+                return
+            if drop_ns is not None and self.clock.now_ns() - due_ns > drop_ns:
+                stage.drop_planned()
+                continue
+            item = stage.next_planned()
+            if item is None:
+                return
+            stage.start(tasks, self._arrive, stage, item, due_ns, due_ns <= held_until_ns)
+            # Let it go out before the next one is looked at.
+            await anyio.lowlevel.checkpoint()
+        else:
+            return
+        await stage.wait_for_end()
+
+    async def _arrive(self, stage: Stage, item: Planned, due_ns: int, held: bool) -> None:
+        try:
+            await self._ask(stage, item, due_ns, held=held)
+        finally:
+            stage.leave()
+
+    async def _ask(self, stage: Stage, item: Planned, due_ns: int, *, held: bool = False) -> None:
         target = self.targets[item.configuration]
-        arrival = Arrival(item.seq, self.clock.now_ns(), item.round, item.configuration, item.query)
+        arrival = Arrival(item.seq, due_ns, item.round, item.configuration, item.query)
         answer: Answer | None = None
         error: str | None = None
         lost: str | None = None
-        with self.open_query(arrival, target.path, warm_up) as span:
+        with self.open_query(arrival, target.path, stage.warm_up) as span:
             span.mark_sent()
-            with anyio.move_on_after(self.limits.query_timeout_s) as scope:
+            with stage.in_flight(held=held, late_ns=(span.sent_ns or due_ns) - due_ns) as scope:
                 answer = await target.ask(item.query)
             ledger = span.finish()
             generations = tuple(span.generations)
@@ -79,14 +141,15 @@ class Driver:
                 error = lost.splitlines()[0]
             verdict = self.judge(item.query, answer, timed_out=timed_out, error=error)
             if timed_out:
-                error = f"no answer within {self.limits.query_timeout_s:g} s; query_timeout_s allows more"
+                error = stage.why_cut(scope)
             elif error is None and answer is not None:
                 error = answer.error
             span.set_verdict(verdict, error)
-        if not warm_up:
+        if not stage.warm_up:
             outcome = _outcome(arrival, target, span, ledger, answer, verdict, error)
             self.on_outcome(outcome, ledger)
-        if lost is not None and failures.add(item.configuration, lost):
+            stage.ended(outcome)
+        if lost is not None and stage.failures.add(item.configuration, lost):
             self.on_failure(item.configuration, lost)
 
 

@@ -1,15 +1,42 @@
 """Which query is asked when, in which configuration: pure, no clock, one seeded generator for all.
 
-A closed loop has no due times of its own: a query is due when a worker is free for it. So a schedule here is an order.
+A load is one of two kinds. In a closed loop a query is due when a worker is free for it and has thought, so its
+schedule is an order. In an open loop queries are due when `arrivals` says, whether or not the server keeps up.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
+from typing import TypeAlias
 
+from punie_trace.driver.arrivals import Arrivals
 from punie_trace.records import Query
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoop:
+    """`concurrency` workers; each asks its next query `think_s` seconds after its last one was answered."""
+
+    concurrency: int = 1
+    think_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoop:
+    """Queries are asked when they are due, up to `max_in_flight` at once; the others wait in the client's queue.
+
+    One that has waited for `drop_after_s` seconds is dropped, counted, and never asked; None never drops.
+    """
+
+    arrivals: Arrivals
+    max_in_flight: int = 512
+    drop_after_s: float | None = None
+
+
+Load: TypeAlias = ClosedLoop | OpenLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +59,24 @@ def plan_rounds(
     """
     if rounds < 1:
         raise ValueError(f"a run has at least one round, not {rounds}")
+    endless = plan_endless(configurations, queries, seed, first_seq)
+    return list(islice(endless, rounds * len(configurations) * len(queries)))
+
+
+def plan_endless(
+    configurations: Sequence[str], queries: Sequence[Query], seed: int, first_seq: int = 0
+) -> Iterator[Planned]:
+    """The rounds of `plan_rounds`, one after another without end; only the one that is asked is held."""
+    if not configurations or not queries:
+        return
     generator = random.Random(seed)
-    planned: list[Planned] = []
-    for number in range(1, rounds + 1):
+    seq = first_seq
+    for number in count(1):
         pairs = [(configuration, query) for query in queries for configuration in configurations]
         generator.shuffle(pairs)
-        start = first_seq + len(planned)
-        planned += [Planned(start + i, number, configuration, query) for i, (configuration, query) in enumerate(pairs)]
-    return planned
+        for configuration, query in pairs:
+            yield Planned(seq, number, configuration, query)
+            seq += 1
 
 
 def plan_warm_up(configurations: Sequence[str], queries: Sequence[Query], each: int) -> list[Planned]:

@@ -72,13 +72,20 @@ def _print_all(summary: Summary, console: Console, folder: Path | None) -> None:
     print_list("Definitions", [f"{word}: {meaning}" for word, meaning in summary.definitions.items()], console, "dim")
 
 
+def _mark(figures: ConfigurationFigures, figure: str) -> str:
+    """A dagger where the client itself may have made the figure what it is; the findings say how."""
+    return "\u2020" if figures.client is not None and figure in figures.client.affected else ""
+
+
 def _wall(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
     wall = figures.wall_ms
-    return NONE if wall is None else f"{duration(wall.median)} {span(wall.low, wall.high, duration)}".strip()
+    if wall is None:
+        return NONE
+    return f"{duration(wall.median)}{_mark(figures, 'wall_ms')} {span(wall.low, wall.high, duration)}".strip()
 
 
 def _p95(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
-    return NONE if figures.wall_ms is None else duration(figures.wall_ms.p95)
+    return NONE if figures.wall_ms is None else duration(figures.wall_ms.p95) + _mark(figures, "wall_ms")
 
 
 def _speed_up(_: str, __: ConfigurationFigures, comparison: Comparison | None) -> str:
@@ -122,7 +129,9 @@ def _failures(_: str, figures: ConfigurationFigures, __: Comparison | None) -> s
 
 def _ledger_share(line: str) -> Cell:
     def cell(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
-        return NONE if figures.ledger_share is None else f"{getattr(figures.ledger_share, line):.1%}"
+        if figures.ledger_share is None:
+            return NONE
+        return f"{getattr(figures.ledger_share, line):.1%}{_mark(figures, f'ledger_ms.{line}')}"
 
     return cell
 
@@ -150,7 +159,9 @@ def _ttft(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
     ttft = figures.ttft_ms
     if not ttft.of:
         return NONE
-    return UNSEEN if ttft.value is None else f"{duration(ttft.value)} ({ttft.n}/{ttft.of})"
+    if ttft.value is None:
+        return UNSEEN
+    return f"{duration(ttft.value)}{_mark(figures, 'ttft_ms')} ({ttft.n}/{ttft.of})"
 
 
 def _memory(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
@@ -192,8 +203,7 @@ def _print_facts(summary: Summary, console: Console, folder: Path | None) -> Non
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     facts = {
         "run": f"{run.id}, {run.started:%Y-%m-%d %H:%M %Z}".rstrip() + f", {run.status}",
-        "suite": f"{run.suite}: {run.queries} queries x {run.rounds} rounds, concurrency {run.concurrency}, "
-        f"seed {run.seed}, path {' and '.join(run.paths) or 'none'}",
+        "suite": f"{run.suite}: {run.asked}, seed {run.seed}, path {' and '.join(run.paths) or 'none'}",
         "model": ", ".join(run.models),
         "draft": ", ".join(run.draft_models),
         "machine": machine(run.machine),

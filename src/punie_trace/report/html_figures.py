@@ -27,7 +27,7 @@ def first_screen(summary: Summary) -> str:
     """What the run was, its verdict in a sentence, and a card for each configuration."""
     run = summary.run
     said = headline(summary)
-    facts = f"{run.suite}: {run.queries} queries x {run.rounds} rounds, concurrency {run.concurrency}"
+    facts = f"{run.suite}: {run.asked}"
     about = (
         tag("p", f"{tag('b', 'punie_trace')} {text(run.id)}", "brand")
         + tag("p", text(f"{run.started:%Y-%m-%d %H:%M %Z}".rstrip() + f", {run.status}. {facts}"), "note")

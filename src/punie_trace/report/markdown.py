@@ -96,7 +96,7 @@ def gates_markdown(gates: Sequence[GateResult]) -> str:
 
 
 def _size(run: RunFacts) -> str:
-    return f"{run.queries} queries x {run.rounds} rounds, concurrency {run.concurrency}"
+    return run.asked
 
 
 def _facts(run: RunFacts) -> list[str]:

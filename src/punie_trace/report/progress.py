@@ -44,7 +44,8 @@ class _Row:
 class Progress:
     """The state of a run, told by whoever makes it go on, and shown.
 
-    `total` of each configuration is in queries. Use it as a context manager; outside it, nothing is shown live.
+    `total` of each configuration is in queries; 0 where it is not known before.
+    Use it as a context manager; outside it, nothing is shown live.
     """
 
     def __init__(self, console: Console, *, live: bool | None = None) -> None:
@@ -109,7 +110,8 @@ class Progress:
         if self._live is None and time.monotonic() - self._last_plain >= PLAIN_INTERVAL_S:
             self._last_plain = time.monotonic()
             done, total = sum(r.done for r in self._rows.values()), sum(r.total for r in self._rows.values())
-            self._console.print(f"{done} of {total} queries, {self._elapsed()}", highlight=False)
+            of = f" of {total}" if total else ""
+            self._console.print(f"{done}{of} queries, {self._elapsed()}", highlight=False)
 
     def _say(self, text: str) -> None:
         if self._live is None:
@@ -131,15 +133,22 @@ class Progress:
             state = "failed" if row.failure else self._servers.get(row.group, "")
             mean = f"{row.wall_ns / row.done / 1e9:.2f} s" if row.done else ""
             table.add_row(
-                name, state, f"{row.done}/{row.total}", f"{row.correct}" if row.done else "", mean, _shares(row)
+                name, state, _of(row.done, row.total), f"{row.correct}" if row.done else "", mean, _shares(row)
             )
         done, total = sum(r.done for r in self._rows.values()), sum(r.total for r in self._rows.values())
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            ProgressBar(total=max(total, 1), completed=done, width=40), f"{done}/{total}", self._elapsed(), self._phase
+            ProgressBar(total=total or None, completed=done, width=40, pulse=not total),
+            _of(done, total),
+            self._elapsed(),
+            self._phase,
         )
         legend = Text.assemble(*[part for label, _, colour in LINES for part in (("■ ", colour), f"{label}  ")])
         return Group(table, legend, bar)
+
+
+def _of(done: int, total: int) -> str:
+    return f"{done}/{total}" if total else str(done)
 
 
 def _shares(row: _Row) -> Text:

@@ -13,6 +13,7 @@ import re
 from typing import Literal, TypeAlias
 
 from punie_trace.records import JsonValue
+from punie_trace.telemetry.chunk_template import ChunkTemplate
 
 Form: TypeAlias = Literal["events", "json", "unknown", "opaque"]
 """`unknown` is settled by the first byte; `opaque` (an encoding that is not read here) yields no facts at all."""
@@ -21,6 +22,8 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _KEEPALIVE = re.compile(rb":\s*keepalive\s+(\d{1,18})/(\d{1,18})\s*$")
 _BODY_LIMIT = 32 * 1024 * 1024
 _MESSAGE_LIMIT = 500
+_SHORT = 64 * 1024
+"""Bytes below which looking at all that is left of a line again, with each piece that comes, costs nothing."""
 
 
 class CompletionReader:
@@ -53,6 +56,7 @@ class CompletionReader:
         self._data: list[bytes] = []
         self._prefill_whole = False
         self._first_line = True
+        self._template = ChunkTemplate()
 
     @property
     def tool_calls(self) -> int:
@@ -94,6 +98,13 @@ class CompletionReader:
 
     def _read_lines(self, now_ns: int, *, at_end: bool) -> None:
         buffer, begin = self._buffer, 0
+        if not at_end and len(buffer) < _SHORT and b"\r" not in buffer:  # the usual case, in one step
+            *lines, rest = bytes(buffer[begin:]).split(b"\n")
+            for line in lines:
+                self._read_line(line, now_ns)
+            self._buffer = bytearray(rest)
+            self._scanned = len(rest)
+            return
         while (end := _LINE_END.search(buffer, max(self._scanned, begin))) is not None:
             if end.group() == b"\r" and end.end() == len(buffer) and not at_end:
                 break  # the other half of \r\n may be on its way
@@ -131,9 +142,14 @@ class CompletionReader:
             return
         if self.done:
             return
+        if self._template.text_of(data) is not None:  # one more chunk of text: parsing it would tell nothing new
+            self.chunks += 1
+            self.last_chunk_ns = now_ns
+            return
         chunk = _parse(data)
         if isinstance(chunk, dict):
             self._read_object(chunk, now_ns)
+            self._template.learn(data, chunk)
         else:
             self.malformed = True
 

@@ -7,6 +7,8 @@ It does no I/O; `transport` tells it.
 from __future__ import annotations
 
 import json
+import re
+from functools import lru_cache
 from typing import TypeAlias
 
 import httpx2
@@ -21,6 +23,7 @@ from punie_trace.telemetry.completion_reader import CompletionReader, Form
 from punie_trace.telemetry.generation_log import GenerationLog
 
 _ERROR_TEXT_LIMIT = 500
+_MODEL_FIRST = re.compile(rb'\{\s*"model"\s*:\s*"([^"\\\x00-\x1f]+)"\s*,')
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _propagator = TraceContextTextMapPropagator()
 
@@ -195,7 +198,7 @@ class GenerationSpan:
         attributes: dict[str, AttributeValue] = {
             names.SEGMENT: names.SEGMENT_GENERATION,
             names.HTTP_METHOD: request.method,
-            names.URL_FULL: str(url.copy_with(username=None, password=None, query=None, fragment=None)),
+            names.URL_FULL: _without_secrets(str(url)),
             names.SERVER_ADDRESS: url.host,
         }
         port = url.port or _DEFAULT_PORTS.get(url.scheme)
@@ -208,6 +211,11 @@ class GenerationSpan:
         return attributes
 
 
+@lru_cache(maxsize=64)
+def _without_secrets(url: str) -> str:
+    return str(httpx2.URL(url).copy_with(username=None, password=None, query=None, fragment=None))
+
+
 def _form(headers: httpx2.Headers) -> Form:
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         return "opaque"
@@ -217,7 +225,11 @@ def _form(headers: httpx2.Headers) -> Form:
 
 def _requested_model(request: httpx2.Request) -> str | None:
     try:
-        body = json.loads(request.content)
+        content = request.content
+        # The clients that are used here write the model first; then the rest, with all its tools, need not be parsed.
+        if (first := _MODEL_FIRST.match(content)) is not None:
+            return first[1].decode("utf-8")
+        body = json.loads(content)
     except (ValueError, RecursionError, httpx2.RequestNotRead):
         return None
     model = body.get("model") if isinstance(body, dict) else None

@@ -1,0 +1,74 @@
+"""The plain path reads what a stream says, however its bytes were cut, and names what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from opentelemetry.trace import NoOpTracer
+
+from punie_trace.agent.http_path import HttpPath
+from punie_trace.agent.options import AskOptions
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.agent.workspace import Workspace
+from punie_trace.records import Answer, Query
+from punie_trace.suite.load import sample_workspace
+
+pytestmark = pytest.mark.anyio
+
+
+def event(content: str, *, ascii_only: bool = True) -> bytes:
+    body = {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": None}]}
+    return b"data: " + json.dumps(body, ensure_ascii=ascii_only).encode() + b"\n\n"
+
+
+class Pieces(httpx2.AsyncByteStream):
+    def __init__(self, data: bytes, size: int) -> None:
+        self._data = data
+        self._size = size
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._data), self._size):
+            yield self._data[start : start + self._size]
+
+
+async def ask(data: bytes, size: int = 1_000_000) -> Answer:
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Pieces(data, size))
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond), base_url="http://test/v1/") as client:
+        path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
+        return await path.ask(Query("q", "?"))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_text_is_whole_however_it_was_cut(size: int) -> None:
+    texts = ["It ", "is ", 'called "it"\n', "", "und größer", "\u2028", " at last"]
+    data = b": keepalive 1/1\n\n" + b"".join(event(text, ascii_only=False) for text in texts) + b"data: [DONE]\n\n"
+    answer = await ask(data, size)
+    assert answer.error is None
+    assert answer.text == "".join(texts)
+
+
+async def test_lines_may_end_as_windows_has_them() -> None:
+    answer = await ask((event("a") + event("b") + b"data: [DONE]\n\n").replace(b"\n", b"\r\n"))
+    assert (answer.text, answer.error) == ("ab", None)
+
+
+async def test_an_end_mark_without_a_line_end_counts() -> None:
+    assert (await ask(event("a") + b"data: [DONE]")).error is None
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (event("a"), "before its end mark"),
+        (event("a") + b"data: {oops\n\n", "no chat completion"),
+        (event("a") + b"data: [1]\n\n", "no chat completion"),
+        (event("a") + event("b")[:-9], "no chat completion"),
+    ],
+)
+async def test_a_stream_that_is_broken_is_an_error(data: bytes, says: str) -> None:
+    assert says in ((await ask(data)).error or "")

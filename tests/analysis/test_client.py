@@ -1,0 +1,72 @@
+"""When the client is said to have been the bottleneck, and of which figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from punie_trace.analysis.client import client_figures
+from punie_trace.analysis.figures import ClientFigures, Observed, WallFigures
+from punie_trace.header import ClientRecord, RunHeader, SpreadRecord
+
+MS = 1_000_000
+
+
+def spread(p99_ms: float, n: int = 100) -> SpreadRecord:
+    p99 = round(p99_ms * MS)
+    return SpreadRecord(n=n, median_ns=p99 // 2, p99_ns=p99, max_ns=p99)
+
+
+def figures(path: str = "http", lag_ms: float = 0.1, late_ms: float = 0.1, n: int = 100, **more: Any) -> ClientFigures:
+    values: dict[str, Any] = {"cpu_share": 0.2, "loop_cpu_share": 0.2, "ended": "over", **more}
+    record = ClientRecord(
+        configurations=("a",),
+        load="open",
+        seconds=10.0,
+        sent=100,
+        lag=spread(lag_ms, n),
+        late=spread(late_ms, n),
+        **values,
+    )
+    header = RunHeader.model_construct(client=(record,))
+    wall = WallFigures.model_construct(median=100.0)
+    found = client_figures("a", header, path, wall, Observed(value=20.0, n=1, of=1))
+    assert found is not None
+    return found
+
+
+def test_a_client_that_is_on_time_marks_nothing() -> None:
+    found = figures()
+    assert found.bottleneck is None
+    assert found.affected == ()
+    assert found.sent_per_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("what", "affected", "says"),
+    [
+        ({"lag_ms": 3.0}, ("ttft_ms",), "event loop ran up to 3.0 ms late"),
+        ({"lag_ms": 15.0}, ("wall_ms", "ttft_ms"), "event loop ran up to 15.0 ms late"),
+        ({"late_ms": 15.0}, ("wall_ms", "ledger_ms.client_queue"), "sent up to 15.0 ms late"),
+        ({"loop_cpu_share": 0.97}, ("wall_ms", "ttft_ms", "ledger_ms.client_queue"), "computed for 97% of the time"),
+        ({"dropped": 25}, ("wall_ms", "ledger_ms.client_queue"), "25 of 125 queries that were due were never sent"),
+    ],
+)
+def test_what_it_was_late_with_is_marked(what: dict[str, Any], affected: tuple[str, ...], says: str) -> None:
+    found = figures(**what)
+    assert found.affected == affected
+    assert says in (found.bottleneck or "")
+
+
+def test_a_few_readings_say_nothing() -> None:
+    assert figures(lag_ms=15.0, late_ms=15.0, n=19).bottleneck is None
+
+
+def test_in_process_the_model_may_compute_here() -> None:
+    assert figures(path="inprocess", loop_cpu_share=0.99).bottleneck is None
+
+
+def test_a_run_without_a_record_says_nothing() -> None:
+    header = RunHeader.model_construct(client=())
+    assert client_figures("a", header, "http", None, Observed(value=None, n=0, of=0)) is None
