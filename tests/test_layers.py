@@ -108,6 +108,7 @@ def test_help_is_light(arguments: list[str]) -> None:
 
 def test_the_http_path_is_asked_without_the_agents_libraries() -> None:
     code = (
+        "import os; os.environ['PYDANTIC_DISABLE_PLUGINS'] = 'logfire-plugin'\n"  # as the command line sets it
         "from punie_trace.cli import run_command\n"
         "from punie_trace.agent.executed import recorded_functions\n"
         "from punie_trace.agent.definitions import definitions_of\n"
