@@ -134,6 +134,8 @@ class RunHeader(Record):
     """Configurations that could not be measured or not to the end: what to tell the user, by configuration."""
     status: RunStatus = "running"
     ended: AwareDatetime | None = None
+    order: Literal["interleaved", "one-by-one"] | None = None
+    """Whether configurations took turns within each round, or were measured one server after another."""
     stopping: StoppingRecord | None = None
     """None where the number of rounds was fixed beforehand."""
     left_out_rounds: tuple[int, ...] = ()

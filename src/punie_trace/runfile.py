@@ -23,12 +23,13 @@ from pydantic import JsonValue, ValidationError
 
 from punie_trace.errors import RunFolderError
 from punie_trace.header import SCHEMA_VERSION, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
-from punie_trace.records import Outcome, SpanRow, ToolCall, Verdict
+from punie_trace.records import MachineSample, Outcome, SpanRow, ToolCall, Verdict
 from punie_trace.records import Path as AskPath
 
 HEADER_FILE: Final = "run.json"
 OUTCOMES_FILE: Final = "outcomes.jsonl"
 SPANS_FILE: Final = "spans.jsonl"
+CONDITIONS_FILE: Final = "conditions.jsonl"
 SERVERS_FOLDER: Final = "servers"
 
 # EFBIG is how a limit on a file's size shows itself: for the user it is the same as a full disk.
@@ -80,6 +81,11 @@ class RunWriter:
     def spans_path(self) -> Path:
         """Where the spans go; it is for the spans' exporter to write."""
         return self.folder / SPANS_FILE
+
+    @property
+    def conditions_path(self) -> Path:
+        """Where samples of the machine go; it is for whoever takes them to write."""
+        return self.folder / CONDITIONS_FILE
 
     def append_outcome(self, outcome: Outcome) -> None:
         """Add one line to `outcomes.jsonl`: whole and handed to the system when this returns, or not there at all."""
@@ -196,6 +202,14 @@ class Run:
         return self._spans[1]
 
     @cached_property
+    def samples(self) -> tuple[MachineSample, ...]:
+        """What else the machine did while the run went on; empty where it was not watched or cannot be read."""
+        try:
+            return _read_lines(self.folder / CONDITIONS_FILE, _sample)[0]
+        except RunFolderError:
+            return ()  # they bear on no figure
+
+    @cached_property
     def traces(self) -> dict[str, tuple[SpanRow, ...]]:
         """The spans by trace id: one trace is one query."""
         found: dict[str, list[SpanRow]] = {}
@@ -245,6 +259,14 @@ def decode_outcome(line: str) -> Outcome:
     return Outcome(
         path=path, verdict=Verdict(values.get("verdict")), tool_calls=_tool_calls(values.get("tool_calls")), **fields
     )
+
+
+def _sample(line: str) -> MachineSample:
+    values = json.loads(line)
+    try:
+        return MachineSample(**{name: values[name] for name in MachineSample.__slots__ if name in values})
+    except TypeError as error:
+        raise ValueError(f"no sample: {error}") from error
 
 
 def _tool_calls(values: object) -> tuple[ToolCall, ...]:

@@ -1,4 +1,4 @@
-"""When a run may stop: verdicts that are looked at after each round, and are wrong no more often than one look at the end.
+"""When a run may stop: verdicts are looked at after each round, and no more of them are wrong than with one look.
 
 Whoever looks again and again and stops at the first 'faster' finds one sooner or later. Here each look has a level of
 its own, below the level asked for, such that all looks together spend no more than that:
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -94,6 +94,19 @@ def decide(
                 break
             decided[name] = Decision("faster" if ratio.estimate > 1 else "slower", number)
     return decided
+
+
+def final_level(looks: Sequence[Look], queries: int, alpha: float = ALPHA) -> float:
+    """The level at which an interval holds now: that of the last look which could decide, `alpha` without looks."""
+    return next((level for level in reversed(levels(looks, queries, alpha)) if level > 0), alpha)
+
+
+def settle_looked_at(ratio: Ratio, decision: Decision | None) -> Ratio:
+    """The ratio with the verdict that was reached at a look, and none where the rounds after it point the other way."""
+    agrees = decision is not None and (decision.verdict == "faster") == (ratio.estimate > 1)
+    if decision is None or not agrees:
+        return replace(ratio, verdict="cannot tell", more_rounds=ratio.more_rounds)
+    return replace(ratio, verdict=decision.verdict, more_rounds=None)
 
 
 def _until(times: Times, last_round: int) -> Times:

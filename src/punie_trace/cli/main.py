@@ -69,6 +69,16 @@ def run(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="decided: go on until every comparison is decided (at most 5 % of runs err), or the budget."),
+    ] = None,
+    max_rounds: Annotated[int | None, typer.Option(min=1, help="With --until: the budget of rounds. [30]")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="With --until: a budget of minutes as well.")] = None,
+    repeat_contaminated: Annotated[
+        bool | None,
+        typer.Option("--repeat-contaminated", help="Ask a round again that other load, swapping or heat disturbed."),
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Queries in flight at once. [1]")] = None,
     path: Annotated[
         str | None, typer.Option(help="agent, http or inprocess: what carries the requests. [agent]")
@@ -107,6 +117,10 @@ def run(
                 "suite": suite,
                 "workspace": workspace,
                 "rounds": rounds,
+                "until": until,
+                "max_rounds": max_rounds,
+                "max_minutes": max_minutes,
+                "repeat_contaminated": repeat_contaminated,
                 "concurrency": concurrency,
                 "path": path,
                 "seed": seed,

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 
 from punie_trace.agent.toolbox import Toolbox
+from punie_trace.cli.conditions import Conditions
 from punie_trace.cli.plan import Configuration, Plan
+from punie_trace.cli.rounds import Rounds
 from punie_trace.cli.targets import ask_options, http_target, inprocess_target
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver, OpenQuery
@@ -43,6 +46,7 @@ class Measurement:
     provider: ClockTracerProvider
     open_query: OpenQuery
     failures: Failures = field(default_factory=Failures)
+    rounds: Rounds | None = None
     asked: int = 0
 
     async def run(self) -> None:
@@ -142,9 +146,21 @@ class Measurement:
             self.progress.phase("warming up")
             await driver.drive(plan_warm_up(list(targets), queries, config.warm_up), self.failures, warm_up=True)
         self.progress.phase("measuring")
-        planned = plan_rounds(list(targets), queries, config.rounds, config.seed, first_seq=self.asked)
+        self.rounds = Rounds(config, self.writer, self.progress, self.failures, self.clock)
+        planned = plan_rounds(list(targets), queries, self.rounds.most, config.seed, first_seq=self.asked)
         self.asked += len(planned)
-        await driver.drive(planned, self.failures)
+        with self._watched() as conditions:
+            if not self.rounds.watched:
+                await driver.drive(planned, self.failures)
+                return
+            for number, each in groupby(planned, key=lambda one: one.round):
+                await driver.drive(list(each), self.failures)
+                if self.rounds.ended(number, conditions.samples()):
+                    break
+
+    def _watched(self) -> Conditions:
+        ours = all(c.server.kind != "url" for c in self.plan.configurations)
+        return Conditions(self.writer.conditions_path, self.clock.now_ns, ours=ours)
 
     def _record(self, configuration: Configuration, model: str | None) -> None:
         server = configuration.server
@@ -164,6 +180,8 @@ class Measurement:
 
     def _on_outcome(self, outcome: Outcome, ledger: Ledger) -> None:
         self.writer.append_outcome(outcome)
+        if self.rounds is not None:
+            self.rounds.add(outcome)
         self.progress.outcome(outcome, ledger)
 
     def _fail(self, configuration: str, reason: str) -> None:

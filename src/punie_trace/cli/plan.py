@@ -90,7 +90,22 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
     chars = config.agent.tool_output_chars if "tool_output_chars" in given else SHIPPED_TOOL_OUTPUT_CHARS
     most = config.agent.max_tokens if "max_tokens" in given else SHIPPED_MAX_TOKENS
     batches = (names,) if together else tuple((name,) for name in names)
+    if config.until is not None:
+        _check_until(configurations, batches)
     return Plan(config, tuple(configurations), batches, chars, most, tuple(notes))
+
+
+def _check_until(configurations: Sequence[Configuration], batches: Sequence[Sequence[str]]) -> None:
+    if len(configurations) < 2:
+        raise ConfigurationError(
+            f"until = 'decided' compares with a baseline, and {configurations[0].name!r} is all there is: add a "
+            "configuration (--draft-model adds some), or leave it out and give --rounds"
+        )
+    if len(batches) > 1:
+        raise ConfigurationError(
+            "until = 'decided' looks at all configurations after each round, so that their servers must be up together: "
+            "together = true says so where memory was not expected to hold them; else narrow them with --only"
+        )
 
 
 def _presets(config: RunConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str], bool]:
