@@ -15,8 +15,8 @@ from punie_trace.analysis.figures import (
     Parting,
     SpeedFigures,
 )
-from punie_trace.analysis.parting import first_parting
 from punie_trace.analysis.observations import Observation, right_queries
+from punie_trace.analysis.parting import first_parting
 from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
 from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_looked_at
 from punie_trace.header import StoppingRecord
@@ -55,7 +55,11 @@ def compare_pairs(
     """
     looks = stopping.looks if stopping is not None else ()
     alpha = stopping.alpha if stopping is not None else ALPHA
-    decided = decide(_walls(pairs[0][1]), {one[2]: _walls(one[3]) for one in pairs}, looks, seed, alpha) if looks and pairs else {}
+    decided = (
+        decide(_walls(pairs[0][1]), {one[2]: _walls(one[3]) for one in pairs}, looks, seed, alpha)
+        if looks and pairs
+        else {}
+    )
     pairs = [pair for pair in pairs if pair[3]]
     ratios: dict[str, Ratio] = {}
     for _, before, other, after in pairs:

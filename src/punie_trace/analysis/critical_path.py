@@ -89,9 +89,13 @@ def _walk(
 ) -> None:
     """Adds the stretches of `span` between `start` and `end`, the last one first."""
     above = above | {span.span_id}
-    inside = [] if len(above) > _DEEPEST else sorted(
-        (one for one in below.get(span.span_id, ()) if one.span_id not in above),
-        key=lambda one: (min(one.end_ns, end), -one.start_ns),
+    inside = (
+        []
+        if len(above) > _DEEPEST
+        else sorted(
+            (one for one in below.get(span.span_id, ()) if one.span_id not in above),
+            key=lambda one: (min(one.end_ns, end), -one.start_ns),
+        )
     )
     cursor = end
     while inside:

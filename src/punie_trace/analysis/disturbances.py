@@ -71,7 +71,9 @@ def _reasons(samples: Sequence[MachineSample]) -> tuple[str, ...]:
     if pressure > MOST_PRESSURE:
         reasons.append(f"memory was short (something waited for it {pressure:.0%} of the time)")
     if any(one.memory_warning for one in samples):
-        reasons.append(f"memory was short (the system said {next(o.memory_warning for o in samples if o.memory_warning)!r})")
+        reasons.append(
+            f"memory was short (the system said {next(o.memory_warning for o in samples if o.memory_warning)!r})"
+        )
     if any(one.throttled for one in samples):
         state = next((one.thermal for one in samples if one.throttled and one.thermal), None)
         reasons.append("the machine slowed itself down" + (f" (thermal state {state!r})" if state else ""))

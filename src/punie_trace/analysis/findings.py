@@ -155,7 +155,7 @@ def _processes(summary: Summary) -> Iterator[str]:
     said: set[str] = set()
     for name, figures in summary.configurations.items():
         others = [one for one in figures.memory_shared_with if summary.configurations.get(one)]
-        if name in said or not others or not figures.outcomes:
+        if name in said or not others or not figures.tokens.cached:
             continue
         said.update(others)
         yield (

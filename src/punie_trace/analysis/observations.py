@@ -35,7 +35,7 @@ class Observation:
 def observe(run: Run) -> dict[str, list[Observation]]:
     """The observations by configuration, in the header's order, and within one by their place in the run.
 
-    Rounds that were disturbed and asked again are left out. A configuration that has no outcome is there with an empty list.
+    Rounds that were disturbed and asked again are left out. A configuration that has no outcome has an empty list.
     """
     categories = {query.name: query.category or query.expected or "other" for query in run.header.suite.queries}
     names = unique([*run.header.names, *(outcome.configuration for outcome in run.outcomes)])

@@ -84,4 +84,3 @@ def in_words(parting: Parting, baseline: str, other: str) -> str:
         f"{f' ({parting.common!r})' if parting.common else ''}: "
         f"{baseline} {said(parting.baseline)}, {other} {said(parting.other)}"
     )
-

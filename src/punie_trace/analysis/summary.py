@@ -58,8 +58,8 @@ DEFINITIONS: Final = {
     "identical": "queries with the baseline's tool calls and answer, to the letter, in every round",
     "time per correct": "all wall time, of errors and wrong answers too, for each correct answer",
     "goodput": "queries that meet every objective and are correct / all queries sent, errors included",
-    "critical path": "the spans that a query waited for, from its end backwards; 'saves' is the most that is saved if a "
-    "part takes no time: its time on the path with nothing beside it",
+    "critical path": "the spans that a query waited for, from its end backwards; 'saves' is the most that is saved if "
+    "a part takes no time: its time on the path with nothing beside it",
     "tok/s": "output tokens / time in generation, without errors and timeouts; effective: / wall time",
     "TTFT": "first chunk with output minus request sent, of a query's first generation, where the server streams it",
     "TTFT cold, warm": "of all generations that stream: cold where less than half of the input was in the server's "

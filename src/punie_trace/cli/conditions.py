@@ -34,7 +34,9 @@ class Conditions:
     taken or written is left out: watching the machine must never cost the run.
     """
 
-    def __init__(self, file: Path, now_ns: Callable[[], int], *, ours: bool = True, every_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self, file: Path, now_ns: Callable[[], int], *, ours: bool = True, every_s: float = INTERVAL_S
+    ) -> None:
         self._file = file
         self._now_ns = now_ns
         self._every_s = every_s

@@ -146,14 +146,21 @@ def run(
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
     form: Annotated[
-        str, typer.Option("--format", help="console, html, json, markdown or csv (the outcomes).")
+        str,
+        typer.Option(
+            "--format",
+            help="console, html, json, markdown, csv or parquet (the outcomes), speedscope or perfetto (one query).",
+        ),
     ] = "console",
+    query: Annotated[str | None, typer.Option(help="Of which query the trace is. [the slowest that fits]")] = None,
+    configuration: Annotated[str | None, typer.Option(help="Of which configuration the trace is.")] = None,
+    round_: Annotated[int | None, typer.Option("--round", help="Of which round the trace is.")] = None,
 ) -> None:
     """Make a run's report again from its folder, without any server."""
     from punie_trace.cli.report_command import report_command
 
     with _errors():
-        code = report_command(folder, form)
+        code = report_command(folder, form, query=query, configuration=configuration, round_=round_)
     raise typer.Exit(code)
 
 

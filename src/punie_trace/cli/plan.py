@@ -103,8 +103,8 @@ def _check_until(configurations: Sequence[Configuration], batches: Sequence[Sequ
         )
     if len(batches) > 1:
         raise ConfigurationError(
-            "until = 'decided' looks at all configurations after each round, so that their servers must be up together: "
-            "together = true says so where memory was not expected to hold them; else narrow them with --only"
+            "until = 'decided' looks at all configurations after each round, so that their servers must be up "
+            "together: together = true says so where memory was not expected to hold them; else narrow them with --only"
         )
 
 

@@ -1,4 +1,4 @@
-"""After which round a run ends: after so many, or when every comparison is decided; disturbed ones asked again if wished.
+"""After which round a run ends: after so many, or when all is decided; disturbed ones are asked again if wished.
 
 It keeps the wall times that were answered, looks at them between rounds, and writes each look into the header, so that
 the report finds the same verdicts from the folder alone. What a verdict is and when it holds stands in `analysis`.

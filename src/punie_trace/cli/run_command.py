@@ -20,8 +20,8 @@ from punie_trace.cli.machine import read_machine, read_versions
 from punie_trace.cli.measure import Measurement
 from punie_trace.cli.openblas import restart_with_openblas
 from punie_trace.cli.plan import Plan, make_plan
-from punie_trace.cli.rounds import most_rounds
 from punie_trace.cli.report_command import show_report
+from punie_trace.cli.rounds import most_rounds
 from punie_trace.cli.secrets import redacted, without_secrets
 from punie_trace.cli.tracing import Tracing
 from punie_trace.errors import PunieTraceError, RunFolderError
