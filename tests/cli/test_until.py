@@ -37,7 +37,7 @@ def test_it_stops_as_soon_as_a_clear_difference_is_told(three: Bench) -> None:
     assert header.stopping is not None
     assert header.stopping.reason is not None
     assert header.stopping.reason.startswith("every comparison was decided, after")
-    assert header.rounds == header.stopping.looks[-1].rounds < 6
+    assert header.rounds == header.stopping.looks[-1].rounds
     assert "stopped: every comparison was decided" in result.output
     assert "faster" in result.output
     again = three.invoke("report", str(three.out))
@@ -80,6 +80,6 @@ def test_disturbed_rounds_are_asked_again_and_left_out(bench: Bench, monkeypatch
     result = bench.run(f"[configurations.baseline]\n{bench.server(GOOD)}", "--repeat-contaminated", "--rounds", "1")
     assert result.exit_code == 0, result.output
     run = read_run(bench.out)
-    assert run.header.left_out_rounds == (1, 2)
+    assert run.header.left_out_rounds == (1,)  # and the second is kept, since there is no third
     assert {one.round for one in run.outcomes} == {1, 2}
     assert "was disturbed and will be asked again" in result.output

@@ -65,7 +65,7 @@ def levels(looks: Sequence[Look], queries: int, alpha: float = ALPHA) -> list[fl
             raise ValueError(
                 f"a look after {after.rounds} rounds and {after.spent} of the budget cannot follow {before}"
             )
-    return list(_levels(tuple((look.rounds, look.spent) for look in looks), queries, alpha))
+    return list(_advance(tuple((look.rounds, look.spent) for look in looks), queries, alpha)[0])
 
 
 def decide(
@@ -113,27 +113,28 @@ def _until(times: Times, last_round: int) -> Times:
     return {key: value for key, value in times.items() if key[1] <= last_round}
 
 
-@lru_cache(maxsize=64)
-def _levels(looks: tuple[tuple[int, float], ...], queries: int, alpha: float) -> tuple[float, ...]:
-    going_on = np.ones(_PATHS, bool)
-    found = []
-    gone = 0.0
-    for number, (rounds, share) in enumerate(looks):
-        spend = spent(alpha, share) - gone
-        freedom = (rounds if queries == 1 else queries) - 1
-        if spend <= 0 or freedom < 2 or (number and rounds == looks[number - 1][0]):
-            found.append(0.0)  # what is not spent here is left for later looks
-            continue
-        size = np.where(going_on, _paths(tuple(one for one, _ in looks[: number + 1]), queries), 0.0)
-        crossing = int(spend * _PATHS)
-        bound = float(np.partition(size, -crossing - 1)[-crossing - 1])  # as many paths are beyond as may cross
-        going_on &= size <= bound
-        gone += spend
-        found.append(student_p_value(bound, freedom))
-    return tuple(found)
+@lru_cache(maxsize=512)
+def _advance(
+    looks: tuple[tuple[int, float], ...], queries: int, alpha: float
+) -> tuple[tuple[float, ...], bytes, float]:
+    """The levels, which paths have not crossed at any of these looks (a bit each), and how much of alpha is gone."""
+    if not looks:
+        return (), np.packbits(np.ones(_PATHS, bool)).tobytes(), 0.0
+    found, packed, gone = _advance(looks[:-1], queries, alpha)
+    rounds, share = looks[-1]
+    spend = spent(alpha, share) - gone
+    freedom = (rounds if queries == 1 else queries) - 1
+    if spend <= 0 or freedom < 2 or (len(looks) > 1 and rounds == looks[-2][0]):
+        return (*found, 0.0), packed, gone  # what is not spent here is left for later looks
+    going_on = np.unpackbits(np.frombuffer(packed, np.uint8), count=_PATHS).astype(bool)
+    size = np.where(going_on, _paths(tuple(one for one, _ in looks), queries), 0.0)
+    crossing = int(spend * _PATHS)
+    bound = float(np.partition(size, -crossing - 1)[-crossing - 1])  # as many paths are beyond as may cross
+    left = np.packbits(going_on & (size <= bound)).tobytes()
+    return (*found, student_p_value(bound, freedom)), left, gone + spend
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _paths(rounds: tuple[int, ...], queries: int) -> np.ndarray:
     """The size of Student's t after the last of `rounds`, on each path; the same paths for each look of a run."""
     mean, squares = _state(rounds, queries)

@@ -92,6 +92,11 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
     batches = (names,) if together else tuple((name,) for name in names)
     if config.until is not None:
         _check_until(configurations, batches)
+    if config.repeat_contaminated and len(batches) > 1:
+        raise ConfigurationError(
+            "--repeat-contaminated asks a round again in all configurations, so that their servers must be up "
+            "together: give --together, or narrow them with --only"
+        )
     return Plan(config, tuple(configurations), batches, chars, most, tuple(notes))
 
 
@@ -104,7 +109,7 @@ def _check_until(configurations: Sequence[Configuration], batches: Sequence[Sequ
     if len(batches) > 1:
         raise ConfigurationError(
             "until = 'decided' looks at all configurations after each round, so that their servers must be up "
-            "together: together = true says so where memory was not expected to hold them; else narrow them with --only"
+            "together: --together says so where memory was not expected to hold them; else narrow them with --only"
         )
 
 

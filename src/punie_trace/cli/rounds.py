@@ -20,6 +20,8 @@ from punie_trace.runfile import RunWriter
 from punie_trace.telemetry.clock import Clock
 
 NS_PER_MINUTE = 60_000_000_000
+NEXT_LOOK = 1.05
+"""How many times the rounds of the last look the next one has: after 20 rounds not each of them brings anything new."""
 
 
 def most_rounds(config: RunConfig) -> int:
@@ -29,7 +31,10 @@ def most_rounds(config: RunConfig) -> int:
 
 @dataclass(slots=True)
 class Rounds:
-    """The rounds of one run as they end. Made when the first is about to begin: minutes count from then."""
+    """The rounds of one run as they end: as many again may take the place of disturbed ones.
+
+    Made when the first is about to begin: minutes count from then.
+    """
 
     config: RunConfig
     writer: RunWriter
@@ -71,7 +76,8 @@ class Rounds:
 
     def ended(self, number: int, samples: Sequence[MachineSample]) -> bool:
         """Round `number` has ended: whether it was the last. `samples` is what is known of the machine until now."""
-        if self.config.repeat_contaminated and number in self._spans:
+        again = self.config.repeat_contaminated and len(self._left_out) < most_rounds(self.config)
+        if again and number in self._spans:
             why = disturbed({number: self._spans[number]}, samples).get(number)
             if why is not None:
                 self._left_out.append(number)
@@ -87,10 +93,12 @@ class Rounds:
 
     def _look(self, number: int, counted: int) -> bool:
         record = self.writer.header.stopping
-        if record is None or counted < self.config.rounds or (record.looks and counted <= record.looks[-1].rounds):
+        if record is None or counted < self.config.rounds:
             return False
         minutes = (self.clock.now_ns() - self._begun_ns) / NS_PER_MINUTE
         gone = max(counted / self.config.max_rounds, minutes / (self.config.max_minutes or float("inf")))
+        if record.looks and gone < 1 and counted < record.looks[-1].rounds * NEXT_LOOK:
+            return False
         looks = (*record.looks, Look(last_round=number, rounds=counted, spent=min(gone, 1.0)))
         header = self.writer.header
         baseline = header.baseline_name or ""

@@ -75,7 +75,7 @@ def run_command(
     summary = show_report(folder, Console())
     results = check_gates(gates, summary)
     print_gates(results, Console())
-    if (why := read_run(folder).header.stopping) is not None and why.reason is not None:
+    if (why := writer.header.stopping) is not None and why.reason is not None:
         console.print(f"stopped: {why.reason}", markup=False, highlight=False, soft_wrap=True)
     show_links(deep_links(read_run(folder), **tracing.sent_to), console)
     if error is not None:
