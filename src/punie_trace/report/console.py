@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
+from punie_trace.analysis.named_figures import FEWEST_FOR_P95
 from punie_trace.report.details import (
     PATH_TITLES,
     WORK_TITLES,
@@ -97,7 +98,12 @@ def _wall(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
 
 
 def _p95(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
-    return NONE if figures.wall_ms is None else duration(figures.wall_ms.p95)
+    wall = figures.wall_ms
+    if wall is None:
+        return NONE
+    if wall.p95_low is None or (wall.p95_confidence or 0.0) < _ASKED:
+        return f"{duration(wall.p95)} (n<{FEWEST_FOR_P95})"
+    return f"{duration(wall.p95)} {span(wall.p95_low, wall.p95_high, duration)}".strip()
 
 
 def _speed_up(_: str, __: ConfigurationFigures, comparison: Comparison | None) -> str:
@@ -293,6 +299,8 @@ def _print_reach(summary: Summary, console: Console) -> None:
     """The medians' interval is the range of all queries where there are few of them: what it then reaches."""
     walls = [one.wall_ms for one in summary.configurations.values() if one.wall_ms is not None]
     reached = min((wall.confidence for wall in walls if wall.low is not None), default=1.0)
+    if any((wall.p95_confidence or 0.0) < _ASKED for wall in walls):
+        _print_remark(f"n<{FEWEST_FOR_P95}: too few answers for an interval of the p95, which may lie higher", console)
     if reached < _ASKED:
         _print_remark(f"so few queries: the medians' interval is their whole range, and reaches {reached:.0%}", console)
 
