@@ -258,3 +258,19 @@ def test_run_ids_sort_by_time_whatever_the_zone() -> None:
 def test_a_header_takes_only_what_it_knows() -> None:
     with pytest.raises(ValueError, match="rounds"):
         RunHeader.model_validate({**dict(make_header()), "rounds": 0})
+
+
+def test_of_many_spans_those_of_whole_queries_are_read_from_all_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_run(tmp_path / "r")
+    every = read_run(folder).traces
+    size = (folder / "spans.jsonl").stat().st_size
+    monkeypatch.setattr("punie_trace.runfile.MOST_SPAN_BYTES", size // 2)
+    some = read_run(folder)
+    assert 0 < len(some.traces) < len(every)
+    assert all(some.traces[trace_id] == every[trace_id] for trace_id in some.traces)
+    assert "spread evenly over the run" in some.span_problems[0]
+    seqs = [one.seq for one in some.outcomes if one.trace_id in some.traces]
+    assert min(seqs) < 10
+    assert max(seqs) > 50

@@ -123,6 +123,31 @@ class ClientRecord(Record):
     """Why the stage ended."""
 
 
+class Look(Record):
+    """One look at the verdicts while a run went on: after how much, in the order in which rounds are numbered."""
+
+    last_round: PositiveInt
+    """The number of the last round that it took in."""
+    rounds: PositiveInt
+    """How many rounds counted by then, those that were left out not among them."""
+    spent: float
+    """The share of the budget (of rounds or of minutes, whichever is further) that was gone, 0 to 1."""
+
+
+class StoppingRecord(Record):
+    """A run that goes on until it knows: the plan, each look as it was made, and why it stopped."""
+
+    until: Literal["decided"] = "decided"
+    alpha: float
+    """Chance of any wrong verdict, all looks and comparisons taken together."""
+    least_rounds: PositiveInt
+    most_rounds: PositiveInt
+    most_minutes: float | None = None
+    looks: tuple[Look, ...] = ()
+    reason: str | None = None
+    """None as long as it goes on, or where it was ended from outside."""
+
+
 class RunHeader(Record):
     """All of a run that is not an outcome or a span. The order of `configurations` is the order they are shown in."""
 
@@ -153,6 +178,12 @@ class RunHeader(Record):
     """Configurations that could not be measured or not to the end: what to tell the user, by configuration."""
     status: RunStatus = "running"
     ended: AwareDatetime | None = None
+    order: Literal["interleaved", "one-by-one"] | None = None
+    """Whether configurations took turns within each round, or were measured one server after another."""
+    stopping: StoppingRecord | None = None
+    """None where the number of rounds was fixed beforehand."""
+    left_out_rounds: tuple[int, ...] = ()
+    """Rounds that something else disturbed and that were asked again: their outcomes are kept and count in nothing."""
     notes: tuple[str, ...] = ()
     """Facts about how this run was made that a reader should know."""
     findings: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Final
@@ -142,7 +143,7 @@ def _row(span: dict[str, JsonValue]) -> SpanRow:
         trace_id=str(span["traceId"]).lower(),
         span_id=str(span["spanId"]).lower(),
         parent_id=str(span.get("parentSpanId") or "").lower() or None,
-        name=str(span.get("name") or ""),
+        name=sys.intern(str(span.get("name") or "")),
         kind=_kind(span.get("kind")),
         start_ns=_integer(span["startTimeUnixNano"]),
         end_ns=_integer(span["endTimeUnixNano"]),
@@ -156,7 +157,7 @@ def _event(event: JsonValue) -> SpanEvent:
     if not isinstance(event, dict):
         raise TypeError("an event is not an object")
     return SpanEvent(
-        name=str(event.get("name") or ""),
+        name=sys.intern(str(event.get("name") or "")),
         time_ns=_integer(event.get("timeUnixNano", 0)),
         attributes=decode_attributes(event.get("attributes")),
     )
@@ -169,7 +170,7 @@ def decode_attributes(attributes: JsonValue) -> dict[str, AttributeValue]:
     decoded: dict[str, AttributeValue] = {}
     for attribute in attributes:
         if isinstance(attribute, dict) and isinstance(value := attribute.get("value"), dict) and value:
-            decoded[str(attribute["key"])] = _decoded(value)
+            decoded[sys.intern(str(attribute["key"]))] = _decoded(value)
     return decoded
 
 

@@ -141,6 +141,25 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineSample:
+    """What else the machine did from `start_ns` to `end_ns` (ns on the run's clock). None is 'not observable'."""
+
+    start_ns: int
+    end_ns: int
+    other_cpu: float | None = None
+    """Share of all cores that processes took which are neither ours nor our servers, 0 to 1."""
+    swapped_bytes: int | None = None
+    memory_pressure: float | None = None
+    """Share of the last seconds in which something waited for memory, 0 to 1."""
+    memory_warning: str | None = None
+    """What the system calls the state of its memory, where that is not normal."""
+    throttled: bool | None = None
+    """Whether the machine slowed itself down."""
+    thermal: str | None = None
+    """What the system calls its thermal state."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """Where one query's time went, in ns; the four lines add up to `wall_ns` exactly."""
 

@@ -7,14 +7,17 @@ one line at a time, and a line that was cut off at the end is left out and named
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, get_args
@@ -23,19 +26,26 @@ from pydantic import JsonValue, ValidationError
 
 from punie_trace.errors import RunFolderError
 from punie_trace.header import SCHEMA_VERSION, ClientRecord, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
-from punie_trace.records import Outcome, SpanRow, ToolCall, Verdict
+from punie_trace.records import MachineSample, Outcome, SpanRow, ToolCall, Verdict
 from punie_trace.records import Path as AskPath
 
 HEADER_FILE: Final = "run.json"
 OUTCOMES_FILE: Final = "outcomes.jsonl"
 SPANS_FILE: Final = "spans.jsonl"
+CONDITIONS_FILE: Final = "conditions.jsonl"
 SERVERS_FOLDER: Final = "servers"
+
+MOST_SPAN_BYTES: Final = 96 * 2**20
+"""A file of spans that is larger is read in part: a span takes about three times its line in memory."""
+_SPAN_PARTS: Final = 24
 
 # EFBIG is how a limit on a file's size shows itself: for the user it is the same as a full disk.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _INTEGERS: Final = ("seq", "round", "due_ns", "sent_ns", "done_ns", "generations")
 _TEXTS: Final = ("configuration", "query", "trace_id", "answer")
+_NAMES: Final = ("configuration", "query", "served_model")
+"""Texts of which a run has few, and its outcomes many: each is held once."""
 _MAYBE_INTEGERS: Final = ("input_tokens", "output_tokens", "cached_tokens", "ttft_ns")
 _MAYBE_TEXTS: Final = ("error", "served_model")
 
@@ -83,6 +93,11 @@ class RunWriter:
     def spans_path(self) -> Path:
         """Where the spans go; it is for the spans' exporter to write."""
         return self.folder / SPANS_FILE
+
+    @property
+    def conditions_path(self) -> Path:
+        """Where samples of the machine go; it is for whoever takes them to write."""
+        return self.folder / CONDITIONS_FILE
 
     def append_outcome(self, outcome: Outcome) -> None:
         """Add one line to `outcomes.jsonl`: whole and handed to the system when this returns, or not there at all."""
@@ -189,18 +204,33 @@ class Run:
     def _spans(self) -> tuple[tuple[SpanRow, ...], tuple[str, ...]]:
         from punie_trace.otlp_json import span_rows
 
-        rows, problems = _read_lines(self.folder / SPANS_FILE, span_rows)
+        path = self.folder / SPANS_FILE
+        if path.is_file() and path.stat().st_size > MOST_SPAN_BYTES:
+            return _some_spans(path)
+        rows, problems = _read_lines(path, span_rows)
         return tuple(row for line in rows for row in line), problems
 
     @property
     def spans(self) -> tuple[SpanRow, ...]:
-        """All spans, in the order they were written; read when first asked for. Raises `RunFolderError`."""
+        """All spans, in the order they were written; read when first asked for. Raises `RunFolderError`.
+
+        Of a file above `MOST_SPAN_BYTES` they are those of whole queries from parts spread evenly over it, so that a
+        run of any length can be read; `span_problems` then says so.
+        """
         return self._spans[0]
 
     @property
     def span_problems(self) -> tuple[str, ...]:
         """What of the spans could not be read and was left out."""
         return self._spans[1]
+
+    @cached_property
+    def samples(self) -> tuple[MachineSample, ...]:
+        """What else the machine did while the run went on; empty where it was not watched or cannot be read."""
+        try:
+            return _read_lines(self.folder / CONDITIONS_FILE, _sample)[0]
+        except RunFolderError:
+            return ()  # they bear on no figure
 
     @cached_property
     def traces(self) -> dict[str, tuple[SpanRow, ...]]:
@@ -247,18 +277,43 @@ def decode_outcome(line: str) -> Outcome:
                 raise ValueError(f"{name!r} is missing")
             if not isinstance(values[name], kinds) or isinstance(values[name], bool):
                 raise ValueError(f"{name!r} is {values[name]!r}")
-            fields[name] = values[name]
+            value = values[name]
+            fields[name] = sys.intern(value) if isinstance(value, str) and name in _NAMES else value
     path = values.get("path")
     if path not in get_args(AskPath):
         raise ValueError(f"'path' is {path!r}")
+    fields["answer"] = _held_once(fields["answer"])
     return Outcome(
-        path=path, verdict=Verdict(values.get("verdict")), tool_calls=_tool_calls(values.get("tool_calls")), **fields
+        path=sys.intern(path),
+        verdict=Verdict(values.get("verdict")),
+        tool_calls=_tool_calls(values.get("tool_calls")),
+        **fields,
     )
+
+
+def _sample(line: str) -> MachineSample:
+    values = json.loads(line)
+    try:
+        return MachineSample(**{name: values[name] for name in MachineSample.__slots__ if name in values})
+    except TypeError as error:
+        raise ValueError(f"no sample: {error}") from error
+
+
+@lru_cache(maxsize=4096)
+def _held_once(text: str) -> str:
+    """The same object for equal texts: the answers to a query are mostly equal, and only differ where that matters."""
+    return text
 
 
 def _tool_calls(values: object) -> tuple[ToolCall, ...]:
     if not isinstance(values, list):
         raise ValueError("'tool_calls' is not a list")
+    return _calls_held_once(json.dumps(values)) if values else ()
+
+
+@lru_cache(maxsize=4096)
+def _calls_held_once(text: str) -> tuple[ToolCall, ...]:
+    values = json.loads(text)
     try:
         return tuple(ToolCall(str(call["name"]), dict(call["arguments"]), bool(call["ok"])) for call in values)
     except (KeyError, TypeError) as error:
@@ -321,20 +376,73 @@ def _read_header(folder: Path) -> RunHeader:
         raise RunFolderError(f"{path}: {where}: {first['msg']}. The file was changed or is not whole") from error
 
 
+@contextmanager
+def _not_collecting() -> Generator[None]:
+    """Without looking for cycles, of which records have none: looking takes longer the more of them there are."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def _read_lines(path: Path, decode: Callable[[str], T]) -> tuple[tuple[T, ...], tuple[str, ...]]:
     """Decode each line; a last line that does not decode was cut off by the end of the run, and is left out."""
     read: list[T] = []
     failed: tuple[int, ValueError] | None = None
-    for number, line in enumerate(_lines(path), start=1):
-        if failed is not None:
-            raise RunFolderError(f"{path}:{failed[0]}: {failed[1]}. The file was changed since it was written")
-        try:
-            read.append(decode(line.decode("utf-8")))
-        except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are among them
-            failed = number, error
+    with _not_collecting():
+        for number, line in enumerate(_lines(path), start=1):
+            if failed is not None:
+                raise RunFolderError(f"{path}:{failed[0]}: {failed[1]}. The file was changed since it was written")
+            try:
+                read.append(decode(line.decode("utf-8")))
+            except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are among them
+                failed = number, error
     if failed is None:
         return tuple(read), ()
     return tuple(read), (f"{path.name}: line {failed[0]} was cut off when the run ended, and is left out",)
+
+
+def _some_spans(path: Path) -> tuple[tuple[SpanRow, ...], tuple[str, ...]]:
+    """Spans of whole queries from evenly spread parts of a file that is too large to be held."""
+    from punie_trace.otlp_json import span_rows
+    from punie_trace.telemetry import names
+
+    size = path.stat().st_size
+    length = MOST_SPAN_BYTES // _SPAN_PARTS
+    kept: list[SpanRow] = []
+    try:
+        with path.open("rb") as file:
+            for part in range(_SPAN_PARTS):
+                start = part * (size - length) // (_SPAN_PARTS - 1)
+                file.seek(start)
+                if start:
+                    file.readline()  # the rest of a line
+                rows: list[SpanRow] = []
+                while file.tell() < start + length and (line := file.readline()):
+                    try:
+                        rows += span_rows(line)
+                    except ValueError:
+                        continue  # the last line, cut off by the end of the run
+                kept += _whole_traces(rows, names.SENT_NS)
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from error
+    queries = len({row.trace_id for row in kept})
+    return tuple(kept), (
+        f"{path.name} holds {size / 2**20:.0f} MiB of spans: read were those of {queries} queries, spread evenly over "
+        "the run; ledger, phases and times to first token are of these",
+    )
+
+
+def _whole_traces(rows: list[SpanRow], sent: str) -> Iterator[SpanRow]:
+    """Spans are written as they end: what ended before the first of `rows` is missing, and so may be a part of a query
+    that was due before that.
+    """
+    first = rows[0].end_ns if rows else 0
+    whole = {row.trace_id for row in rows if sent in row.attributes and row.start_ns >= first}
+    return (row for row in rows if row.trace_id in whole)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -106,12 +106,28 @@ def test_the_same_seed_gives_the_same_result() -> None:
 
 
 def test_a_clear_difference_is_told_and_lies_in_the_interval() -> None:
-    ratio = paired_ratio(make_times(5, 3, 1.0, 0.05, 1), make_times(5, 3, 0.5, 0.05, 2), seed=1)
+    ratio = paired_ratio(make_times(5, 3, 1.0, 0.05, 3), make_times(5, 3, 0.5, 0.05, 4), seed=1)
     assert ratio.verdict == "faster"
     assert ratio.low is not None
     assert ratio.high is not None
     assert ratio.low < 2.0 < ratio.high
     assert (ratio.pairs, ratio.queries, ratio.more_rounds) == (15, 5, None)
+
+
+@pytest.mark.parametrize(("queries", "rounds"), [(5, 1), (5, 3), (12, 2)])
+def test_where_there_is_no_difference_one_verdict_in_twenty_says_one(queries: int, rounds: int) -> None:
+    wrong = sum(
+        paired_ratio(
+            make_times(queries, rounds, 1.0, 0.1, 2 * seed),
+            make_times(queries, rounds, 1.0, 0.1, 2 * seed + 1),
+            seed=seed,
+            resamples=200,
+        ).verdict
+        != "cannot tell"
+        for seed in range(600)
+    )
+    # Neither more than promised nor far less, which would cost rounds: three standard errors around 5 %.
+    assert 0.023 < wrong / 600 < 0.077
 
 
 def test_each_query_counts_the_same_however_many_rounds_it_has() -> None:

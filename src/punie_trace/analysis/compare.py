@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from punie_trace.analysis.figures import (
     AccuracyDifference,
@@ -11,37 +12,65 @@ from punie_trace.analysis.figures import (
     Comparison,
     GenerationFactors,
     Identity,
+    Parting,
     SpeedFigures,
 )
 from punie_trace.analysis.observations import Observation, right_queries
+from punie_trace.analysis.parting import first_parting
 from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
+from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_looked_at
+from punie_trace.header import StoppingRecord
 from punie_trace.records import Outcome
 
+MOST_PARTINGS: Final = 10
+"""Of the queries that were answered differently, for so many the place is found."""
 
-def compare(observed: Mapping[str, Sequence[Observation]], baseline: str | None, seed: int) -> tuple[Comparison, ...]:
-    """All configurations that have outcomes against `baseline`, with Holm's correction over them."""
+
+def compare(
+    observed: Mapping[str, Sequence[Observation]],
+    baseline: str | None,
+    seed: int,
+    stopping: StoppingRecord | None = None,
+) -> tuple[Comparison, ...]:
+    """All configurations that have outcomes against `baseline`, with Holm's correction over them.
+
+    `stopping` is the header's: where the run was looked at while it went on, verdicts and intervals allow for that.
+    """
     if baseline is None or not observed.get(baseline):
         return ()
     before = observed[baseline]
     return compare_pairs(
-        [(baseline, before, name, after) for name, after in observed.items() if name != baseline], seed
+        [(baseline, before, name, after) for name, after in observed.items() if name != baseline], seed, stopping
     )
 
 
 def compare_pairs(
-    pairs: Sequence[tuple[str, Sequence[Observation], str, Sequence[Observation]]], seed: int
+    pairs: Sequence[tuple[str, Sequence[Observation], str, Sequence[Observation]]],
+    seed: int,
+    stopping: StoppingRecord | None = None,
 ) -> tuple[Comparison, ...]:
     """Each pair (baseline's name, its observations, other's name, its observations) in which the other has any.
 
     Holm's correction is over all of them. The names of the others must differ.
     """
+    looks = stopping.looks if stopping is not None else ()
+    alpha = stopping.alpha if stopping is not None else ALPHA
+    decided = (
+        decide(_walls(pairs[0][1]), {one[2]: _walls(one[3]) for one in pairs}, looks, seed, alpha)
+        if looks and pairs
+        else {}
+    )
     pairs = [pair for pair in pairs if pair[3]]
     ratios: dict[str, Ratio] = {}
     for _, before, other, after in pairs:
         walls = _walls(before), _walls(after)
-        if walls[0].keys() & walls[1].keys():
-            ratios[other] = paired_ratio(*walls, seed=seed, comparisons=len(pairs))
-    settled = dict(zip(ratios, settle(list(ratios.values())), strict=True))
+        if shared := {query for query, _ in walls[0].keys() & walls[1].keys()}:
+            confidence = 1 - final_level(looks, len(shared), alpha)
+            ratios[other] = paired_ratio(*walls, seed=seed, comparisons=len(pairs), confidence=confidence)
+    if looks:
+        settled = {name: settle_looked_at(ratio, decided.get(name)) for name, ratio in ratios.items()}
+    else:
+        settled = dict(zip(ratios, settle(list(ratios.values())), strict=True))
     return tuple(
         Comparison(
             baseline=baseline,
@@ -84,7 +113,26 @@ def identity(baseline: Sequence[Observation], other: Sequence[Observation]) -> I
     if not same:
         return None
     different = tuple(query for query, equal in same.items() if not equal)
-    return Identity(identical=len(same) - len(different), of=len(same), different=different)
+    return Identity(
+        identical=len(same) - len(different),
+        of=len(same),
+        different=different,
+        partings=tuple(_partings(before, other, different[:MOST_PARTINGS])),
+    )
+
+
+def _partings(
+    before: Mapping[tuple[str, int], Outcome], other: Sequence[Observation], queries: Sequence[str]
+) -> Iterator[Parting]:
+    for query in queries:
+        pairs = [
+            (before[_key(one)], one.outcome)
+            for one in other
+            if one.answered and one.outcome.query == query and _key(one) in before
+        ]
+        found = first_parting(pairs)
+        if found is not None:
+            yield found
 
 
 def unsteady_queries(observations: Sequence[Observation]) -> tuple[str, ...]:

@@ -106,6 +106,12 @@ def contrast_across(first: Run, second: Run, baseline: str | None = None, gates:
 
 def _remarks(first: Run, second: Run, queries: frozenset[str], partners: Mapping[str, str]) -> tuple[str, ...]:
     remarks = [OTHER_DAY]
+    remarks.extend(
+        f"{run.header.id} stopped when its own comparisons were decided: that these intervals, of other comparisons, "
+        "hold as often as they say is not certain"
+        for run in (first, second)
+        if run.header.stopping is not None
+    )
     asked = unique(query.name for run in (first, second) for query in run.header.suite.queries)
     if len(queries) < len(asked):
         remarks.append(f"compared are the {len(queries)} queries that both runs asked, of {len(asked)} in all")

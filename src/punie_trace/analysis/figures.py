@@ -102,12 +102,59 @@ class Problem(Figures):
     error: str | None
 
 
+class Parting(Figures):
+    """The first place where an answer and the baseline's part. The texts are a model's: escape them."""
+
+    query: str
+    round: int
+    where: str
+    """'answer', or which tool call (its name and arguments)."""
+    at: int
+    """How many characters they have in common."""
+    common: str
+    """The end of what they have in common."""
+    baseline: str
+    other: str
+
+
+class Goodput(Figures):
+    """Queries that met every objective and are correct, of all that were sent; None with the reason where unseen."""
+
+    value: Rounded | None
+    good: int
+    of: int
+    objectives: dict[str, float] = {}
+    not_observable: str | None = None
+
+
+class PathPart(Figures):
+    """What a query waited for, in ms, and the most that could be saved if it took no time."""
+
+    name: str
+    segment: str
+    on_path: Rounded
+    saves: Rounded
+    spans: int
+
+
+class SlowestQuery(Figures):
+    """The query that took longest, and its critical path; the parts add up to `wall`. Times in ms."""
+
+    configuration: str
+    query: str
+    round: int
+    wall: Rounded
+    parts: tuple[PathPart, ...]
+
+
 class Identity(Figures):
     """How many queries have, in every shared round, the baseline's tool calls and answer to the letter."""
 
     identical: int
     of: int
     different: tuple[str, ...]
+    partings: tuple[Parting, ...] = ()
+    """The first place for each of the first few that differ."""
 
 
 class ClientFigures(Figures):
@@ -167,6 +214,16 @@ class ConfigurationFigures(Figures):
     failure: str | None
     answers_identical_to_baseline: Identity | None
     by_category: dict[str, CategoryFigures]
+    time_per_correct_ms: Rounded | None = None
+    """All time that was spent, errors included, for each correct answer."""
+    goodput: Goodput | None = None
+    finish_reasons: dict[str, int] = {}
+    """Why generations ended, and how many did so."""
+    ttft_cold_ms: Observed | None = None
+    """Of generations of whose input less than half came from the server's prompt cache."""
+    ttft_warm_ms: Observed | None = None
+    batched: bool | None = None
+    """Whether the server takes several requests into one batch; None where that is not known."""
     problems: tuple[Problem, ...]
 
 
@@ -252,6 +309,12 @@ class RunFacts(Figures):
     blas: tuple[str, ...]
     paths: tuple[str, ...]
     argv: tuple[str, ...]
+    order: str = ""
+    """In what order the configurations were asked."""
+    stopping: str = ""
+    """By what rule the run stopped and why; '' where the number of rounds was fixed."""
+    thermal: str = ""
+    """What the system told of heat while the run went on; '' where it told nothing."""
 
     @property
     def asked(self) -> str:
@@ -273,5 +336,8 @@ class Summary(Figures):
     ledger_errors: tuple[str, ...]
     """Queries whose ledger does not close: left out of the ledger figures, and a defect."""
     advice: tuple[Advice, ...]
+    disturbed_rounds: dict[int, tuple[str, ...]] = {}
+    """Rounds that something else disturbed, and by what."""
+    slowest: SlowestQuery | None = None
     notes: tuple[str, ...]
     definitions: dict[str, str]

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from punie_trace.analysis.compare import unsteady_queries
+from punie_trace.analysis.disturbances import disturbance_finding
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
 from punie_trace.analysis.observations import Observation
+from punie_trace.analysis.steady import start_up
 from punie_trace.header import ConfigurationRecord, RunHeader, unique
 from punie_trace.runfile import Run
 
@@ -37,6 +39,10 @@ def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation
             *_lost_answers(summary),
             *_caches(summary),
             *_batching(run.header, summary),
+            *_processes(summary),
+            *_cut_off(summary),
+            *_unsteady(observed),
+            *_disturbed(run.header, summary),
             *_suite(run.header),
         ]
     )
@@ -45,6 +51,7 @@ def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation
 def _ending(header: RunHeader, summary: Summary) -> Iterator[str]:
     for name, reason in header.failures.items():
         yield f"{name} failed: {first_line(reason)}"
+    # Of a run that stops by itself: its rounds up to now.
     planned = len(header.suite.queries) * header.rounds if header.planned is None else header.planned
     short = [
         f"{name} {figures.outcomes} of {planned}"
@@ -154,7 +161,7 @@ def _caches(summary: Summary) -> Iterator[str]:
 def _batching(header: RunHeader, summary: Summary) -> Iterator[str]:
     if header.concurrency == 1:
         return
-    batched = {name: _batched(header, record) for name, record in header.configurations.items()}
+    batched = {name: batched(header, record) for name, record in header.configurations.items()}
     base = batched.get(summary.baseline or "")
     serial = [name for name, value in batched.items() if base and value is False]
     if serial:
@@ -164,7 +171,52 @@ def _batching(header: RunHeader, summary: Summary) -> Iterator[str]:
         )
 
 
-def _batched(header: RunHeader, record: ConfigurationRecord) -> bool | None:
+def _processes(summary: Summary) -> Iterator[str]:
+    """Of configurations that one process serves: its prompt cache is one as well."""
+    said: set[str] = set()
+    for name, figures in summary.configurations.items():
+        others = [one for one in figures.memory_shared_with if summary.configurations.get(one)]
+        if name in said or not others or not figures.tokens.cached:
+            continue
+        said.update(others)
+        yield (
+            f"{_some([name, *others])} share one server process and its prompt cache: whichever asks a query second "
+            "finds its prefix warm. They take turns at being second, and times to first token are told apart by cold "
+            "and warm; prompt_cache_size = 0 under [server] keeps it out of all"
+        )
+
+
+def _cut_off(summary: Summary) -> Iterator[str]:
+    for name, figures in summary.configurations.items():
+        cut = figures.finish_reasons.get("length", 0)
+        if cut:
+            every = sum(figures.finish_reasons.values())
+            yield f"{name}: {cut} of {every} generations were cut off at max_tokens: their times are those of the limit"
+
+
+def _unsteady(observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
+    found = {name: start_up(observations) for name, observations in observed.items()}
+    for name, one in found.items():
+        if one is not None:
+            yield (
+                f"{name} had not settled: its first {one.what} took {one.factor:.2f}x the time of the later ones "
+                "(MSER rule), and is in its figures; warm_up asks more queries first"
+            )
+
+
+def _disturbed(header: RunHeader, summary: Summary) -> Iterator[str]:
+    left_out = header.left_out_rounds
+    if left_out:
+        numbers = ", ".join(map(str, left_out))
+        yield f"disturbed, asked again and left out of every figure: round {numbers}"
+    kept = {number: why for number, why in summary.disturbed_rounds.items() if number not in left_out}
+    said = disturbance_finding(kept, header.rounds)
+    if said is not None:
+        yield said
+
+
+def batched(header: RunHeader, record: ConfigurationRecord) -> bool | None:
+    """Whether the server of a configuration takes several requests into one batch; None where that is not known."""
     server = header.servers.get(record.server or "")
     if server is not None and server.batched is not None:
         return server.batched

@@ -35,12 +35,15 @@ class Observation:
 def observe(run: Run) -> dict[str, list[Observation]]:
     """The observations by configuration, in the header's order, and within one by their place in the run.
 
-    A configuration that has no outcome is there with an empty list.
+    Rounds that were disturbed and asked again are left out. A configuration that has no outcome has an empty list.
     """
     categories = {query.name: query.category or query.expected or "other" for query in run.header.suite.queries}
     names = unique([*run.header.names, *(outcome.configuration for outcome in run.outcomes)])
     observed: dict[str, list[Observation]] = {name: [] for name in names}
+    left_out = set(run.header.left_out_rounds)
     for outcome in sorted(run.outcomes, key=lambda outcome: outcome.seq):
+        if outcome.round in left_out:
+            continue
         spans = run.traces.get(outcome.trace_id, ())
         ledger, error = _ledger(outcome, spans)
         splits = tuple(split_generation(span) for span in generation_spans(spans))

@@ -38,6 +38,9 @@ class GenerationSplit:
     per_token_ns: float | None
     """(last chunk - first chunk) / (output tokens - 1)."""
     not_observable: Mapping[str, str] = field(default_factory=dict)
+    finish_reason: str | None = None
+    cached_share: float | None = None
+    """How much of its input came from the server's prompt cache, 0 to 1; None where the server does not tell."""
 
     def phase(self, name: str) -> int | None:
         """The phase by its name in `PHASES`."""
@@ -77,6 +80,8 @@ def split_generation(span: SpanRow) -> GenerationSplit:
         first_chunk_ns=None if first is None or held_back else first - span.start_ns,
         per_token_ns=per_token,
         not_observable=reasons,
+        finish_reason=_finish_reason(span),
+        cached_share=_cached_share(span),
     )
 
 
@@ -91,6 +96,18 @@ def withheld(span: SpanRow) -> bool:
         return tokens > 2 and chunks * 4 < tokens
     reasons = span.attributes.get(names.GEN_AI_FINISH_REASONS, ())
     return "tool_calls" in reasons if isinstance(reasons, tuple) else reasons == "tool_calls"
+
+
+def _finish_reason(span: SpanRow) -> str | None:
+    reasons = span.attributes.get(names.GEN_AI_FINISH_REASONS)
+    if isinstance(reasons, tuple):
+        return str(reasons[0]) if reasons else None
+    return reasons if isinstance(reasons, str) else None
+
+
+def _cached_share(span: SpanRow) -> float | None:
+    cached, given = _integer(span, names.GEN_AI_CACHED_TOKENS), _integer(span, names.GEN_AI_INPUT_TOKENS)
+    return None if cached is None or not given else cached / given
 
 
 def _integer(span: SpanRow, name: str) -> int | None:

@@ -113,7 +113,7 @@ def paired_ratio(
 
     The estimate is the exponential of the mean over queries of the median over rounds of log(baseline / other): each
     query counts the same however long it takes, one disturbed round does not move it, and swapping the two gives the
-    reciprocal. Its standard error is bootstrapped by query (queries are drawn again, then rounds within them), and
+    reciprocal. Its standard error is bootstrapped by query (whole queries are drawn again, with all their rounds), and
     the interval is a t interval on the logarithm with (queries - 1) degrees of freedom, widened by
     sqrt(n / (n - 1)), since a bootstrap of n clusters is too narrow by that (Hesterberg 2015, 'What
     Teachers Should Know About the Bootstrap'). With one query its rounds take the queries' place, and the note says so.
@@ -191,9 +191,14 @@ def settle(ratios: Sequence[Ratio], confidence: float = 0.95) -> list[Ratio]:
     return settled
 
 
+def student_p_value(t: float, df: int) -> float:
+    """Two-sided p-value of a value of Student's t with whole degrees of freedom."""
+    return max(0.0, 2 * (1 - _student_cdf(abs(t), df)))
+
+
 def _p_value(estimate: float, error: float, df: int) -> float:
     if error > 0:
-        return max(0.0, 2 * (1 - _student_cdf(abs(estimate) / error, df)))
+        return student_p_value(estimate / error, df)
     return 1.0 if estimate == 0 else 0.0
 
 
@@ -204,16 +209,14 @@ def _verdict(estimate: float, p_value: float, confidence: float) -> SpeedVerdict
 
 
 def _clustered_error(groups: Sequence[Sequence[float]], seed: int, resamples: int) -> float:
-    """The standard error of the mean of medians: groups are drawn again, then the values within each one drawn."""
-    random = np.random.default_rng(seed)
-    drawn = random.integers(len(groups), size=(resamples, len(groups)))
-    medians = np.empty(drawn.shape)
-    for index, group in enumerate(groups):
-        where = drawn == index
-        values = np.asarray(group)
-        picks = random.integers(len(values), size=(int(where.sum()), len(values)))
-        medians[where] = np.median(values[picks], axis=1)
-    return float(medians.mean(axis=1).std())
+    """The standard error of the mean of medians, by drawing whole groups again.
+
+    Values within a group are not drawn again: the noise between rounds is in the groups' medians already, and drawing
+    twice would count it twice (Davison & Hinkley 1997, Bootstrap Methods and their Application, 3.8).
+    """
+    medians = np.asarray([np.median(group) for group in groups])
+    drawn = np.random.default_rng(seed).integers(len(medians), size=(resamples, len(medians)))
+    return float(medians[drawn].mean(axis=1).std())
 
 
 def _what_would_tell(

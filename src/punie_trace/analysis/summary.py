@@ -5,36 +5,48 @@ Pure: the same run gives the same summary. It reads no disk but through the run'
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from punie_trace.analysis.advice import advise
 from punie_trace.analysis.client import client_figures
 from punie_trace.analysis.compare import compare, identity
+from punie_trace.analysis.critical_path import parts
+from punie_trace.analysis.disturbances import disturbed, round_spans
 from punie_trace.analysis.figures import (
     Bounded,
     CategoryFigures,
     ConfigurationFigures,
     Constants,
+    Goodput,
     LedgerFigures,
     Observed,
+    PathPart,
     Problem,
     RunFacts,
+    SlowestQuery,
     Summary,
     TokenFigures,
     WallFigures,
 )
-from punie_trace.analysis.findings import find
+from punie_trace.analysis.findings import batched, find
 from punie_trace.analysis.observations import Observation, observe, right_queries
 from punie_trace.analysis.split import PHASES, GenerationSplit
 from punie_trace.analysis.statistics import quantile, wilson
 from punie_trace.header import RunHeader, ServerRecord, unique
-from punie_trace.records import Ledger, Verdict
+from punie_trace.records import Ledger, MachineSample, Verdict
 from punie_trace.runfile import Run
 
 NS_PER_MS: Final = 1e6
 NS_PER_S: Final = 1e9
+_WARM: Final = 0.5
+"""Share of its input from the prompt cache from which on a generation counts as warm."""
+_ORDERS: Final = {
+    "interleaved": "configurations take turns, shuffled within each round",
+    "one-by-one": "configurations of one server after those of another",
+}
 
 DEFINITIONS: Final = {
     "median, mean, p95": "wall time from due to done, of queries that ended with an answer, right or wrong; the median "
@@ -45,8 +57,14 @@ DEFINITIONS: Final = {
     "framework (the rest); they add up to the wall time",
     "right": "queries that are correct in more than half of their rounds, errors included; Wilson's 95 % interval",
     "identical": "queries with the baseline's tool calls and answer, to the letter, in every round",
+    "time per correct": "all wall time, of errors and wrong answers too, for each correct answer",
+    "goodput": "queries that meet every objective and are correct / all queries sent, errors included",
+    "critical path": "the spans that a query waited for, from its end backwards; 'saves' is the most that is saved if "
+    "a part takes no time: its time on the path with nothing beside it",
     "tok/s": "output tokens / time in generation, without errors and timeouts; effective: / wall time",
     "TTFT": "first chunk with output minus request sent, of a query's first generation, where the server streams it",
+    "TTFT cold, warm": "of all generations that stream: cold where less than half of the input was in the server's "
+    "prompt cache",
     "TPOT": "(last chunk - first chunk) / (output tokens - 1), of each generation that the server streams",
     "memory": "peak of the server's own process while it worked",
 }
@@ -66,9 +84,9 @@ def summarize(run: Run, observed: dict[str, list[Observation]] | None = None) ->
     if baseline is None or baseline not in observed:
         baseline = next((name for name, observations in observed.items() if observations), None)
     reference = observed.get(baseline, []) if baseline is not None else []
-    comparisons = compare(observed, baseline, header.seed)
+    comparisons = compare(observed, baseline, header.seed, header.stopping)
     summary = Summary(
-        run=_facts(header),
+        run=_facts(header, run.samples),
         baseline=baseline,
         configurations={
             name: _figures(name, header, observations, reference if name != baseline else None)
@@ -84,6 +102,8 @@ def summarize(run: Run, observed: dict[str, list[Observation]] | None = None) ->
             if one.ledger_error is not None
         ),
         advice=(),
+        disturbed_rounds=disturbed(round_spans(run.outcomes), run.samples),
+        slowest=_slowest(run, observed),
         notes=(*header.notes, *run.problems, *run.span_problems),
         definitions=DEFINITIONS,
     )
@@ -91,9 +111,10 @@ def summarize(run: Run, observed: dict[str, list[Observation]] | None = None) ->
     return summary.model_copy(update={"advice": advise(summary)})
 
 
-def _facts(header: RunHeader) -> RunFacts:
+def _facts(header: RunHeader, samples: Sequence[MachineSample]) -> RunFacts:
     configurations = list(header.configurations.values())
     return RunFacts(
+        thermal=_thermal(samples),
         id=header.id,
         started=header.started,
         status=header.status,
@@ -111,6 +132,28 @@ def _facts(header: RunHeader) -> RunFacts:
         blas=unique(server.blas for server in header.servers.values() if server.blas),
         paths=unique(one.path for one in configurations),
         argv=header.argv,
+        order=_ORDERS.get(header.order or "", ""),
+        stopping=_stopping(header),
+    )
+
+
+def _thermal(samples: Sequence[MachineSample]) -> str:
+    states = unique(one.thermal for one in samples if one.thermal)
+    if states:
+        return " and ".join(states)
+    known = [one.throttled for one in samples if one.throttled is not None]
+    return "" if not known else "slowed down at times" if any(known) else "never slowed down"
+
+
+def _stopping(header: RunHeader) -> str:
+    plan = header.stopping
+    if plan is None:
+        return ""
+    budget = f"{plan.most_rounds} rounds" + (f" or {plan.most_minutes:g} minutes" if plan.most_minutes else "")
+    why = plan.reason or "it was ended before that"
+    return (
+        f"until every comparison is decided, at most {budget}: {why}; looked {len(plan.looks)} times, with at most "
+        f"{plan.alpha:.0%} chance of any wrong verdict over all looks and comparisons"
     )
 
 
@@ -169,6 +212,12 @@ def _figures(
         failure=header.failures.get(name),
         answers_identical_to_baseline=None if reference is None else identity(reference, observations),
         by_category=_by_category(observations),
+        time_per_correct_ms=_time_per_correct(observations),
+        goodput=_goodput(observations, header),
+        finish_reasons=_finish_reasons(splits),
+        ttft_cold_ms=_ttft_by_cache(splits, warm=False),
+        ttft_warm_ms=_ttft_by_cache(splits, warm=True),
+        batched=batched(header, record) if record else None,
         problems=_problems(observations),
     )
 
@@ -255,6 +304,84 @@ def _ttft(answered: Sequence[Observation]) -> Observed:
     if not seen:
         return Observed(value=None, n=0, of=len(answered), not_observable=_reason(first, "first_chunk"))
     return Observed(value=quantile(seen, 0.5).value, n=len(seen), of=len(answered))
+
+
+def _ttft_by_cache(splits: Sequence[GenerationSplit], *, warm: bool) -> Observed:
+    """The median over generations that stream, of whose input at least half was (or was not) in the prompt cache."""
+    told = [one for one in splits if one.cached_share is not None]
+    if not told:
+        return Observed(value=None, n=0, of=len(splits), not_observable="the server reports no cached tokens")
+    chosen = [one for one in told if ((one.cached_share or 0.0) >= _WARM) is warm]
+    seen = [one.first_chunk_ns / NS_PER_MS for one in chosen if one.first_chunk_ns is not None]
+    if not seen:
+        why = _reason(chosen, "first_chunk") if chosen else f"no generation was {'warm' if warm else 'cold'}"
+        return Observed(value=None, n=0, of=len(chosen), not_observable=why)
+    return Observed(value=quantile(seen, 0.5).value, n=len(seen), of=len(chosen))
+
+
+def _finish_reasons(splits: Sequence[GenerationSplit]) -> dict[str, int]:
+    return dict(Counter(one.finish_reason or "not told" for one in splits).most_common())
+
+
+def _time_per_correct(observations: Sequence[Observation]) -> float | None:
+    """All wall time, of errors and wrong answers too, for each correct answer; None where none is correct."""
+    correct = sum(one.outcome.verdict is Verdict.CORRECT for one in observations)
+    return sum(one.outcome.wall_ns for one in observations) / NS_PER_MS / correct if correct else None
+
+
+def _goodput(observations: Sequence[Observation], header: RunHeader) -> Goodput | None:
+    """Correct and within every objective, of all that were sent."""
+    if not observations:
+        return None
+    objectives = _objectives(header)
+    good = 0
+    for one in observations:
+        if one.outcome.verdict is not Verdict.CORRECT:
+            continue
+        first = one.splits[0].first_chunk_ns if one.splits else None
+        if "ttft_s" in objectives and first is None:
+            why = "the objective on the time to first token cannot be judged: it was not seen in every correct query"
+            return Goodput(value=None, good=0, of=len(observations), objectives=objectives, not_observable=why)
+        good += one.outcome.wall_ns <= objectives.get("wall_s", math.inf) * NS_PER_S and (
+            first is None or first <= objectives.get("ttft_s", math.inf) * NS_PER_S
+        )
+    return Goodput(value=good / len(observations), good=good, of=len(observations), objectives=objectives)
+
+
+def _objectives(header: RunHeader) -> dict[str, float]:
+    recorded = header.configuration.get("objectives")
+    if not isinstance(recorded, dict):
+        return {}
+    return {
+        name: float(value)
+        for name in ("wall_s", "ttft_s")
+        if isinstance(value := recorded.get(name), int | float) and not isinstance(value, bool)
+    }
+
+
+def _slowest(run: Run, observed: Mapping[str, Sequence[Observation]]) -> SlowestQuery | None:
+    """Of the queries that were answered and have spans, the slowest one and what it waited for."""
+    timed = [one for all_ in observed.values() for one in all_ if one.answered and one.ledger is not None]
+    if not timed:
+        return None
+    outcome = max(timed, key=lambda one: (one.outcome.wall_ns, -one.outcome.seq)).outcome
+    found = parts(run.traces.get(outcome.trace_id, ()))
+    return SlowestQuery(
+        configuration=outcome.configuration,
+        query=outcome.query,
+        round=outcome.round,
+        wall=outcome.wall_ns / NS_PER_MS,
+        parts=tuple(
+            PathPart(
+                name=one.name,
+                segment=one.segment,
+                on_path=one.on_path_ns / NS_PER_MS,
+                saves=one.saves_ns / NS_PER_MS,
+                spans=one.spans,
+            )
+            for one in found
+        ),
+    )
 
 
 def _tokens(answered: Sequence[Observation]) -> TokenFigures:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import Path as AskPath
@@ -54,12 +54,25 @@ class LoadConfig(_Strict):
     stop_when_saturated: bool = Field(default=True, description="end where latency keeps growing at a steady rate")
 
 
+class Objectives(_Strict):
+    """What a query must meet to count as good, besides being right. Times in seconds; absent: nothing is asked."""
+
+    wall_s: float | None = Field(default=None, gt=0, description="the longest from due to done")
+    ttft_s: float | None = Field(default=None, gt=0, description="the longest from request to first output, if seen")
+
+
 class RunConfig(_Strict):
     """The whole of a configuration file. Everything has a default: an empty file is the default run."""
 
     suite: str = Field(default="discrimination", description="a shipped suite's name, or a pydantic-evals file")
     workspace: Path | None = Field(default=None, description="the folder that the tools read; the sample if absent")
-    rounds: int = Field(default=3, ge=1)
+    rounds: int = Field(default=3, ge=1, description="with until: the fewest")
+    until: Literal["decided"] | None = Field(
+        default=None, description="go on until every comparison with the baseline is decided, or the budget is spent"
+    )
+    max_rounds: int = Field(default=30, ge=1, le=10_000, description="with until: the budget of rounds")
+    max_minutes: float | None = Field(default=None, gt=0, description="with until: a budget of time as well")
+    repeat_contaminated: bool = Field(default=False, description="ask a round again that something else disturbed")
     warm_up: int = Field(default=1, ge=0, description="queries asked first in each configuration and not counted")
     concurrency: int = Field(default=1, ge=1, le=1024)
     seed: int = Field(default=0, ge=0)
@@ -73,8 +86,17 @@ class RunConfig(_Strict):
     gates: tuple[str, ...] = Field(default=(), description="what must hold at the end, else the exit code is 1")
     agent: AgentConfig = AgentConfig()
     load: LoadConfig = LoadConfig()
+    objectives: Objectives = Objectives()
     server: dict[str, Any] = Field(default_factory=dict, description="settings that all configurations share")
     configurations: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _budget(self) -> Self:
+        if self.until is None and (self.max_minutes is not None or "max_rounds" in self.model_fields_set):
+            raise ValueError("max_rounds and max_minutes are a budget for until = 'decided', which is not set")
+        if self.until is not None and self.max_rounds < self.rounds:
+            raise ValueError(f"max_rounds is {self.max_rounds}, and at least {self.rounds} rounds are asked (rounds)")
+        return self
 
 
 def read_config(

@@ -69,6 +69,16 @@ def run(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="decided: go on until every comparison is decided (at most 5 % of runs err), or the budget."),
+    ] = None,
+    max_rounds: Annotated[int | None, typer.Option(min=1, help="With --until: the budget of rounds. [30]")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="With --until: a budget of minutes as well.")] = None,
+    repeat_contaminated: Annotated[
+        bool | None,
+        typer.Option("--repeat-contaminated", help="Ask a round again that other load, swapping or heat disturbed."),
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Queries in flight at once. [1]")] = None,
     rate: Annotated[
         str | None,
@@ -163,6 +173,10 @@ def run(
                 "suite": suite,
                 "workspace": workspace,
                 "rounds": rounds,
+                "until": until,
+                "max_rounds": max_rounds,
+                "max_minutes": max_minutes,
+                "repeat_contaminated": repeat_contaminated,
                 "concurrency": concurrency,
                 "path": path,
                 "seed": seed,
@@ -202,14 +216,21 @@ def run(
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
     form: Annotated[
-        str, typer.Option("--format", help="console, html, json, markdown or csv (the outcomes).")
+        str,
+        typer.Option(
+            "--format",
+            help="console, html, json, markdown, csv or parquet (the outcomes), speedscope or perfetto (one query).",
+        ),
     ] = "console",
+    query: Annotated[str | None, typer.Option(help="Of which query the trace is. [the slowest that fits]")] = None,
+    configuration: Annotated[str | None, typer.Option(help="Of which configuration the trace is.")] = None,
+    round_: Annotated[int | None, typer.Option("--round", help="Of which round the trace is.")] = None,
 ) -> None:
     """Make a run's report again from its folder, without any server."""
     from punie_trace.cli.report_command import report_command
 
     with _errors():
-        code = report_command(folder, form)
+        code = report_command(folder, form, query=query, configuration=configuration, round_=round_)
     raise typer.Exit(code)
 
 

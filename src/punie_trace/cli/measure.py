@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 
 from punie_trace.agent.toolbox import Toolbox
+from punie_trace.cli.conditions import Conditions
 from punie_trace.cli.load_config import one_by_one, planned_of
 from punie_trace.cli.plan import Configuration, Plan
+from punie_trace.cli.rounds import Rounds
 from punie_trace.cli.targets import ask_options, http_target, inprocess_target
+from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver, OpenQuery
-from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, plan_warm_up
+from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, plan_rounds, plan_warm_up
+from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Target
 from punie_trace.errors import ModelError, ServerError
 from punie_trace.header import ConfigurationRecord, ServerRecord
@@ -44,6 +49,7 @@ class Measurement:
     provider: ClockTracerProvider
     open_query: OpenQuery
     failures: Failures = field(default_factory=Failures)
+    rounds: Rounds | None = None
     asked: int = 0
     ended_early: bool = False
     """Whether a limit ended what was not meant to find that limit."""
@@ -157,15 +163,35 @@ class Measurement:
                 warm_up=True,
             )
         self.progress.phase(f"measuring{alone}")
-        planned = planned_of(config, names, queries, self.asked)
-        stage = await driver.drive(planned, self.failures, load, seed=config.seed)
-        self.asked += stage.taken
+        with self._watched() as conditions:
+            if config.until is not None or config.repeat_contaminated:
+                stage = await self._measure_rounds(driver, load, conditions)
+            else:
+                planned = planned_of(config, names, queries, self.asked)
+                stage = await driver.drive(planned, self.failures, load, seed=config.seed)
+                self.asked += stage.taken
         kind = "open" if isinstance(load, OpenLoop) else "closed"
         self.writer.add_client(stage.watch.record(names, kind, stage.reason))
         if stage.stopper.early:
             self.ended_early = self.ended_early or config.load.sweep is None
             self.writer.add_finding(f"{', '.join(names)}: ended early: {stage.reason}")
             self.progress.note(f"{', '.join(names)}: ended early: {stage.reason}")
+
+    async def _measure_rounds(self, driver: Driver, load: Load, conditions: Conditions) -> Stage:
+        """Round by round, until there are enough; one watch over all of them. Returns the last one's stage."""
+        config, watch = self.plan.config, ClientWatch()
+        self.rounds = Rounds(config, self.writer, self.progress, self.failures, self.clock)
+        planned = plan_rounds(list(driver.targets), self.suite.queries, self.rounds.most, config.seed, self.asked)
+        for number, each in groupby(planned, key=lambda one: one.round):
+            stage = await driver.drive(list(each), self.failures, load, watch=watch)
+            self.asked += stage.taken
+            if self.rounds.ended(number, conditions.samples()) or stage.stopper.early:
+                break
+        return stage
+
+    def _watched(self) -> Conditions:
+        ours = all(c.server.kind != "url" for c in self.plan.configurations)
+        return Conditions(self.writer.conditions_path, self.clock.now_ns, ours=ours)
 
     def _record(self, configuration: Configuration, model: str | None) -> None:
         server = configuration.server
@@ -185,6 +211,8 @@ class Measurement:
 
     def _on_outcome(self, outcome: Outcome, ledger: Ledger) -> None:
         self.writer.append_outcome(outcome)
+        if self.rounds is not None:
+            self.rounds.add(outcome)
         self.progress.outcome(outcome, ledger)
 
     def _fail(self, configuration: str, reason: str) -> None:

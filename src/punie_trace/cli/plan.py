@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from punie_trace.cli.config import RunConfig, ask_path
+from punie_trace.cli.config import LoadConfig, RunConfig, ask_path
 from punie_trace.cli.load_config import levels_of, limits_of, one_by_one
 from punie_trace.driver.limits import Limits
 from punie_trace.driver.load import ONE_WORKER
@@ -118,7 +118,32 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
     chars = config.agent.tool_output_chars if "tool_output_chars" in given else SHIPPED_TOOL_OUTPUT_CHARS
     most = config.agent.max_tokens if "max_tokens" in given else SHIPPED_MAX_TOKENS
     batches = (names,) if together else tuple((name,) for name in names)
+    if config.until is not None:
+        _check_until(configurations, batches)
+    if config.repeat_contaminated and len(batches) > 1:
+        raise ConfigurationError(
+            "--repeat-contaminated asks a round again in all configurations, so that their servers must be up "
+            "together: give --together, or narrow them with --only"
+        )
+    if (config.until is not None or config.repeat_contaminated) and config.load != LoadConfig():
+        raise ConfigurationError(
+            "until = 'decided' and repeat_contaminated go by rounds in a plain closed loop: leave out the settings of "
+            "the load (rate, sweep, duration and their like), or these"
+        )
     return Plan(config, tuple(configurations), batches, chars, most, limits_of(config), tuple(notes))
+
+
+def _check_until(configurations: Sequence[Configuration], batches: Sequence[Sequence[str]]) -> None:
+    if len(configurations) < 2:
+        raise ConfigurationError(
+            f"until = 'decided' compares with a baseline, and {configurations[0].name!r} is all there is: add a "
+            "configuration (--draft-model adds some), or leave it out and give --rounds"
+        )
+    if len(batches) > 1:
+        raise ConfigurationError(
+            "until = 'decided' looks at all configurations after each round, so that their servers must be up "
+            "together: --together says so where memory was not expected to hold them; else narrow them with --only"
+        )
 
 
 def _presets(config: RunConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str], bool]:

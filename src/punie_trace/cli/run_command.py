@@ -22,6 +22,7 @@ from punie_trace.cli.measure import Measurement
 from punie_trace.cli.openblas import restart_with_openblas
 from punie_trace.cli.plan import Plan, make_plan
 from punie_trace.cli.report_command import show_report
+from punie_trace.cli.rounds import most_rounds
 from punie_trace.cli.secrets import redacted, without_secrets
 from punie_trace.cli.tracing import Tracing
 from punie_trace.errors import PunieTraceError, RunFolderError
@@ -76,6 +77,8 @@ def run_command(
     summary = show_report(folder, Console())
     results = check_gates(gates, summary)
     print_gates(results, Console())
+    if (why := writer.header.stopping) is not None and why.reason is not None:
+        console.print(f"stopped: {why.reason}", markup=False, highlight=False, soft_wrap=True)
     show_links(deep_links(read_run(folder), **tracing.sent_to), console)
     if error is not None:
         console.print(f"the run ended early: {error}", style="bold red", markup=False, highlight=False)
@@ -86,7 +89,8 @@ def run_command(
 def _measure(
     plan: Plan, suite: Suite, toolbox: Toolbox, writer: RunWriter, progress: Progress, clock: Clock, tracing: Tracing
 ) -> tuple[RunStatus, PunieTraceError | None]:
-    each = planned_each(plan.config, len(suite.queries))
+    queries = len(suite.queries)
+    each = planned_each(plan.config, queries) if plan.config.until is None else queries * most_rounds(plan.config)
     progress.plan({c.name: c.group for c in plan.configurations}, each)
     measurement = Measurement(plan, suite, toolbox, writer, progress, clock, tracing.provider, tracing.open_query)
     status: RunStatus = "done"
@@ -150,6 +154,7 @@ def _header(run_id: str, argv: list[str], plan: Plan, suite: Suite, clock: Clock
         concurrency=plan.config.concurrency,
         load=describe_load(plan.config),
         planned=None if plan.config.load == LoadConfig() else planned_each(plan.config, len(suite.queries)),
+        order="interleaved" if len(plan.batches) < 2 else "one-by-one",
         clock=ClockRecord(anchor_wall_ns=clock.anchor_wall_ns, anchor_monotonic_ns=clock.anchor_monotonic_ns),
     )
 

@@ -16,6 +16,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from punie_trace.driver.arrivals import due_offsets
+from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned
 from punie_trace.driver.stage import Stage
@@ -57,13 +58,14 @@ class Driver:
         *,
         seed: int = 0,
         warm_up: bool = False,
+        watch: ClientWatch | None = None,
     ) -> Stage:
         """One stage: asks of `planned` what `load` and the limits allow; returns when the last query has ended.
 
         `planned` may be endless where a limit ends the stage. `seed` fixes the arrivals of an open loop. The stage says
-        why it ended, and what the client's own part in its times was.
+        why it ended, and what the client's own part in its times was; `watch` goes on with that of an earlier stage.
         """
-        stage = Stage(self.limits, self.clock, failures, frozenset(self.targets), planned, warm_up=warm_up)
+        stage = Stage(self.limits, self.clock, failures, frozenset(self.targets), planned, warm_up=warm_up, watch=watch)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stage.watch_over)
             if isinstance(load, OpenLoop):

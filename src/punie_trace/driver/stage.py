@@ -38,12 +38,13 @@ class Stage:
         planned: Iterable[Planned],
         *,
         warm_up: bool = False,
+        watch: ClientWatch | None = None,
     ) -> None:
         self.limits = limits
         self.failures = failures
         self.warm_up = warm_up
         self.stopper = Stopper(limits)
-        self.watch = ClientWatch()
+        self.watch = watch or ClientWatch()
         self.began_ns = clock.now_ns()
         self.end_ns = None if limits.duration_s is None else self.began_ns + round(limits.duration_s * 1e9)
         self._clock = clock

@@ -15,6 +15,7 @@ from rich.text import Text
 from punie_trace.analysis.contrast import Contrast
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures
 from punie_trace.analysis.gates import GateResult
+from punie_trace.analysis.parting import in_words
 from punie_trace.header import unique
 from punie_trace.report.gate_lines import gate_lines
 from punie_trace.report.tables import NONE, new_table, plain, print_list, print_table, unpadded
@@ -41,6 +42,8 @@ def _print_contrast(contrast: Contrast, console: Console) -> None:
         console.print()
         console.print(plain("Nothing to compare: there is no second configuration with outcomes.", "yellow"))
     print_list("What differs between the runs", difference_lines(contrast), console, "yellow")
+    for line in contrast_partings(contrast):
+        console.print(plain(f"  {line}", "dim"), soft_wrap=True)
     print_list("Right in one and not in the other", changed_answers(contrast), console)
     print_list("Remarks", contrast.remarks, console)
     print_list("Findings", findings(contrast), console, "yellow")
@@ -78,6 +81,16 @@ def changed_answers(contrast: Contrast) -> list[str]:
             if queries
         ]
         lines.append(f"{comparison.other}: {'; '.join(parts)} (McNemar's exact test: p = {accuracy.p_value:.2g})")
+    return lines
+
+
+def contrast_partings(contrast: Contrast) -> list[str]:
+    """Where each configuration's answers first part from what they are compared with."""
+    lines = []
+    for one in contrast.summary.comparisons:
+        same = contrast.summary.configurations[one.other].answers_identical_to_baseline
+        if same is not None and same.partings:
+            lines.append(f"answers part: {in_words(same.partings[0], one.baseline, one.other)}")
     return lines
 
 

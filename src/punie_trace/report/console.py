@@ -18,6 +18,20 @@ from rich.table import Table
 from rich.text import Text
 
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
+from punie_trace.analysis.named_figures import FEWEST_FOR_P95
+from punie_trace.report.details import (
+    PATH_TITLES,
+    WORK_TITLES,
+    cold_and_warm,
+    finish_words,
+    goodput_words,
+    objective_words,
+    parting_lines,
+    path_rows,
+    path_title,
+    served_words,
+    work_rows,
+)
 from punie_trace.report.tables import (
     NONE,
     UNSEEN,
@@ -25,6 +39,7 @@ from punie_trace.report.tables import (
     plain,
     print_categories,
     print_list,
+    print_rows,
     print_split,
     print_table,
     unpadded,
@@ -57,15 +72,20 @@ def print_report(summary: Summary, console: Console, folder: Path | None = None)
 def _print_all(summary: Summary, console: Console, folder: Path | None) -> None:
     _print_facts(summary, console, folder)
     comparisons = {comparison.other: comparison for comparison in summary.comparisons}
+    print_categories(summary, console)  # before any average: over kinds of work it can hide that one gains, one loses
     _print_fitting(("Speed", SPEED), ("Accuracy", ACCURACY), summary, comparisons, console)
     _print_constants(summary, console)
     _print_reach(summary, console)
+    if objective_words(summary):
+        _print_remark(objective_words(summary), console)
     _print_fitting(("Where the time goes", LEDGER), ("Work", WORK), summary, comparisons, console)
     if any(one.memory_shared_with and one.memory_peak_bytes is not None for one in summary.configurations.values()):
         _print_remark("* of the one process that served more than this configuration", console)
-    print_categories(summary, console)
+    print_rows("Work relative to the baseline's", WORK_TITLES, work_rows(summary), console)
     print_split(summary, console)
+    print_rows(path_title(summary), PATH_TITLES, path_rows(summary), console)
     _print_problems(summary, console)
+    print_list("Where answers part from the baseline's", parting_lines(summary), console)
     print_list("Findings", summary.findings, console, "yellow")
     print_list("Advice", [advice.text for advice in summary.advice], console, "green")
     print_list("Notes", summary.notes, console)
@@ -85,7 +105,12 @@ def _wall(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
 
 
 def _p95(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
-    return NONE if figures.wall_ms is None else duration(figures.wall_ms.p95) + _mark(figures, "wall_ms")
+    wall = figures.wall_ms
+    if wall is None:
+        return NONE
+    if wall.p95_low is None or (wall.p95_confidence or 0.0) < _ASKED:
+        return f"{duration(wall.p95)} (n<{FEWEST_FOR_P95})" + _mark(figures, "wall_ms")
+    return f"{duration(wall.p95)} {span(wall.p95_low, wall.p95_high, duration)}".strip() + _mark(figures, "wall_ms")
 
 
 def _speed_up(_: str, __: ConfigurationFigures, comparison: Comparison | None) -> str:
@@ -125,6 +150,18 @@ def _same_answers(_: str, figures: ConfigurationFigures, __: Comparison | None) 
 def _failures(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
     bad = figures.verdicts.get("error", 0) + figures.verdicts.get("timeout", 0)
     return f"{bad}/{figures.outcomes}"
+
+
+def _per_correct(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
+    return NONE if figures.time_per_correct_ms is None else duration(figures.time_per_correct_ms)
+
+
+def _good(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
+    return goodput_words(figures.goodput)
+
+
+def _cold_and_warm(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
+    return cold_and_warm(figures)
 
 
 def _ledger_share(line: str) -> Cell:
@@ -181,6 +218,8 @@ ACCURACY: Final = (
     Column("vs base", _against),
     Column("identical", _same_answers),
     Column("failed", _failures),
+    Column("time per right", _per_correct),
+    Column("goodput", _good),
 )
 LEDGER: Final = (
     Column("mean", _mean_wall),
@@ -194,6 +233,7 @@ WORK: Final = (
     Column("in/cached/out", _tokens),
     Column("tok/s (eff.)", _rate),
     Column("TTFT (seen)", _ttft),
+    Column("cold / warm", _cold_and_warm),
     Column("memory", _memory),
 )
 
@@ -206,7 +246,11 @@ def _print_facts(summary: Summary, console: Console, folder: Path | None) -> Non
         "suite": f"{run.suite}: {run.asked}, seed {run.seed}, path {' and '.join(run.paths) or 'none'}",
         "model": ", ".join(run.models),
         "draft": ", ".join(run.draft_models),
-        "machine": machine(run.machine),
+        "order": run.order,
+        "stopped": run.stopping,
+        "served": served_words(summary),
+        "ended": finish_words(summary),
+        "machine": machine(run.machine) + (f"; thermal state: {run.thermal}" if run.thermal else ""),
         "BLAS": ", ".join(run.blas),
         "versions": versions,
         "folder": "" if folder is None else str(folder),
@@ -265,6 +309,8 @@ def _print_reach(summary: Summary, console: Console) -> None:
     """The medians' interval is the range of all queries where there are few of them: what it then reaches."""
     walls = [one.wall_ms for one in summary.configurations.values() if one.wall_ms is not None]
     reached = min((wall.confidence for wall in walls if wall.low is not None), default=1.0)
+    if any((wall.p95_confidence or 0.0) < _ASKED for wall in walls):
+        _print_remark(f"n<{FEWEST_FOR_P95}: too few answers for an interval of the p95, which may lie higher", console)
     if reached < _ASKED:
         _print_remark(f"so few queries: the medians' interval is their whole range, and reaches {reached:.0%}", console)
 

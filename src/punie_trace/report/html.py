@@ -24,9 +24,12 @@ from punie_trace.report.html_figures import (
     all_figures,
     definitions,
     first_screen,
+    slowest_path,
     speed_ups,
     what_to_know,
+    where_answers_part,
     where_time_goes,
+    work_factors,
 )
 from punie_trace.report.html_text import note, section, tag, text
 from punie_trace.runfile import Run
@@ -44,10 +47,13 @@ def html_report(run: Run, summary: Summary, observed: Mapping[str, Sequence[Obse
             first_screen(summary),
             what_to_know(summary),
             speed_ups(summary),
+            work_factors(summary),
             where_time_goes(summary),
             distributions(summary, observed),
             over_time(observed, warm_ups(run.spans)),
+            slowest_path(summary),
             _one_query(embedded),
+            where_answers_part(summary),
             _all_queries(embedded),
             all_figures(summary),
             definitions(summary),

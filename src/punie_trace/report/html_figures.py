@@ -9,6 +9,17 @@ from typing import Final
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Observed, Summary
 from punie_trace.report import svg
 from punie_trace.report.console import ACCURACY, LEDGER, SPEED, WORK, Column
+from punie_trace.report.details import (
+    PATH_TITLES,
+    WORK_TITLES,
+    finish_words,
+    objective_words,
+    parting_lines,
+    path_rows,
+    path_title,
+    served_words,
+    work_rows,
+)
 from punie_trace.report.headline import headline
 from punie_trace.report.html_text import NOT_OBSERVABLE, items, note, pairs, section, table, tag, text, unbroken
 from punie_trace.report.units import duration, interval, machine, memory, share, span
@@ -121,6 +132,41 @@ def speed_ups(summary: Summary) -> str:
 
 def _line(name: str, drawn: str, said: str) -> str:
     return tag("div", tag("p", name) + tag("div", drawn) + tag("p", unbroken(text(said)), "note"), "line")
+
+
+def work_factors(summary: Summary) -> str:
+    """What of a difference is fewer generations, fewer tokens, faster tokens."""
+    rows = work_rows(summary)
+    if not rows:
+        return ""
+    return section(
+        "work",
+        f"What the difference from {summary.baseline} is made of",
+        table(WORK_TITLES, rows),
+        note("Each as a ratio to the baseline's, of totals over the pairs (below 1x: less). The first three multiply."),
+    )
+
+
+def slowest_path(summary: Summary) -> str:
+    """The critical path of the slowest query, as a bar and a table."""
+    one = summary.slowest
+    if one is None or not one.parts:
+        return ""
+    kinds = {"generation": "generation", "tool": "tool"}
+    bar = [(kinds.get(part.segment, "framework"), part.on_path) for part in one.parts]
+    said = ", ".join(f"{part.name} {duration(part.on_path)}" for part in one.parts)
+    return section(
+        "critical-path",
+        path_title(summary),
+        tag("div", svg.stacked_bar(bar, one.wall, said), "plot"),
+        table(PATH_TITLES, path_rows(summary)),
+        note(f"critical path: {summary.definitions['critical path']}."),
+    )
+
+
+def where_answers_part(summary: Summary) -> str:
+    """The first place where each answer differs from the baseline's."""
+    return section("partings", "Where answers part from the baseline's", items(parting_lines(summary)))
 
 
 def where_time_goes(summary: Summary) -> str:
@@ -263,6 +309,12 @@ def definitions(summary: Summary) -> str:
                 ("suite", f"{run.suite} ({run.suite_digest})"),
                 ("seed", str(run.seed)),
                 ("path", " and ".join(run.paths)),
+                ("order", run.order),
+                ("stopped", run.stopping),
+                ("served", served_words(summary)),
+                ("generations ended", finish_words(summary)),
+                ("thermal state", run.thermal),
+                ("objectives", objective_words(summary)),
                 ("model", ", ".join(run.models)),
                 ("draft", ", ".join(run.draft_models)),
                 ("machine", machine(run.machine)),

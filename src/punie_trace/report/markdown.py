@@ -25,6 +25,16 @@ from punie_trace.report.compare_console import (
     wall_before,
     work_words,
 )
+from punie_trace.report.details import (
+    WORK_TITLES,
+    cold_and_warm,
+    finish_words,
+    goodput_words,
+    objective_words,
+    parting_lines,
+    served_words,
+    work_rows,
+)
 from punie_trace.report.gate_lines import reading_words, verdict_words
 from punie_trace.report.markdown_text import block, code, items, table, text
 from punie_trace.report.tables import NONE, UNSEEN
@@ -39,8 +49,11 @@ _TITLES: Final = (
     "verdict",
     "right (95 %)",
     "identical",
+    "time per right",
+    "goodput",
     "tok/s (effective)",
     "TTFT",
+    "TTFT cold / warm",
     "gens",
     "in/cached/out tokens",
     "peak memory",
@@ -54,8 +67,10 @@ _DEFINITIONS: Final = (
 
 def run_markdown(summary: Summary, folder: Path) -> str:
     """One run: facts, figures, categories, findings, and the commands that make it again."""
-    parts = [f"### {code(summary.run.suite)}: {_size(summary.run)}", items(_facts(summary.run)), _figures(summary)]
-    parts += [part for part in (_constants(summary), _categories(summary)) if part]
+    parts = [f"### {code(summary.run.suite)}: {_size(summary.run)}", items([*_facts(summary.run), *_arms(summary)])]
+    # By kind of work first: an average over kinds can hide that one gains and another loses.
+    parts += [part for part in (_categories(summary), _figures(summary), _constants(summary), _work(summary)) if part]
+    parts += _listed("Where answers part from the baseline's", [text(one) for one in parting_lines(summary)])
     parts += _listed("Before trusting it", [text(one) for one in (*summary.findings, *summary.notes)])
     parts += [
         f"<sub>{_DEFINITIONS}</sub>",
@@ -104,10 +119,31 @@ def _facts(run: RunFacts) -> list[str]:
     facts = {
         "Run": f"{run.id}, {run.started:%Y-%m-%d}, {run.status}, seed {run.seed}, path {' and '.join(run.paths)}",
         "Model": ", ".join(run.models) + (f"; draft {', '.join(run.draft_models)}" if run.draft_models else ""),
-        "Machine": machine(run.machine) + (f"; BLAS {', '.join(run.blas)}" if run.blas else ""),
+        "Machine": machine(run.machine)
+        + (f"; BLAS {', '.join(run.blas)}" if run.blas else "")
+        + (f"; thermal state: {run.thermal}" if run.thermal else ""),
+        "Order": run.order,
+        "Stopped": run.stopping,
         "Versions": versions,
     }
     return [f"{name}: {text(value)}" for name, value in facts.items() if value]
+
+
+def _arms(summary: Summary) -> list[str]:
+    """How the arms were served: what makes a comparison fair or not."""
+    facts = {
+        "Served": served_words(summary),
+        "Generations ended": finish_words(summary),
+        "Objectives": objective_words(summary),
+    }
+    return [f"{name}: {text(value)}" for name, value in facts.items() if value]
+
+
+def _work(summary: Summary) -> str:
+    rows = [[code(name), *cells] for name, cells in work_rows(summary)]
+    return (
+        table(["relative to the baseline's", *WORK_TITLES], rows, [False, *(True for _ in WORK_TITLES)]) if rows else ""
+    )
 
 
 def _figures(summary: Summary) -> str:
@@ -139,8 +175,11 @@ def _row(name: str, figures: ConfigurationFigures, comparison: Comparison | None
         verdict,
         right if accuracy is None else f"{right} {span(accuracy.low, accuracy.high, share)}".strip(),
         NONE if same is None else f"{same.identical}/{same.of}",
+        NONE if figures.time_per_correct_ms is None else duration(figures.time_per_correct_ms),
+        goodput_words(figures.goodput),
         NONE if rate is None else f"{number(rate, 0)} ({number(effective, 0)})",
         _ttft(figures.ttft_ms),
+        cold_and_warm(figures),
         NONE if figures.generations_per_query is None else number(figures.generations_per_query, 1),
         NONE if all(count is None for count in counts) else "/".join(number(count, 0) for count in counts),
         _memory(figures),

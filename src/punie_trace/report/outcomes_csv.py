@@ -8,7 +8,7 @@ The exact texts stand in `outcomes.jsonl`.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final, TextIO, TypeAlias
 
@@ -56,13 +56,21 @@ def write_outcomes_csv(run: Run, file: TextIO) -> int:
     """
     rows = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     rows.writeheader()
+    count = 0
+    for _, row in outcome_rows(run):
+        rows.writerow({column: inert(cell) for column, cell in row.items()})
+        count += 1
+    return count
+
+
+def outcome_rows(run: Run) -> Iterator[tuple[Observation, dict[str, Cell]]]:
+    """Each outcome and its cells by column, exact and not made inert, in the order asked."""
     observed = [one for observations in observe(run).values() for one in observations]
     for one in sorted(observed, key=lambda one: one.outcome.seq):
-        rows.writerow({column: inert(cell) for column, cell in _row(run.header.id, one).items()})
-    return len(observed)
+        yield one, _row(run.header.id, one)
 
 
-def _row(run_id: str, one: Observation) -> Mapping[str, Cell]:
+def _row(run_id: str, one: Observation) -> dict[str, Cell]:
     outcome = one.outcome
     first = one.splits[0].first_chunk_ns if one.splits else None
     return {

@@ -54,8 +54,20 @@ def new_table() -> Table:
 def print_table(title: str, table: Table, console: Console) -> None:
     """The table below its title (rich's own titles wrap at the table's width), with an empty line above."""
     console.print()
-    console.print(Text(title, style="bold"))
+    console.print(plain(title, "bold"))
     console.print(table)
+
+
+def print_rows(title: str, titles: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], console: Console) -> None:
+    """A table of texts with a name for each row; nothing where there are no rows."""
+    if not rows:
+        return
+    table = new_table()
+    for one in titles:
+        table.add_column(one, justify="right", no_wrap=True)
+    for name, cells in rows:
+        table.add_row(plain(name), *map(plain, cells))
+    print_table(title, table, console)
 
 
 def print_list(title: str, texts: Sequence[str], console: Console, style: str = "") -> None:
