@@ -140,9 +140,9 @@ def _caches(summary: Summary) -> Iterator[str]:
 def _batching(header: RunHeader, summary: Summary) -> Iterator[str]:
     if header.concurrency == 1:
         return
-    batched = {name: batched(header, record) for name, record in header.configurations.items()}
-    base = batched.get(summary.baseline or "")
-    serial = [name for name, value in batched.items() if base and value is False]
+    served = {name: batched(header, record) for name, record in header.configurations.items()}
+    base = served.get(summary.baseline or "")
+    serial = [name for name, value in served.items() if base and value is False]
     if serial:
         yield (
             f"at concurrency {header.concurrency} {summary.baseline} was served in batches and {_some(serial)} one "
