@@ -99,12 +99,7 @@ def _wall(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
 
 
 def _p95(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
-    wall = figures.wall_ms
-    if wall is None:
-        return NONE
-    if wall.p95_low is None or (wall.p95_confidence or 0.0) < _ASKED:
-        return f"{duration(wall.p95)}?"
-    return duration(wall.p95)
+    return NONE if figures.wall_ms is None else duration(figures.wall_ms.p95)
 
 
 def _speed_up(_: str, __: ConfigurationFigures, comparison: Comparison | None) -> str:
@@ -303,7 +298,7 @@ def _print_reach(summary: Summary, console: Console) -> None:
     walls = [one.wall_ms for one in summary.configurations.values() if one.wall_ms is not None]
     reached = min((wall.confidence for wall in walls if wall.low is not None), default=1.0)
     if any((wall.p95_confidence or 0.0) < _ASKED for wall in walls):
-        _print_remark(f"?: too few answers to say within what the p95 lies; it takes {FEWEST_FOR_P95}", console)
+        _print_remark(f"too few answers to say within what the p95 lies: it takes {FEWEST_FOR_P95}", console)
     if reached < _ASKED:
         _print_remark(f"so few queries: the medians' interval is their whole range, and reaches {reached:.0%}", console)
 
