@@ -76,6 +76,7 @@ def _print_all(summary: Summary, console: Console, folder: Path | None) -> None:
     _print_fitting(("Speed", SPEED), ("Accuracy", ACCURACY), summary, comparisons, console)
     _print_constants(summary, console)
     _print_reach(summary, console)
+    print_table("Right answers with speed", _configurations_table(PER_RIGHT, summary, comparisons), console)
     if objective_words(summary):
         _print_remark(objective_words(summary), console)
     _print_fitting(("Where the time goes", LEDGER), ("Work", WORK), summary, comparisons, console)
@@ -105,12 +106,7 @@ def _wall(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
 
 
 def _p95(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
-    wall = figures.wall_ms
-    if wall is None:
-        return NONE
-    if wall.p95_low is None or (wall.p95_confidence or 0.0) < _ASKED:
-        return f"{duration(wall.p95)} (n<{FEWEST_FOR_P95})" + _mark(figures, "wall_ms")
-    return f"{duration(wall.p95)} {span(wall.p95_low, wall.p95_high, duration)}".strip() + _mark(figures, "wall_ms")
+    return NONE if figures.wall_ms is None else duration(figures.wall_ms.p95) + _mark(figures, "wall_ms")
 
 
 def _speed_up(_: str, __: ConfigurationFigures, comparison: Comparison | None) -> str:
@@ -218,8 +214,11 @@ ACCURACY: Final = (
     Column("vs base", _against),
     Column("identical", _same_answers),
     Column("failed", _failures),
-    Column("time per right", _per_correct),
+)
+PER_RIGHT: Final = (
+    Column("time per right answer", _per_correct),
     Column("goodput", _good),
+    Column("TTFT cold / warm", _cold_and_warm),
 )
 LEDGER: Final = (
     Column("mean", _mean_wall),
@@ -233,7 +232,6 @@ WORK: Final = (
     Column("in/cached/out", _tokens),
     Column("tok/s (eff.)", _rate),
     Column("TTFT (seen)", _ttft),
-    Column("cold / warm", _cold_and_warm),
     Column("memory", _memory),
 )
 
@@ -310,7 +308,7 @@ def _print_reach(summary: Summary, console: Console) -> None:
     walls = [one.wall_ms for one in summary.configurations.values() if one.wall_ms is not None]
     reached = min((wall.confidence for wall in walls if wall.low is not None), default=1.0)
     if any((wall.p95_confidence or 0.0) < _ASKED for wall in walls):
-        _print_remark(f"n<{FEWEST_FOR_P95}: too few answers for an interval of the p95, which may lie higher", console)
+        _print_remark(f"too few answers to say within what the p95 lies: it takes {FEWEST_FOR_P95}", console)
     if reached < _ASKED:
         _print_remark(f"so few queries: the medians' interval is their whole range, and reaches {reached:.0%}", console)
 
