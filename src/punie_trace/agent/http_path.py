@@ -22,7 +22,6 @@ from punie_trace.agent.turns import Message, ToolLoop, Turn, WrittenCall
 from punie_trace.records import Answer, Query
 from punie_trace.telemetry.chunk_template import ChunkTemplate
 
-
 _END_WITHIN_S: Final = 0.25
 """The longest that is waited for a body to end after its end mark: the answer is whole by then."""
 
