@@ -99,7 +99,7 @@ def timed_run(folder: Path, name: str, server: KnownServer, *flags: str) -> Time
     suite.write_text(json.dumps({"name": "one-question", "cases": [{"name": "rest", "inputs": QUESTION}]}))
     out = folder / name
     command = [sys.executable, "-m", "punie_trace", "run", "--url", server.base_url, "--path", "http", "--plain"]
-    command += ["--suite", str(suite), "--model", MODEL, "--out", str(out), "--otlp", "off", *flags]
+    command += ["--suite", str(suite), "--out", str(out), "--otlp", "off", *flags]
     environment = {**os.environ, "NO_COLOR": "1"}
     started_ns = time.time_ns()
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
+import anyio
 import httpx2
 import pytest
 from opentelemetry.trace import NoOpTracer
@@ -14,6 +15,7 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.records import Answer, Query
+from punie_trace.servers.known_latency import KnownLatency, known_latency_server
 from punie_trace.suite.load import sample_workspace
 
 pytestmark = pytest.mark.anyio
@@ -72,3 +74,30 @@ async def test_an_end_mark_without_a_line_end_counts() -> None:
 )
 async def test_a_stream_that_is_broken_is_an_error(data: bytes, says: str) -> None:
     assert says in ((await ask(data)).error or "")
+
+
+async def test_a_connection_is_used_again() -> None:
+    async with (
+        known_latency_server(KnownLatency(first_s=0, between_s=0, chunks=3)) as server,
+        httpx2.AsyncClient(base_url=f"{server.base_url}/", trust_env=False) as client,
+    ):
+        path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
+        answers = [await path.ask(Query("q", "?")) for _ in range(3)]
+        assert [answer.text for answer in answers] == ["word0 word1 word2 "] * 3
+        assert server.connections == 1
+
+
+async def test_a_body_that_does_not_end_after_its_end_mark_is_let_go() -> None:
+    class Endless(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield event("a") + b"data: [DONE]\n\n"
+            await anyio.sleep_forever()
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Endless())
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond), base_url="http://test/v1/") as client:
+        path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
+        with anyio.fail_after(60):
+            answer = await path.ask(Query("q", "?"))
+    assert (answer.text, answer.error) == ("a", None)

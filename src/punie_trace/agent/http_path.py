@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
+import anyio
 import httpx2
 from opentelemetry.trace import Tracer
 from pydantic import BaseModel, ValidationError
@@ -18,6 +21,9 @@ from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.turns import Message, ToolLoop, Turn, WrittenCall
 from punie_trace.records import Answer, Query
 from punie_trace.telemetry.chunk_template import ChunkTemplate
+
+_END_WITHIN_S: Final = 0.25
+"""The longest that is waited for a body to end after its end mark: the answer is whole by then."""
 
 
 class ResponseError(Exception):
@@ -122,12 +128,14 @@ def _chunk(data: bytes, template: ChunkTemplate) -> _Chunk:
 async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
     """What follows each 'data:' up to `[DONE]`; a stream that ends without it was cut."""
     rest = b""
-    async for piece in response.aiter_bytes():
+    pieces = response.aiter_bytes()
+    async for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             if line.startswith(b"data:"):
                 data = line[5:].strip()
                 if data == b"[DONE]":
+                    await _read_out(pieces)
                     return
                 yield data
     if rest.strip() == b"data: [DONE]":
@@ -135,6 +143,13 @@ async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
     if rest.startswith(b"data:"):
         yield rest[5:].strip()
     raise ResponseError("the stream ended before its end mark '[DONE]'; the server may have died")
+
+
+async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+    """Read the body's end, which is here already: a connection that is let go before it cannot be used again."""
+    with anyio.move_on_after(_END_WITHIN_S), suppress(httpx2.HTTPError):
+        async for _ in pieces:
+            pass
 
 
 def _shown(data: bytes) -> str:

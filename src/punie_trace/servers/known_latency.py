@@ -90,6 +90,8 @@ class KnownLatencyServer:
         self.settings = settings
         self.truth: list[Truth] = []
         """Every request that is over, where nobody else takes them."""
+        self.connections = 0
+        """How many were opened so far."""
         self.address = ("", 0)
         self._take = on_truth or self.truth.append
         self._random = random.Random(settings.seed)
@@ -118,6 +120,7 @@ class KnownLatencyServer:
 
     def opened(self, connection: _Connection) -> None:
         """Note a connection."""
+        self.connections += 1
         self._open.add(connection)
 
     def closed(self, connection: _Connection) -> None:
