@@ -13,7 +13,7 @@ import math
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -368,7 +368,7 @@ def _read_header(folder: Path) -> RunHeader:
 
 
 @contextmanager
-def _not_collecting() -> Iterator[None]:
+def _not_collecting() -> Generator[None]:
     """Without looking for cycles, of which records have none: looking takes longer the more of them there are."""
     was_on = gc.isenabled()
     gc.disable()
