@@ -272,5 +272,5 @@ def test_of_many_spans_those_of_whole_queries_are_read_from_all_over(
     assert all(some.traces[trace_id] == every[trace_id] for trace_id in some.traces)
     assert "spread evenly over the run" in some.span_problems[0]
     seqs = [one.seq for one in some.outcomes if one.trace_id in some.traces]
-    assert min(seqs) < 10
-    assert max(seqs) > 50
+    assert min(seqs) < 20
+    assert max(seqs) > 40
