@@ -48,8 +48,11 @@ class Renaming:
         self._ordinary = [
             token
             for token in range(len(tokenizer))
-            if token not in set(tokenizer.all_special_ids) and (text := str(tokenizer.decode([token]))).isprintable()
-            and text.isascii() and text.strip() and not text.startswith("<")
+            if token not in set(tokenizer.all_special_ids)
+            and (text := str(tokenizer.decode([token]))).isprintable()
+            and text.isascii()
+            and text.strip()
+            and not text.startswith("<")
         ]
         self._movable = {token for token in self._ordinary if token in texts}
         for token, text in texts.items():
