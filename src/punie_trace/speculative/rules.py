@@ -1,7 +1,8 @@
 """Which draft tokens stand, and what comes after them: the rules of verification, on plain numpy arrays.
 
-Nothing here knows a model, a cache or mlx. Every rule takes `n` independent rounds at once (the engine calls with n = 1,
-the tests with 200,000), and answers with a `Verdict`: how many draft tokens stand, and the one token that follows them.
+Nothing here knows a model, a cache or mlx. Every rule takes `n` independent rounds at once (the engine calls with n =
+1, the tests with 200,000), and answers with a `Verdict`: how many draft tokens stand, and the one token that follows
+them.
 
 Theory
 ------
@@ -9,25 +10,26 @@ A draft x_1..x_k was proposed by a cheap distribution q_i(. | x_<i); the target 
 forward pass. What is emitted must be distributed as the target alone would have emitted it.
 
 **Match** (`by_match`). The target draws its own y_i ~ p_i at every row, and a draft token stands while x_i = y_i; the
-first y that differs is emitted in its place, and y_(k+1) after a draft that stands whole. Every emitted token *is* a draw
-of the target given the tokens before it, so this is lossless for any drafter, deterministic or not, and for any sampler,
-known or opaque. Greedy decoding is the case y_i = argmax p_i. A token stands with chance sum_x p(x) q(x).
+first y that differs is emitted in its place, and y_(k+1) after a draft that stands whole. Every emitted token *is* a
+draw of the target given the tokens before it, so this is lossless for any drafter, deterministic or not, and for any
+sampler, known or opaque. Greedy decoding is the case y_i = argmax p_i. A token stands with chance sum_x p(x) q(x).
 
 **Rejection** (`by_rejection`; arXiv 2211.17192, 2302.01318). x_i stands with chance min(1, p_i(x_i) / q_i(x_i)). At the
-first that does not, the token is drawn from the residual r(x) = max(p(x) - q(x), 0), normalised; after a whole draft from
-p_(k+1). Lossless: a token x comes out with chance q(x) min(1, p(x)/q(x)) + (1 - a) r(x) / (1 - a)
+first that does not, the token is drawn from the residual r(x) = max(p(x) - q(x), 0), normalised; after a whole draft
+from p_(k+1). Lossless: a token x comes out with chance q(x) min(1, p(x)/q(x)) + (1 - a) r(x) / (1 - a)
 = min(p, q)(x) + max(p - q, 0)(x) = p(x), where a = sum_x min(p, q)(x) is the chance to stand, which is at least that of
 a match. Three things break it, and the tests hold a broken variant of each: to draw from p instead of r (favours what q
 favours: 'residual dropped'), to emit the draft token that was refused ('draft emitted'), and to go on testing after a
 refusal, since later rows were computed on a prefix that was not emitted ('no stop at the first rejection').
 
 **Block** (`by_block`; arXiv 2403.10444). The same, but the prefix is judged as a whole: with w_0 = 1 and
-w_i = min(1, w_(i-1) p_i(x_i) / q_i(x_i)), let R_i = sum_x max(w_i p_(i+1)(x) - q_(i+1)(x), 0). Prefix i is kept with chance
-h_i = R_i / (R_i + 1 - w_i), and h_k = w_k; the *longest* prefix that was kept stands. Behind prefix i < k the token is drawn
-from max(w_i p_(i+1) - q_(i+1), 0), normalised. Lossless too, and the expected number of tokens is never lower than by
-token-wise rejection, because a low ratio early can be made good by high ones after it.
+w_i = min(1, w_(i-1) p_i(x_i) / q_i(x_i)), let R_i = sum_x max(w_i p_(i+1)(x) - q_(i+1)(x), 0). Prefix i is kept with
+chance h_i = R_i / (R_i + 1 - w_i), and h_k = w_k; the *longest* prefix that was kept stands. Behind prefix i < k the
+token is drawn from max(w_i p_(i+1) - q_(i+1), 0), normalised. Lossless too, and the expected number of tokens is
+never lower than by token-wise rejection, because a low ratio early can be made good by high ones after it.
 
-A draft without probabilities is a point mass: q_i(x_i) = 1. Rejection then accepts with chance p_i(x_i), as a match does.
+A draft without probabilities is a point mass: q_i(x_i) = 1. Rejection then accepts with chance p_i(x_i), as a match
+does.
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ def by_block(target: Floats, proposal: Floats | None, draft: Ints, random: np.ra
 
 
 def residual(target: Floats, proposal: Floats) -> Floats:
-    """What a refused draft leaves over: max(p - q, 0), not normalised. (n, V); p itself where nothing is left but dust."""
+    """What a refused draft leaves: max(p - q, 0), not normalised (n, V); p itself where nothing is left but dust."""
     return _or_else(np.maximum(target - proposal, 0.0), target)
 
 
@@ -124,8 +126,8 @@ def draw(weights: Floats, random: np.random.Generator) -> Ints:
 def walk_tree(parents: list[int], tokens: list[int], drawn: list[int]) -> list[int]:
     """The rows of a draft tree that stand, by match, from the root down: `[0, ...]`.
 
-    Row 0 is the last emitted token; `parents[i] < i` is the row before row i, `tokens[i]` the token in it, `drawn[i]` what
-    the target draws after it. What follows the path is `drawn[path[-1]]`. Of twins the first counts.
+    Row 0 is the last emitted token; `parents[i] < i` is the row before row i, `tokens[i]` the token in it, `drawn[i]`
+    what the target draws after it. What follows the path is `drawn[path[-1]]`. Of twins the first counts.
     """
     children: dict[tuple[int, int], int] = {}
     for row in range(len(tokens) - 1, 0, -1):
