@@ -54,7 +54,7 @@ class Controller(Protocol):
 
 
 class FixedController:
-    """Always k tokens, from the first drafter with a guess; matches shorter than `trusted` give way to one that follows."""
+    """Always k tokens, of the first drafter with a guess; a match shorter than `trusted` gives way to the next."""
 
     def __init__(self, k: int, *, trusted: int = 4) -> None:
         self.k = k

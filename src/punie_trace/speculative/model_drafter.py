@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 import mlx.nn as nn
-import numpy as np
 from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 
 from punie_trace.errors import ModelError
+from punie_trace.speculative.arrays import doubles, integers, numbers
 from punie_trace.speculative.cache import length_of, refusal, trim_to
 from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Kind, KnownSampler, Proposal
 
@@ -91,8 +91,8 @@ class ModelDrafter:
                 rows.append(row)
             ids = mx.concatenate([token, second])
             mx.eval(ids, sure)
-            said, runner_up = ids.tolist()
-            [chance] = sure.tolist()
+            said, runner_up = integers(ids)
+            [chance] = numbers(sure)
             if not 0.0 <= chance <= 1.0001:
                 raise ModelError("the draft model's logits are not numbers (NaN or infinite); check its weights")
             tokens.append(said)
@@ -104,7 +104,7 @@ class ModelDrafter:
             self._read.append(said)
         probabilities = None
         if rows:
-            probabilities = np.array(mx.concatenate(rows).astype(mx.float32), dtype=np.float64)
+            probabilities = doubles(mx.concatenate(rows))
         return Proposal(tuple(tokens), probabilities, tuple(confidence), 0, tuple(seconds))
 
     def _agree(self, context: Sequence[int]) -> None:
