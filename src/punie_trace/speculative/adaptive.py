@@ -93,6 +93,7 @@ class AdaptiveController:
         self._last: str | None = None
         self._rounds = 0
         self._random = random.Random(seed)
+        self._further = False  # this round goes beyond the best length, to learn
 
     def plain_cost(self) -> float | None:
         """P in ns; None before a plain round was seen."""
@@ -106,6 +107,13 @@ class AdaptiveController:
     def saved(self) -> float:
         """What is left in the purse, in plain rounds."""
         return self._saved
+
+    def wants(self, drafter: str) -> bool:
+        """Whether it has promised more than plain decoding so far; an untried one does."""
+        plain = self._plain.value
+        sums = self._of(drafter)
+        tokens = sum(tokens for tokens, _ in sums)
+        return plain is None or tokens < 4 or tokens * plain > sum(ns for _, ns in sums)
 
     def decide(self, offers: Sequence[Offer], min_acceptance: float | None = None) -> Decision:
         """The offer and length of most tokens a second; plain where none promises more, or the purse is empty."""
@@ -133,7 +141,7 @@ class AdaptiveController:
 
     def cut(self, offer: Offer, confidence: Sequence[float], min_acceptance: float | None = None) -> int:
         """How many drafted tokens promise the best rate, given how confident the drafter was of each."""
-        if offer.free or not confidence:
+        if offer.free or not confidence or self._further:
             return len(confidence)
         table = self._table(offer.drafter)
         reach, product = [], 1.0
@@ -176,7 +184,8 @@ class AdaptiveController:
 
     def _decision(self, at: int, offer: Offer, plan: Plan, plain: float, min_acceptance: float | None) -> Decision:
         k = plan.k
-        if self._rounds % _JITTER == 0 and min_acceptance is None:
+        self._further = self._rounds % _JITTER == 0 and min_acceptance is None
+        if self._further:
             k = max(1, min(offer.limit, self.longest, k + self._random.choice((-2, -1, 1, 2))))
         if offer.free:
             return Decision(at, k)
@@ -200,7 +209,7 @@ class AdaptiveController:
             added = step + curve[k + 1] - curve[k]
             if min_acceptance is not None and (sums + reach * usual) / (k + 1) < min_acceptance:
                 return False
-            return reach * usual > added * rate
+            return reach * usual > added * rate * (0.3 if self._further else 1.0)
 
         return keep
 

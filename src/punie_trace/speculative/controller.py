@@ -40,6 +40,10 @@ PLAIN = Decision()
 class Controller(Protocol):
     """Decides each round, and is told how it went."""
 
+    def wants(self, drafter: str) -> bool:
+        """Whether this drafter is likely to be used, so that it should read a new request's prompt at once."""
+        ...
+
     def decide(self, offers: Sequence[Offer], min_acceptance: float | None = None) -> Decision:
         """Which drafter, and how far. `offers` is empty where nothing can be drafted."""
         ...
@@ -66,6 +70,10 @@ class FixedController:
             if at == len(offers) - 1 or not offer.free or offer.matched >= self.trusted:
                 return Decision(at, min(self.k, offer.limit))
         return PLAIN
+
+    def wants(self, drafter: str) -> bool:
+        """Always."""
+        return True
 
     def cut(self, offer: Offer, confidence: Sequence[float], min_acceptance: float | None = None) -> int:
         """All of them."""

@@ -95,6 +95,10 @@ class Drafter(Protocol):
         """A new request starts with this text."""
         ...
 
+    def prepare(self, context: Sequence[int]) -> None:
+        """Read all of the context but its last token now, since proposals will be wanted."""
+        ...
+
     def lag(self, context: Sequence[int]) -> int:
         """Tokens of the context it has yet to read before it can propose, the last one not counted."""
         ...

@@ -168,6 +168,9 @@ class Generation:
             mx.clear_cache()
         for drafter in self._drafters:
             self._guarded(partial(drafter.begin, self._context))
+            if self._drafters and self._controller.wants(drafter.kind):
+                with mx.stream(generation_stream):
+                    self._guarded(partial(drafter.prepare, self._context))
         self._told = len(self._context)
         self._check_memory()
 

@@ -40,6 +40,11 @@ class HybridDrafter:
         for member in self._members:
             member.begin(context)
 
+    def prepare(self, context: Sequence[int]) -> None:
+        """All read ahead."""
+        for member in self._members:
+            member.prepare(context)
+
     def lag(self, context: Sequence[int]) -> int:
         """That of the one furthest behind."""
         return max(member.lag(context) for member in self._members)

@@ -18,6 +18,8 @@ from punie_trace.speculative.arrays import doubles, integers, numbers
 from punie_trace.speculative.cache import length_of, refusal, trim_to
 from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Kind, KnownSampler, Proposal
 
+_AT_ONCE = 64  # tokens read together with the one that is proposed after
+
 
 class ModelDrafter:
     """Proposes what a draft model says.
@@ -57,6 +59,12 @@ class ModelDrafter:
         """Finds how far its cache fits the new text."""
         self._agreed = 0
         self._agree(context)
+
+    def prepare(self, context: Sequence[int]) -> None:
+        """Reads all but the last token."""
+        if len(context) > 1:
+            self._cut_to_agreed(context)
+            self._read_up_to(context, len(context) - 1)
 
     def lag(self, context: Sequence[int]) -> int:
         """Tokens to read before it can propose."""
@@ -117,22 +125,29 @@ class ModelDrafter:
 
     def _catch_up(self, context: Sequence[int]) -> mx.array:
         """Read what is new; the logits (1, V) after the context."""
-        self._agree(context)
-        if len(self._read) != self._agreed or length_of(self._cache) != self._agreed:
-            trim_to(self._cache, self._agreed)
-            del self._read[self._agreed :]
-        at = self._agreed
-        while len(context) - at > self.prefill_step:
-            part = list(context[at : at + self.prefill_step])
-            self.model(mx.array([part], mx.uint32), cache=self._cache)
-            mx.eval([entry.state for entry in self._cache])
-            self._read += part
-            at += len(part)
-        rest = list(context[at:])
+        self._cut_to_agreed(context)
+        if len(context) - self._agreed > _AT_ONCE:
+            self._read_up_to(context, len(context) - 1)
+        rest = list(context[self._agreed :])
         logits = self.model(mx.array([rest], mx.uint32), cache=self._cache)[:, -1]
         self._read += rest
         self._agreed = len(self._read)
         return logits
+
+    def _cut_to_agreed(self, context: Sequence[int]) -> None:
+        self._agree(context)
+        if len(self._read) != self._agreed or length_of(self._cache) != self._agreed:
+            trim_to(self._cache, self._agreed)
+            del self._read[self._agreed :]
+
+    def _read_up_to(self, context: Sequence[int], end: int) -> None:
+        """Read without asking for logits, in steps."""
+        while self._agreed < end:
+            part = list(context[self._agreed : min(end, self._agreed + self.prefill_step)])
+            self.model(mx.array([part], mx.uint32), cache=self._cache)
+            mx.eval([entry.state for entry in self._cache])
+            self._read += part
+            self._agreed += len(part)
 
 
 def weights_of(model: nn.Module) -> int:

@@ -41,6 +41,9 @@ class NgramDrafter:
         self._length = 0
         self.commit(context)
 
+    def prepare(self, context: Sequence[int]) -> None:
+        """Nothing to read ahead."""
+
     def lag(self, context: Sequence[int]) -> int:
         """Nothing to speak of."""
         return 0

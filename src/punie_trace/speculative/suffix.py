@@ -96,6 +96,9 @@ class SuffixDrafter:
         for token in recent[-64:]:
             self._state, self._matched = self.earlier.automaton.step(self._state, self._matched, token)
 
+    def prepare(self, context: Sequence[int]) -> None:
+        """Nothing to read ahead."""
+
     def lag(self, context: Sequence[int]) -> int:
         """Nothing to speak of."""
         return 0
