@@ -14,6 +14,7 @@ BASE = {"errors", "records", "runfile", "header", "otlp_json", "weights_digest",
 ALLOWED: dict[str, set[str]] = {
     "suite": set(),
     "models": set(),
+    "speculative": set(),
     "servers": set(),
     "telemetry": set(),
     "agent": {"telemetry"},
