@@ -15,6 +15,8 @@ from punie_trace.header import ConfigurationRecord, RunHeader, unique
 from punie_trace.runfile import Run
 
 _MOST_NAMES = 3
+_FALLBACK_MATTERS = 0.10
+"""Share of the generations that may fall back to plain decoding before it is said."""
 _CACHE_MATTERS = 0.10
 """Share of the input tokens by which cached ones may differ before it is said."""
 
@@ -36,6 +38,7 @@ def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation
             *_lost_answers(summary),
             *_caches(summary),
             *_batching(run.header, summary),
+            *_fallbacks(summary),
             *_suite(run.header),
         ]
     )
@@ -142,6 +145,15 @@ def _batching(header: RunHeader, summary: Summary) -> Iterator[str]:
             f"at concurrency {header.concurrency} {summary.baseline} was served in batches and {_some(serial)} one "
             "request at a time: this compares batching with none; add an unbatched baseline"
         )
+
+
+def _fallbacks(summary: Summary) -> Iterator[str]:
+    for name, figures in summary.configurations.items():
+        one = figures.speculation
+        for reason, count in (one.fallbacks if one is not None else {}).items():
+            if one is not None and count > _FALLBACK_MATTERS * one.generations:
+                share = f"{count} of {one.generations} generations"
+                yield f"{name}: {share} drafted nothing, or no more: {first_line(reason)}"
 
 
 def _batched(header: RunHeader, record: ConfigurationRecord) -> bool | None:

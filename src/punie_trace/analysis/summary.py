@@ -11,6 +11,7 @@ from typing import Final
 
 from punie_trace.analysis.advice import advise
 from punie_trace.analysis.compare import compare, identity
+from punie_trace.analysis.drafted import speculation_figures
 from punie_trace.analysis.figures import (
     Bounded,
     CategoryFigures,
@@ -47,6 +48,8 @@ DEFINITIONS: Final = {
     "tok/s": "output tokens / time in generation, without errors and timeouts; effective: / wall time",
     "TTFT": "first chunk with output minus request sent, of a query's first generation, where the server streams it",
     "TPOT": "(last chunk - first chunk) / (output tokens - 1), of each generation that the server streams",
+    "acceptance": "drafted tokens that the model accepted / tokens drafted; length: 1 + accepted / rounds, the tokens "
+    "that a round of draft and verify yields; K: tokens drafted a round; of servers that tell it",
     "memory": "peak of the server's own process while it worked",
 }
 
@@ -166,6 +169,7 @@ def _figures(
         answers_identical_to_baseline=None if reference is None else identity(reference, observations),
         by_category=_by_category(observations),
         problems=_problems(observations),
+        speculation=speculation_figures([drafted for one in answered for drafted in one.drafted]),
     )
 
 

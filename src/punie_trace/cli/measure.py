@@ -87,6 +87,7 @@ class Measurement:
                 ServerRecord(
                     identity=asdict(identity),
                     blas=identity.blas,
+                    # A server of ours batches where that wins; see each configuration's speculation.
                     batched=None if config.kind != "mlx_lm" else config.draft_model is None and config.kv_bits is None,
                     log=f"{SERVERS_FOLDER}/{group}.log",
                 ),
@@ -156,7 +157,7 @@ class Measurement:
                 kind=server.kind,
                 model=model,
                 draft_model=server.draft_model,
-                num_draft_tokens=server.num_draft_tokens if server.draft_model else None,
+                num_draft_tokens=server.num_draft_tokens if server.draft_model or server.drafter else None,
                 temperature=server.temp or 0.0,
                 request_options=configuration.request,
             ),

@@ -8,7 +8,7 @@ from typing import Final
 
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Observed, Summary
 from punie_trace.report import svg
-from punie_trace.report.console import ACCURACY, LEDGER, SPEED, WORK, Column
+from punie_trace.report.console import ACCURACY, LEDGER, SPECULATION, SPEED, WORK, Column, tells_speculation
 from punie_trace.report.headline import headline
 from punie_trace.report.html_text import NOT_OBSERVABLE, items, note, pairs, section, table, tag, text, unbroken
 from punie_trace.report.units import duration, interval, machine, memory, share, span
@@ -178,7 +178,9 @@ def _phase(one: Observed) -> str:
 
 def all_figures(summary: Summary) -> str:
     """The tables that the console prints, with a row for each configuration."""
-    groups = (("Speed", SPEED), ("Accuracy", ACCURACY), ("Where the time goes", LEDGER), ("Work", WORK))
+    groups = [("Speed", SPEED), ("Accuracy", ACCURACY), ("Where the time goes", LEDGER), ("Work", WORK)]
+    if tells_speculation(summary):
+        groups.append(("Speculation", SPECULATION))
     written = "".join(tag("h3", title) + _figures_table(columns, summary) for title, columns in groups)
     shared = any(
         one.memory_shared_with and one.memory_peak_bytes is not None for one in summary.configurations.values()

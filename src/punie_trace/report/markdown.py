@@ -25,6 +25,7 @@ from punie_trace.report.compare_console import (
     wall_before,
     work_words,
 )
+from punie_trace.report.console import SPECULATION, tells_speculation
 from punie_trace.report.gate_lines import reading_words, verdict_words
 from punie_trace.report.markdown_text import block, code, items, table, text
 from punie_trace.report.tables import NONE, UNSEEN
@@ -55,7 +56,7 @@ _DEFINITIONS: Final = (
 def run_markdown(summary: Summary, folder: Path) -> str:
     """One run: facts, figures, categories, findings, and the commands that make it again."""
     parts = [f"### {code(summary.run.suite)}: {_size(summary.run)}", items(_facts(summary.run)), _figures(summary)]
-    parts += [part for part in (_constants(summary), _categories(summary)) if part]
+    parts += [part for part in (_constants(summary), _speculation(summary), _categories(summary)) if part]
     parts += _listed("Before trusting it", [text(one) for one in (*summary.findings, *summary.notes)])
     parts += [
         f"<sub>{_DEFINITIONS}</sub>",
@@ -167,6 +168,18 @@ def _constants(summary: Summary) -> str:
         f"For comparison: 'always a tool' could get {one.always_tool}/{one.queries} right, 'never a tool' "
         f"{one.never_tool}/{one.queries}."
     )
+
+
+def _speculation(summary: Summary) -> str:
+    if not tells_speculation(summary):
+        return ""
+    rows = [
+        [code(name), *(text(column.cell(name, figures, comparison_of(summary, name))) for column in SPECULATION)]
+        for name, figures in summary.configurations.items()
+        if figures.speculation is not None
+    ]
+    titles = ("speculation", *(column.title for column in SPECULATION))
+    return table(titles, rows, [False, *(column.justify_right for column in SPECULATION)])
 
 
 def _categories(summary: Summary) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from opentelemetry.context import Context
 
-from punie_trace.serving.rounds import SpeculationRecord
-from punie_trace.serving.speculation import OFF, Speculation
+from punie_trace.speculative.request import OFF, Speculation
+from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
 
 Outcome = Literal["done", "refused", "failed", "client_gone"]
 
@@ -52,12 +53,31 @@ class Call:
     finish_reason: str | None = None
     batched: bool = False
     """Whether it was decoded in mlx_lm's batch, together with others and without drafts."""
-    record: SpeculationRecord | None = None
+    record: GenerationRecord | None = None
+    """What speculation did, round by round; None where it was off."""
+    fallback: str | None = None
+    """Why nothing, or no more, was drafted though it was asked for."""
     outcome: Outcome = "done"
     status: int = 200
     error: str | None = None
     stopped: bool = False
     """Set to end it at its next token, as when the server stops."""
+
+    @property
+    def drafting(self) -> Sequence[RoundRecord]:
+        """The rounds in which anything was drafted: one without a draft is a plain step."""
+        return [one for one in self.record.rounds if one.drafted > 0] if self.record is not None else []
+
+    @property
+    def drafters(self) -> str | None:
+        """Who drafted, in the order of their first round."""
+        return ",".join(dict.fromkeys(one.drafter for one in self.drafting)) or None
+
+    @property
+    def mean_k(self) -> float | None:
+        """Tokens drafted a round, over the rounds that drafted; None without any."""
+        rounds = self.drafting
+        return sum(one.drafted for one in rounds) / len(rounds) if rounds else None
 
     def fail(self, outcome: Outcome, status: int, error: str) -> None:
         """Note what went wrong; the first word counts."""

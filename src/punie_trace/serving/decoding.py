@@ -16,8 +16,8 @@ from mlx import nn
 from mlx_lm.generate import GenerationResponse, stream_generate
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
-from punie_trace.serving.rounds import SpeculationRecord
-from punie_trace.serving.speculation import Speculation
+from punie_trace.speculative.request import Speculation
+from punie_trace.speculative.rounds import GenerationRecord
 
 Sampler = Callable[[mx.array], mx.array]
 LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
@@ -46,8 +46,13 @@ class Decoder(Protocol):
         """The answer, token by token; may be closed after any."""
         ...
 
-    def record(self) -> SpeculationRecord | None:
+    def record(self) -> GenerationRecord | None:
         """What the speculation of the generation that ended last did; None where there was none."""
+        ...
+
+    @property
+    def fallback(self) -> str | None:
+        """Why that generation drafted nothing, or no more; None where all went as asked."""
         ...
 
 
@@ -81,9 +86,14 @@ class PlainDecoder:
             quantized_kv_start=self.quantized_kv_start,
         )
 
-    def record(self) -> SpeculationRecord | None:
-        """Nothing was drafted; there is something to say only where it should have been."""
-        return None if self.reason is None else SpeculationRecord(fallback=self.reason)
+    def record(self) -> GenerationRecord | None:
+        """Nothing was drafted."""
+        return None
+
+    @property
+    def fallback(self) -> str | None:
+        """Why it stands in for a decoder that drafts."""
+        return self.reason
 
 
 def cached_length(cache: Sequence[Any]) -> int | None:

@@ -34,9 +34,9 @@ from punie_trace.serving.decoding import DecodeRequest
 from punie_trace.serving.models import ServedModels
 from punie_trace.serving.prompt_caches import ExactPromptCaches
 from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
-from punie_trace.serving.rounds import SpeculationRecord
+from punie_trace.speculative.sampling import TemperatureSampler
 
-BATCHED = "several requests at once: decoded in one batch, which wins over drafts"
+BATCHED = "load: several requests at once: decoded in one batch, which wins over drafts"
 _log = logging.getLogger(__name__)
 
 
@@ -186,7 +186,7 @@ class TracedGenerator(ResponseGenerator):
         speculation = call.speculation
         call.batched = speculation.mode == "off" or (speculation.mode == "adaptive" and self.admission.open > 1)
         if call.batched and speculation.mode != "off":
-            call.record = SpeculationRecord(fallback=BATCHED)
+            call.fallback = BATCHED
         return call.batched
 
     def _tokenize(self, tokenizer: Any, request: CompletionRequest, args: GenerationArguments) -> Any:
@@ -273,7 +273,7 @@ class TracedGenerator(ResponseGenerator):
                 context=prompt,
                 cache=cache,
                 max_tokens=args.max_tokens,
-                sampler=_make_sampler(args, tokenizer),
+                sampler=_sampler(args, tokenizer),
                 logits_processors=_make_logits_processors(args),
                 progress=progress,
                 prefill_step=self.cli_args.prefill_step_size,
@@ -306,9 +306,20 @@ class TracedGenerator(ResponseGenerator):
             close = getattr(tokens, "close", None)
             if close is not None:
                 close()  # now, so that the cache is whole and the record is there
-            call.record = decoder.record()
+            call.record, call.fallback = decoder.record(), decoder.fallback
         self.prompt_cache.insert_cache(key, read, cache)
         return last
+
+
+def _sampler(args: GenerationArguments, tokenizer: Any) -> Any:
+    """One whose distribution is known where there is one: drafts are then verified by rejection, which accepts more.
+
+    With a seed it stays mlx_lm's, which draws the same tokens whatever was drafted.
+    """
+    sampling = args.sampling
+    if sampling.temperature > 0 and sampling.xtc_probability == 0 and args.seed is None:
+        return TemperatureSampler(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k)
+    return _make_sampler(args, tokenizer)
 
 
 def _call_of(args: GenerationArguments) -> Call:

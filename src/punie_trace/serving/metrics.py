@@ -104,21 +104,21 @@ class ServerMetrics:
             counters["vllm:prefix_cache_queries"] += call.prompt_tokens or 0
             counters["vllm:prefix_cache_hits"] += call.cached_tokens or 0
         counters["vllm:generation_tokens"] += call.output_tokens
+        if call.fallback is not None:
+            known = call.fallback in self._fallbacks or len(self._fallbacks) < _MOST_REASONS
+            self._fallbacks[call.fallback if known else "other"] += 1
         record = call.record
         if record is None:
             return
-        counters["vllm:spec_decode_num_drafts"] += len(record.drafting)
+        counters["vllm:spec_decode_num_drafts"] += len(call.drafting)
         counters["vllm:spec_decode_num_draft_tokens"] += record.drafted
         counters["vllm:spec_decode_num_accepted_tokens"] += record.accepted
-        counters["punie_trace_spec_draft_seconds"] += sum(one.draft_ns for one in record.rounds) / NS_PER_S
-        counters["punie_trace_spec_verify_seconds"] += sum(one.verify_ns for one in record.rounds) / NS_PER_S
-        for one in record.drafting:
+        counters["punie_trace_spec_draft_seconds"] += record.draft_ns / NS_PER_S
+        counters["punie_trace_spec_verify_seconds"] += sum(one.verify_ns for one in call.drafting) / NS_PER_S
+        for one in call.drafting:
             self._by_drafter[one.drafter, "drafted"] += one.drafted
             self._by_drafter[one.drafter, "accepted"] += one.accepted
-        self._positions.update(dict(enumerate(record.accepted_by_position())))
-        if record.fallback is not None:
-            known = record.fallback in self._fallbacks or len(self._fallbacks) < _MOST_REASONS
-            self._fallbacks[record.fallback if known else "other"] += 1
+        self._positions.update({place: accepted for place, (_, accepted) in enumerate(record.by_position())})
 
     def _time(self, call: Call) -> None:
         spans = {

@@ -7,10 +7,8 @@ batching off for everybody, and decode with a K that never changes.
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,22 +18,19 @@ from mlx_lm import load
 from mlx_lm.server import ModelProvider
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
-from punie_trace.errors import PunieTraceError
+from punie_trace.serving.decoders import DraftingDecoder
 from punie_trace.serving.decoding import Decoder, PlainDecoder
 from punie_trace.serving.refusal import RefusedError
-from punie_trace.serving.speculation import Speculation
+from punie_trace.speculative.request import Speculation
 
 DEFAULT: Final = "default_model"
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-MakeDecoder = Callable[["ServedModels", Speculation], Decoder]
-"""A decoder for the models that are loaded now. Raises `PunieTraceError` or `ValueError` where there can be none."""
 
 
 class ServedModels(ModelProvider):
     """mlx_lm's provider, whose draft model is ours. To be loaded and used in the thread that generates."""
 
-    def __init__(self, cli_args: argparse.Namespace, make_decoder: MakeDecoder | None = None) -> None:
+    def __init__(self, cli_args: argparse.Namespace, max_draft_memory: int | None = None) -> None:
         super().__init__(cli_args)
         self.loaded = threading.Event()
         """Set while a model is ready to answer."""
@@ -44,15 +39,15 @@ class ServedModels(ModelProvider):
         self.context_length: int | None = None
         """The most tokens of prompt and answer together, as the model's own configuration says; None if it does not."""
         self.vocabulary: int | None = None
-        self._make = make_decoder
-        self._decoders: dict[str, Decoder] = {}
+        self.max_draft_memory = max_draft_memory
+        self._drafting: DraftingDecoder | None = None
 
     def reset(self) -> None:
         """Let go of everything that is loaded."""
         super().reset()
         self.loaded.clear()
         self.draft = self.draft_tokenizer = None
-        self._decoders = {}
+        self._drafting = None
 
     @property
     def target(self) -> tuple[nn.Module, TokenizerWrapper]:
@@ -72,20 +67,16 @@ class ServedModels(ModelProvider):
 
     def decoder(self, speculation: Speculation) -> Decoder:
         """The decoder for `speculation`: plain where that is off, or where there can be no other."""
-        if speculation.mode == "off" or self._make is None:
+        if speculation.mode == "off" or (speculation.mode == "fixed" and speculation.k == 0):
             return self._plain_decoder(None)
         if self.cli_args.kv_bits is not None:
-            return self._plain_decoder("the prompt cache is quantized (--kv-bits)")
-        kind = speculation.drafter or "suffix"
-        found = self._decoders.get(kind)
-        if found is None:
-            try:
-                found = self._make(self, speculation)
-            except (PunieTraceError, ValueError, TypeError) as error:
-                logging.getLogger(__name__).warning("No drafts by %s: %s", kind, error)
-                found = self._plain_decoder(str(error))
-            self._decoders[kind] = found
-        return found
+            return self._plain_decoder("cache: the prompt cache is quantized (--kv-bits)")
+        if self._drafting is None:
+            self._drafting = DraftingDecoder(*self.target, self.draft, self.draft_tokenizer, self.max_draft_memory)
+        reason = self._drafting.without_model
+        if reason is not None and speculation.drafter == "model":
+            return self._plain_decoder(reason)
+        return self._drafting
 
     def _plain_decoder(self, reason: str | None) -> PlainDecoder:
         args = self.cli_args

@@ -25,7 +25,6 @@ import mlx_lm.server as stock
 
 from punie_trace.errors import ConfigurationError, ServerError
 from punie_trace.serving.admission import Admission
-from punie_trace.serving.decoders import make_decoder
 from punie_trace.serving.generator import TracedGenerator
 from punie_trace.serving.handler import TracedHandler
 from punie_trace.serving.http_server import BoundedServer
@@ -118,7 +117,7 @@ def running(
         num_draft_tokens=args.num_draft_tokens,
         has_draft_model=draft_model is not None,
     )
-    models = ServedModels(args, partial(make_decoder, max_memory=options.max_draft_memory))
+    models = ServedModels(args, options.max_draft_memory)
     caches = ExactPromptCaches(args.prompt_cache_size, args.prompt_cache_bytes or _NO_LIMIT)
     try:
         server = _bind(host, port, options)

@@ -15,7 +15,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_
 import punie_trace
 from punie_trace.records import AttributeValue
 from punie_trace.serving.call import Call
-from punie_trace.serving.rounds import Round, SpeculationRecord
+from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
 from punie_trace.telemetry import names
 from punie_trace.telemetry.clock import Clock
 
@@ -106,25 +106,26 @@ def _steps(call: Call, done_ns: int) -> Iterator[tuple[str, int, int, dict[str, 
 
 def speculation_attributes(call: Call) -> dict[str, AttributeValue]:
     """What was asked for and what came of it, by the names of spans."""
-    record = call.record or SpeculationRecord()
+    record = call.record
+    rounds = record.rounds if record is not None else ()
     attributes: dict[str, AttributeValue | None] = {
         names.SPECULATION_MODE: call.speculation.mode,
-        names.SPECULATION_DRAFTER: ",".join(record.drafters) or call.speculation.drafter,
-        names.SPECULATION_DRAFTED: record.drafted,
-        names.SPECULATION_ACCEPTED: record.accepted,
-        names.SPECULATION_ROUNDS: len(record.drafting),
+        names.SPECULATION_DRAFTER: call.drafters or call.speculation.drafter,
+        names.SPECULATION_DRAFTED: record.drafted if record is not None else 0,
+        names.SPECULATION_ACCEPTED: record.accepted if record is not None else 0,
+        names.SPECULATION_ROUNDS: len(call.drafting),
         names.SPECULATION_K: call.speculation.k,
-        names.SPECULATION_MEAN_K: record.mean_k,
-        names.SPECULATION_ACCEPTANCE: record.acceptance,
-        names.SPECULATION_LENGTH: record.mean_length,
-        names.SPECULATION_FALLBACK: record.fallback,
-        names.SPECULATION_DRAFT_NS: sum(one.draft_ns for one in record.rounds),
-        names.SPECULATION_VERIFY_NS: sum(one.verify_ns for one in record.rounds),
+        names.SPECULATION_MEAN_K: call.mean_k,
+        names.SPECULATION_ACCEPTANCE: record.acceptance if record is not None else None,
+        names.SPECULATION_LENGTH: record.mean_accepted_length if record is not None else None,
+        names.SPECULATION_FALLBACK: call.fallback,
+        names.SPECULATION_DRAFT_NS: sum(one.draft_ns for one in rounds),
+        names.SPECULATION_VERIFY_NS: sum(one.verify_ns for one in rounds),
     }
     return {key: value for key, value in attributes.items() if value is not None}
 
 
-def _write_rounds(span: Span, record: SpeculationRecord, start_ns: int) -> None:
+def _write_rounds(span: Span, record: GenerationRecord, start_ns: int) -> None:
     """An event at the end of each round, as far as the rounds' own times add up from the start."""
     at = start_ns
     for number, one in enumerate(record.rounds):
@@ -133,7 +134,7 @@ def _write_rounds(span: Span, record: SpeculationRecord, start_ns: int) -> None:
             span.add_event(names.EVENT_ROUND, _round(one), timestamp=at)
 
 
-def _round(one: Round) -> dict[str, AttributeValue]:
+def _round(one: RoundRecord) -> dict[str, AttributeValue]:
     return {
         names.SPECULATION_DRAFTER: one.drafter,
         names.SPECULATION_K: one.k,

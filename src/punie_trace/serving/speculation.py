@@ -6,14 +6,13 @@ Pure. Whether a drafter can really be used is for the decoder to find out; here 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 from punie_trace.errors import nearest
 from punie_trace.records import JsonValue
 from punie_trace.serving.refusal import RefusedError
+from punie_trace.speculative.request import OFF, Mode, Speculation
 
-Mode = Literal["off", "fixed", "adaptive"]
 DrafterKind = Literal["model", "ngram", "suffix", "hybrid"]
 MODES: Final[tuple[Mode, ...]] = ("off", "fixed", "adaptive")
 DRAFTERS: Final[tuple[DrafterKind, ...]] = ("model", "ngram", "suffix", "hybrid")
@@ -21,20 +20,6 @@ NEED_A_MODEL: Final = ("model", "hybrid")
 MAX_K: Final = 64
 T = TypeVar("T", bound=str)
 _KEYS: Final = ("mode", "k", "drafter", "min_acceptance", "tree")
-
-
-@dataclass(frozen=True, slots=True)
-class Speculation:
-    """What to draft with, and how far ahead. `k` is the tokens of a round for 'fixed', and the most for 'adaptive'."""
-
-    mode: Mode
-    k: int | None = None
-    drafter: DrafterKind | None = None
-    min_acceptance: float | None = None
-    tree: bool = False
-
-
-OFF: Final = Speculation("off")
 
 
 def requested(body: Mapping[str, JsonValue], default: Speculation, *, has_draft_model: bool) -> Speculation:

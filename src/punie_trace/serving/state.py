@@ -19,7 +19,7 @@ from punie_trace.serving.generator import TracedGenerator
 from punie_trace.serving.metrics import ServerMetrics
 from punie_trace.serving.server_spans import write_spans
 from punie_trace.serving.shelf import SpanShelf
-from punie_trace.serving.speculation import Speculation
+from punie_trace.speculative.request import Speculation
 from punie_trace.telemetry.clock import Clock
 from punie_trace.weights_digest import weights_digest
 

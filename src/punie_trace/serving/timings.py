@@ -26,17 +26,17 @@ def timings(call: Call) -> dict[str, JsonValue]:
         "batched": call.batched,
     }
     record = call.record
-    if call.speculation.mode != "off" or record is not None:
+    if call.speculation.mode != "off":
         found["speculation"] = {
             "mode": call.speculation.mode,
-            "drafter": ",".join(record.drafters) if record is not None else None,
+            "drafter": call.drafters,
             "draft_n": record.drafted if record is not None else 0,
             "draft_n_accepted": record.accepted if record is not None else 0,
-            "rounds": len(record.drafting) if record is not None else 0,
+            "rounds": len(call.drafting),
             "acceptance": record.acceptance if record is not None else None,
-            "mean_length": record.mean_length if record is not None else None,
-            "mean_k": record.mean_k if record is not None else None,
-            "fallback": record.fallback if record is not None else None,
+            "mean_length": record.mean_accepted_length if record is not None else None,
+            "mean_k": call.mean_k,
+            "fallback": call.fallback,
         }
     return found
 
