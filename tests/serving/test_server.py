@@ -164,7 +164,7 @@ def test_a_client_that_goes_away_ends_its_generation(client: httpx2.Client, spec
 
 def test_spans_go_to_whoever_sent_the_request(client: httpx2.Client) -> None:
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
-    chat(client, "Trace me", headers=headers, speculation="adaptive", max_tokens=6)
+    chat(client, "Trace me", headers=headers, speculation="adaptive", max_tokens=6, cache_salt="spans")
     fetched = client.get(f"/spans?trace_id={TRACE}")
     wall, monotonic = (int(part) for part in fetched.headers["Punie-Clock"].split(","))
     spans = spans_by_name(fetched.text)

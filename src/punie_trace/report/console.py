@@ -155,11 +155,15 @@ def _ttft(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
     return UNSEEN if ttft.value is None else f"{duration(ttft.value)} ({ttft.n}/{ttft.of})"
 
 
+def _speed(_: str, __: ConfigurationFigures, comparison: Comparison | None) -> str:
+    return NONE if comparison is None or comparison.speed is None else f"{comparison.speed.estimate:.2f}x"
+
+
 def _acceptance(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
     one = figures.speculation
     if one is None:
         return UNSEEN if figures.num_draft_tokens is not None and figures.outcomes else NONE
-    return NONE if one.acceptance is None else f"{one.acceptance:.1%} ({one.accepted}/{one.drafted})"
+    return NONE if one.acceptance is None else f"{one.acceptance:.1%}"
 
 
 def _length(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
@@ -219,7 +223,7 @@ WORK: Final = (
 
 
 SPECULATION: Final = (
-    Column("speed-up (95 %)", _speed_up),
+    Column("speed-up", _speed),
     Column("acceptance", _acceptance),
     Column("length", _length),
     Column("K", _k),
