@@ -19,8 +19,12 @@ TIMEOUTS = ServerTimeouts(ready_s=110, poll_s=0.05, stop_s=5)
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
-async def test_it_is_the_one_that_was_started_and_hands_its_spans_over(tmp_path: Path) -> None:
-    target = make_model(tmp_path.resolve() / "target", layers=2)
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return make_model(tmp_path.resolve() / "target", layers=2)
+
+
+async def test_it_is_the_one_that_was_started_and_hands_its_spans_over(target: Path, tmp_path: Path) -> None:
     config = ServerConfig(kind="punie", model_path=str(target), speculation="adaptive", drafter="suffix")
     async with open_server(config, log_path=tmp_path / "log", timeouts=TIMEOUTS) as server:
         assert server.identity.kind == "punie"

@@ -16,6 +16,7 @@ import pytest
 
 from punie_trace.weights_digest import weights_digest
 from tests.serving.asking import PARENT, TRACE, attributes, chat, chunks, complete, sample, spans_by_name, tokens
+from tests.tiny_model import make_model
 
 LONG = 400
 
@@ -223,3 +224,70 @@ def test_more_requests_than_may_be_open(serve: Callable[..., Any], target: Path)
         refused = chat(client, speculation={"mode": "fixed", "drafter": "model"})
         assert refused.status_code == 400
         assert "this server has none" in refused.json()["error"]
+
+
+def test_a_batch_that_fails_costs_its_own_requests_only(client: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In mlx_lm it ends the thread that generates, and with it every later request."""
+    import mlx_lm.server as stock
+
+    step = stock.BatchGenerator.next
+    failures = ["no memory"]
+
+    def fail_once(self: Any) -> Any:
+        if failures:
+            raise MemoryError(failures.pop())
+        return step(self)
+
+    monkeypatch.setattr(stock.BatchGenerator, "next", fail_once)
+    failed = chat(client, speculation="off")
+    assert failed.status_code == 500
+    assert "no memory" in failed.json()["error"]
+    assert chat(client, speculation="off").status_code == 200
+    assert client.get("/health").status_code == 200
+
+
+def test_logits_that_are_no_numbers_are_an_error_that_says_so(serve: Callable[..., Any], tmp_path: Path) -> None:
+    import mlx.core as mx
+
+    broken = make_model(tmp_path.resolve() / "broken", layers=1)
+    weights = dict(mx.load(str(broken / "model.safetensors")))  # ty: ignore[invalid-argument-type, no-matching-overload]
+    weights["model.norm.weight"] = weights["model.norm.weight"] * float("nan")
+    mx.save_safetensors(str(broken / "model.safetensors"), weights, metadata={"format": "mlx"})
+    with serve("--model", str(broken)) as client:
+        for speculation in ("off", "adaptive"):
+            answer = chat(client, speculation=speculation)
+            assert answer.status_code == 500
+            assert "NaN" in answer.json()["error"] or "not numbers" in answer.json()["error"]
+        body = {"messages": [{"role": "user", "content": "x"}], "speculation": "adaptive"}
+        assert "error" in list(chunks(client, body))[-1]
+        assert client.get("/health").status_code == 200
+
+
+def test_a_draft_that_cannot_be_used_leaves_plain_decoding_with_its_reason(
+    serve: Callable[..., Any], target: Path, draft: Path
+) -> None:
+    with serve("--model", str(target), "--draft-model", str(draft), max_draft_memory=1000) as client:
+        said = chat(client, speculation={"mode": "fixed", "k": 2, "drafter": "model"}, timings=True).json()["timings"]
+        assert said["speculation"]["draft_n"] == 0
+        assert "MB are allowed" in said["speculation"]["fallback"]
+        assert sample(client.get("/metrics").text, "punie_trace_spec_fallbacks_total") >= 1
+
+
+def test_a_quantized_cache_is_decoded_plainly(serve: Callable[..., Any], target: Path) -> None:
+    with serve("--model", str(target), "--kv-bits", "8", "--kv-group-size", "32") as client:
+        said = chat(client, speculation="adaptive", timings=True, max_tokens=4).json()["timings"]["speculation"]
+        assert "quantized" in said["fallback"]
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_server(target: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from punie_trace.errors import ServerError
+    from punie_trace.serving.serve import ServeOptions
+    from punie_trace.serving.serve import serve as run_server
+
+    broken = Path(shutil.copytree(target, tmp_path / "broken"))
+    config = json.loads((broken / "config.json").read_text()) | {"hidden_size": 48}
+    (broken / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ServerError, match="the model cannot be served: ValueError"):
+        run_server(["--model", str(broken), "--port", "0", "--log-level", "CRITICAL"], ServeOptions(otlp="off"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-CLOCK_HEADER = "Punie-Clock"
+from punie_trace.telemetry import names
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ async def fetch_spans(client: httpx2.AsyncClient, root: str, trace_id: str) -> S
     try:
         answer = await client.get(f"{root}/spans", params={"trace_id": trace_id})
         answer.raise_for_status()
-        wall, _, monotonic = answer.headers.get(CLOCK_HEADER, "").partition(",")
+        wall, _, monotonic = answer.headers.get(names.CLOCK_HEADER, "").partition(",")
         return ServerSpans(answer.text, int(wall), int(monotonic))
     except (httpx2.HTTPError, ValueError):
         return None

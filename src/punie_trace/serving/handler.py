@@ -29,9 +29,8 @@ from punie_trace.serving.shelf import span_lines
 from punie_trace.serving.speculation import requested
 from punie_trace.serving.state import ServerState
 from punie_trace.serving.timings import timings
+from punie_trace.telemetry import names
 
-CLOCK_HEADER: Final = "Punie-Clock"
-"""With `/spans`: the server's anchors, 'wall ns,monotonic ns', which lead from its times to another clock."""
 CLIENT_S: Final = 60.0
 """The longest that a client may take to send the next piece of its request, or to read the next piece of an answer."""
 _SPANS_WAIT_S: Final = 2.0
@@ -241,7 +240,7 @@ class TracedHandler(APIHandler):
         spans = self.state.shelf.take(int(trace_id, 16), _SPANS_WAIT_S)
         clock = self.state.clock
         anchors = f"{clock.anchor_wall_ns},{clock.anchor_monotonic_ns}"
-        self._answer(200, span_lines(spans), "application/x-ndjson", {CLOCK_HEADER: anchors})
+        self._answer(200, span_lines(spans), "application/x-ndjson", {names.CLOCK_HEADER: anchors})
 
 
 class _LowerCase(Getter[dict[str, str]]):

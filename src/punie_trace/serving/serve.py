@@ -40,6 +40,7 @@ from punie_trace.telemetry.provider import ClockTracerProvider
 
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the requests that may be open: for health, metrics, spans, and for saying 'come again'."""
+GENERATION_THREAD: Final = "punie-generation"
 _JOIN_S: Final = 5.0
 _NO_LIMIT: Final = 1 << 63
 _log = logging.getLogger(__name__)
@@ -63,11 +64,12 @@ def serve(arguments: Sequence[str], options: ServeOptions) -> None:
     Raises `ConfigurationError` for what cannot be, `ServerError` where the port or the model cannot be had.
     """
     host, port, args = read_flags(arguments)
-    with running(host, port, args, options) as (server, failure):
-        with _signals(server):
-            server.serve_forever(poll_interval=0.1)
-        if failure:
-            raise ServerError(f"the model cannot be served: {failure[0]}")
+    with running(host, port, args, options) as (server, failure), _signals(server):
+        server.serve_forever(poll_interval=0.1)
+    if failure:
+        raise ServerError(f"the model cannot be served: {failure[0]}")
+    if any(thread.name == GENERATION_THREAD and thread.is_alive() for thread in threading.enumerate()):
+        os._exit(0)  # it is in the middle of a long step, and the interpreter would wait for it
 
 
 def read_flags(arguments: Sequence[str]) -> tuple[str, int, argparse.Namespace]:
@@ -126,6 +128,7 @@ def running(
             f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
         ) from error
     generator = TracedGenerator(models, caches, Admission(options.max_requests), died)
+    generator._generation_thread.name = GENERATION_THREAD
     state = ServerState(
         generator, default, clock, provider.get_tracer(names.SERVER_SERVICE), shelf, options.max_body_bytes
     )

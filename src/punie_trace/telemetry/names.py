@@ -29,6 +29,8 @@ SPAN_DECODE: Final = "decode"
 SPAN_SPECULATION: Final = "speculation"
 EVENT_ROUND: Final = "round"
 BATCHED: Final = "punie.server.batched"
+CLOCK_HEADER: Final = "Punie-Clock"
+"""The header of fetched spans: the anchors of the server's clock, 'wall ns,monotonic ns'."""
 
 # Attributes of the query span
 CONFIGURATION: Final = "punie.configuration"
