@@ -6,6 +6,8 @@ Background. All arms answer the same prompts greedily, one after another in an o
 time is that of decoding alone, from caches that hold the prompt but its last token (target's and draft's), so that the
 prompt's length does not decide. Ratios are paired by prompt and round; printed is their median with a 95 % bootstrap
 interval over prompts. Every arm's tokens are compared with those of plain decoding.
+Controllers keep what they learnt from one answer to the next; the store of earlier answers is emptied before each
+round, since the same prompts come again.
 
     plain              mlx_lm.stream_generate
     mlx-lm K           mlx_lm.stream_generate with the draft model, K = 1, 2, 3, 5, 7
@@ -54,11 +56,13 @@ from punie_trace.speculative import (
     AdaptiveController,
     HybridDrafter,
     ModelDrafter,
+    NgramDrafter,
     RoundRecord,
     Speculation,
     SpeculativeDecoder,
     SuffixDrafter,
 )
+from punie_trace.speculative.suffix import EarlierTexts
 
 FIXED = (1, 2, 3, 5, 7)
 
@@ -86,12 +90,11 @@ class Arm:
 
 
 class NeverRight(ModelDrafter):
-    """The same draft model at the same cost, whose every token is another."""
+    """The same draft model at the same cost and as sure of itself, but what it proposes is never right."""
 
     def propose(self, context, k, *, keep=None, sampler=None):
         proposal = super().propose(context, k, keep=keep, sampler=sampler)
-        wrong = tuple(token ^ 1 for token in proposal.tokens)
-        return type(proposal)(wrong, None, proposal.confidence)
+        return type(proposal)((0,) * len(proposal.tokens), None, proposal.confidence)  # padding, which nobody says
 
 
 def timed(arm: Arm, model: nn.Module, draft: nn.Module, tokenizer, prompt: Prompt, caches: tuple[list, list]) -> Timing:
@@ -126,6 +129,14 @@ def timed(arm: Arm, model: nn.Module, draft: nn.Module, tokenizer, prompt: Promp
         tokens.append(response.token)
         drafted += response.from_draft
     return Timing(time.perf_counter() - begun, tuple(tokens), 0, drafted)
+
+
+def forget_answers(arm: Arm) -> None:
+    """Empty the store of earlier answers: the same prompts come again, and their answers must not be known already."""
+    if arm.decoder is not None and arm.decoder.drafter is not None:
+        for drafter in arm.decoder.drafter.members():
+            if isinstance(drafter, SuffixDrafter):
+                drafter.earlier = EarlierTexts(drafter.earlier.limit)
 
 
 def prefilled(model: nn.Module, tokens: list[int]) -> list:
@@ -179,8 +190,8 @@ def arms_for(model: nn.Module, draft: nn.Module, tokenizer) -> list[Arm]:
     arms += [Arm(f"fixed K={k}", decoder(ModelDrafter(draft)), Speculation("fixed", k=k)) for k in (3, 5)]
     arms += [
         Arm("model", decoder(ModelDrafter(draft)), Speculation()),
-        Arm("ngram", SpeculativeDecoder(model, tokenizer), Speculation(drafter="ngram")),
-        Arm("suffix", SpeculativeDecoder(model, tokenizer), Speculation(drafter="suffix")),
+        Arm("ngram", decoder(NgramDrafter()), Speculation()),
+        Arm("suffix", decoder(SuffixDrafter()), Speculation()),
         Arm("adaptive", decoder(SuffixDrafter(), ModelDrafter(draft)), Speculation()),
         Arm("tree", decoder(SuffixDrafter(), ModelDrafter(draft)), Speculation(tree=True)),
         Arm("never", decoder(NeverRight(draft)), Speculation()),
@@ -192,18 +203,20 @@ def measure(args: argparse.Namespace) -> None:
     target_path, draft_path = shipped_model()
     model, tokenizer = load(str(target_path))[:2]
     draft = load(str(draft_path))[0]
-    prompts = workloads(model, tokenizer, args.prompts)
+    prompts = workloads(model, tokenizer, args.prompts, args.most)
     if args.size:
         pad(model, args.size * 1_000_000)
     print(f"target {weights_of(model) / 1e6:.0f} MB, draft {weights_of(draft) / 1e6:.1f} MB, {len(prompts)} prompts")
     rows = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
-    cost = {m: pass_time(model, m) for m in rows}
-    step = pass_time(draft, 1)
+    cost = {m: pass_time(model, m, repeats=args.repeats) for m in rows}
+    step = pass_time(draft, 1, repeats=args.repeats)
     print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.2f} ({cost[m] / cost[1]:.2f})" for m in rows))
     print(f"c = {step / cost[1]:.3f} (draft step {step:.2f} ms)")
     arms = arms_for(model, draft, tokenizer)
     order = random.Random(args.seed)
     for turn in range(args.rounds + 1):  # the first warms up, and is not counted
+        for arm in arms:
+            forget_answers(arm)
         for at, prompt in enumerate(order.sample(prompts, len(prompts))):
             caches = prefilled(model, prompt.tokens), prefilled(draft, prompt.tokens)
             for arm in order.sample(arms, len(arms)):
@@ -212,10 +225,10 @@ def measure(args: argparse.Namespace) -> None:
                     arm.timings[prompt.kind, prompts.index(prompt), turn] = timing
             print(f"\rround {turn}/{args.rounds}, prompt {at + 1}/{len(prompts)} ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    report(arms, cost, step, model, draft)
+    report(arms, cost, step, model)
 
 
-def report(arms: list[Arm], cost: dict[int, float], step: float, model: nn.Module, draft: nn.Module) -> None:
+def report(arms: list[Arm], cost: dict[int, float], step: float, model: nn.Module) -> None:
     named = {arm.name: arm for arm in arms}
     plain = named["plain"]
     kinds = tuple(dict.fromkeys(kind for kind, _, _ in plain.timings))
@@ -280,9 +293,7 @@ def memory(arm: Arm, model: nn.Module) -> None:
     assert arm.decoder is not None
     assert arm.decoder.drafter is not None
     held, target = arm.decoder.drafter.nbytes, weights_of(model)
-    print(
-        f"memory of draft model, its cache and the suffix store: {held / 1e6:.1f} MB, {held / target:.1%} of the target's"
-    )
+    print(f"memory of draft, its cache and the store: {held / 1e6:.1f} MB, {held / target:.1%} of the target's")
 
 
 def records(arm: Arm) -> None:
@@ -301,6 +312,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=150, help="weights of the padded target in MB; 0: the shipped one")
     parser.add_argument("--prompts", type=int, default=24, help="prompts in all, over the three workloads")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--most", type=int, default=96, help="tokens of an answer at most")
+    parser.add_argument("--repeats", type=int, default=25, help="timings behind each V(m)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--moe", action="store_true", help="V(m) and choices for a mixture of experts instead")
     args = parser.parse_args()

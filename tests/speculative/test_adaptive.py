@@ -1,4 +1,4 @@
-"""The controller against a made-up machine: near the best fixed length where drafting wins, near plain where it loses."""
+"""The controller on a made-up machine: near the best fixed length where drafting wins, near plain where it loses."""
 
 from __future__ import annotations
 

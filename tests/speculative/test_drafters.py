@@ -181,7 +181,7 @@ def test_drafters_by_name() -> None:
         make_drafter("sufix", target_tokenizer=tokenizer)
     with pytest.raises(ConfigurationError, match="needs a draft model"):
         make_drafter("model", target_tokenizer=tokenizer)
-    with pytest.raises(ModelError, match="0.0 MB are allowed"):
+    with pytest.raises(ModelError, match="MB are allowed"):
         make_drafter("hybrid", **both, max_memory=1000)
 
 

@@ -60,6 +60,7 @@ class SpeculativeDecoder:
         self.tokenizer = tokenizer if isinstance(tokenizer, TokenizerWrapper) else TokenizerWrapper(tokenizer)
         self.drafter = drafter
         self.controller = controller or AdaptiveController()
+        self._tree_controller = AdaptiveController()  # passes over trees have costs of their own
         self.draft_memory_limit = draft_memory_limit
         self.monitor = monitor or Monitor()
         self.last_generation: GenerationRecord | None = None
@@ -149,9 +150,8 @@ class SpeculativeDecoder:
             known=known,
             max_tokens=max_tokens,
             drafters=drafters if leased else (),
-            controller=FixedController(_FIXED_K if asked.k is None else asked.k)
-            if asked.mode == "fixed"
-            else self.controller,
+            controller=self._controller_for(asked, tree),
+            longest=asked.k if asked.mode == "adaptive" else None,
             mode=asked.mode,
             fallback=fallback,
             min_acceptance=asked.min_acceptance,
@@ -224,6 +224,11 @@ class SpeculativeDecoder:
                 )
             return (self._made["model"],)
         return (self._free(asked.drafter),)
+
+    def _controller_for(self, asked: Speculation, tree: bool) -> Controller:
+        if asked.mode == "fixed":
+            return FixedController(_FIXED_K if asked.k is None else asked.k)
+        return self._tree_controller if tree else self.controller
 
     def _free(self, kind: str) -> Drafter:
         if kind not in self._made:

@@ -69,6 +69,7 @@ class Generation:
         fallback: str | None,
         min_acceptance: float | None = None,
         tree: bool = False,
+        longest: int | None = None,
         memory_limit: int | None = None,
         marks: Marks = Marks(),  # noqa: B008  a value
         prefill_step: int = 2048,
@@ -85,6 +86,7 @@ class Generation:
         self._fallback = fallback
         self._min_acceptance = min_acceptance
         self._tree = tree
+        self._most = 1 << 30 if longest is None else longest
         self._memory_limit = memory_limit
         self._marks = marks
         self._prefill_step = prefill_step
@@ -243,7 +245,7 @@ class Generation:
         """Ask the free drafters for their guesses, and the controller what to do with them."""
         offers: list[Offer] = []
         proposals: list[tuple[Drafter, Proposal | None]] = []
-        most = min(self._left - 1, self._longest - self._length() - 2)
+        most = min(self._most, self._left - 1, self._longest - self._length() - 2)
         if most < 1 or not self._drafters:
             return PLAIN, offers, proposals
         for drafter in self._drafters:
