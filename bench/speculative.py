@@ -22,7 +22,7 @@ Workloads: `tool` (the call that a query needs), `quote` (the answer after the t
 (answers without a tool), `adversarial` (all of them, with a draft that is never right).
 
 Output: V(m) and c; a table for each workload; the theoretical limit, which is emitted V(1) / (sum over rounds of
-V(rows) + drafted c V(1)), and how near each of our arms comes; memory; the cost of records; and the aims, met or not.
+V(rows) + proposed c V(1)), and how near each of our arms comes; memory; the cost of records; and the aims, met or not.
 
     LD_PRELOAD=.../libopenblas.so.0 python bench/speculative.py [--size 150] [--prompts 24] [--rounds 3] [--moe]
 """
@@ -38,6 +38,7 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -121,9 +122,9 @@ def timed(arm: Arm, model: nn.Module, draft: nn.Module, tokenizer, prompt: Promp
         record = arm.decoder.last_generation
         assert record is not None
         return Timing(seconds, tuple(tokens), record.drafted, record.accepted, record.rounds)
-    options = {"prompt_cache": target_cache}
+    options: Any = {"prompt_cache": target_cache}
     if arm.k:
-        options = {"draft_model": draft, "num_draft_tokens": arm.k, "prompt_cache": target_cache + draft_cache}
+        options.update(draft_model=draft, num_draft_tokens=arm.k, prompt_cache=target_cache + draft_cache)
     begun = time.perf_counter()
     for response in stream_generate(model, tokenizer, mx.array(last), max_tokens=prompt.most, **options):
         tokens.append(response.token)
@@ -264,7 +265,7 @@ def limit_time(rounds: list[RoundRecord], cost: dict[int, float], step: float) -
     total = 0.0
     for r in rounds:
         total += float(np.interp(r.rows, measured, [cost[m] for m in measured]))
-        total += step * r.drafted if r.drafter == "model" else 0.0
+        total += step * r.proposed if r.drafter == "model" else 0.0
     return total / 1e3
 
 
@@ -301,7 +302,9 @@ def records(arm: Arm) -> None:
     n = 20_000
     begun = time.perf_counter_ns()
     for _ in range(n):
-        RoundRecord("model", 3, 3, 3, 4, 4, 0, time.perf_counter_ns(), time.perf_counter_ns(), time.perf_counter_ns())
+        RoundRecord(
+            "model", 3, 3, 3, 3, 4, 4, 0, time.perf_counter_ns(), time.perf_counter_ns(), time.perf_counter_ns()
+        )
     each = (time.perf_counter_ns() - begun) / n
     usual = statistics.median(r.total_ns for t in arm.timings.values() for r in t.rounds)
     print(f"records: {each / 1e3:.1f} us a round of {usual / 1e6:.1f} ms, {each / usual:.3%}")

@@ -96,7 +96,7 @@ def measure_moe(pass_time: Callable) -> None:
             model,
             tokenizer,
             Knowing(answer, right),
-            controller=AdaptiveController(),  # ty: ignore[invalid-argument-type]
+            controller=AdaptiveController(),
         )
         ratios, lengths = [], Counter()
         for turn in range(5):

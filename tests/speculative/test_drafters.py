@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -171,7 +172,7 @@ def test_a_proposal_can_be_cut() -> None:
 
 def test_drafters_by_name() -> None:
     tokenizer, model = tiny_tokenizer(), tiny_model(1, layers=1)
-    both = {"target_tokenizer": tokenizer, "draft_tokenizer": tiny_tokenizer(), "draft_model": model}
+    both: Any = {"target_tokenizer": tokenizer, "draft_tokenizer": tiny_tokenizer(), "draft_model": model}
     assert isinstance(make_drafter("ngram", target_tokenizer=tokenizer), NgramDrafter)
     assert isinstance(make_drafter("suffix", target_tokenizer=tokenizer), SuffixDrafter)
     assert isinstance(make_drafter("model", **both), ModelDrafter)

@@ -187,12 +187,13 @@ class Generation:
         drafter, proposal = proposals[decision.at]
         if proposal is None:
             proposal = self._propose(drafter, decision.k, decision.keep)
-            kept = self._controller.cut(offer, proposal.confidence, self._min_acceptance)
-            proposal = proposal.first(kept)
+            proposed = len(proposal.tokens)
+            proposal = proposal.first(self._controller.cut(offer, proposal.confidence, self._min_acceptance))
         else:
+            proposed = len(proposal.tokens)
             proposal = proposal.first(decision.k)
         if not proposal.tokens:
-            return self._plain(begun, ahead=False)
+            return self._plain(begun, ahead=False, offer=offer, k=decision.k, proposed=proposed)
         drafted = time.perf_counter_ns()
         rows = 1 + len(proposal.tokens)
         if self._tree and self._verifier.deterministic_rows:
@@ -208,6 +209,7 @@ class Generation:
         record = RoundRecord(
             offer.drafter,
             decision.k,
+            proposed,
             len(proposal.tokens),
             verified.accepted,
             len(verified.tokens),
@@ -223,7 +225,7 @@ class Generation:
             self._check_memory()
         return verified
 
-    def _plain(self, begun: int, *, ahead: bool) -> Verified:
+    def _plain(self, begun: int, *, ahead: bool, offer: Offer | None = None, k: int = 0, proposed: int = 0) -> Verified:
         """One step. With `ahead`, after another, the next is begun before this is handed out, as mlx-lm does it."""
         started = time.perf_counter_ns()
         step = self._ahead or self._verifier.step(mx.array(self._context[-1:], mx.uint32))
@@ -233,10 +235,14 @@ class Generation:
         token = step.result()
         done = time.perf_counter_ns()
         self._plain_before = True
-        record = RoundRecord("", 0, 0, 0, 1, 1, 0, 0, done - started, started - begun)
+        spent = started - begun  # deciding, and drafting where that was in vain
+        if offer is None:
+            record = RoundRecord("", 0, 0, 0, 0, 1, 1, 0, 0, done - started, spent)
+        else:
+            record = RoundRecord(offer.drafter, k, proposed, 0, 0, 1, 1, offer.lag, spent, done - started, 0)
         self._rounds.append(record)
         if self._drafters:
-            self._controller.observe(None, (), record)
+            self._controller.observe(offer, (), record)
         if self._emitted % 256 == 0:
             mx.clear_cache()
         return Verified((token,), step.logprobs, 0)
