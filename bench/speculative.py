@@ -93,8 +93,8 @@ class Arm:
 class NeverRight(ModelDrafter):
     """The same draft model at the same cost and as sure of itself, but what it proposes is never right."""
 
-    def propose(self, context, k, *, keep=None, sampler=None):
-        proposal = super().propose(context, k, keep=keep, sampler=sampler)
+    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
+        proposal = super().propose(context, k, keep=keep, sampler=sampler, alternatives=alternatives)
         return type(proposal)((0,) * len(proposal.tokens), None, proposal.confidence)  # padding, which nobody says
 
 

@@ -287,7 +287,7 @@ class Raising:
     def end(self, context, prompt_length):
         self._at("end")
 
-    def propose(self, context, k, *, keep=None, sampler=None):
+    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
         self._at("propose")
         return Proposal((1,) * k, None, (0.5,) * k, 3)
 

@@ -298,7 +298,10 @@ class Generation:
 
     def _propose(self, drafter: Drafter, k: int, keep: Keep | None = None) -> Proposal:
         known = self._verifier.known
-        return self._guarded(lambda: drafter.propose(self._context, k, keep=keep, sampler=known)) or NOTHING
+        return (
+            self._guarded(lambda: drafter.propose(self._context, k, keep=keep, sampler=known, alternatives=self._tree))
+            or NOTHING
+        )
 
     def _check_memory(self) -> None:
         held = sum(drafter.nbytes for drafter in self._drafters)
