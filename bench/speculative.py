@@ -213,20 +213,27 @@ def measure(args: argparse.Namespace) -> None:
     step = pass_time(draft, 1, repeats=args.repeats)
     print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.2f} ({cost[m] / cost[1]:.2f})" for m in rows))
     print(f"c = {step / cost[1]:.3f} (draft step {step:.2f} ms)")
+    arms = answered(model, draft, tokenizer, prompts, args.rounds, args.seed)
+    report(arms, cost, step, model)
+
+
+def answered(model: nn.Module, draft: nn.Module, tokenizer, prompts: list[Prompt], rounds: int, seed: int) -> list[Arm]:
+    """All arms, with their timings of all prompts in so many rounds; one round before them warms up, uncounted."""
     arms = arms_for(model, draft, tokenizer)
-    order = random.Random(args.seed)
-    for turn in range(args.rounds + 1):  # the first warms up, and is not counted
+    order = random.Random(seed)
+    for turn in range(rounds + 1):
         for arm in arms:
             forget_answers(arm)
-        for at, prompt in enumerate(order.sample(prompts, len(prompts))):
+        for at, number in enumerate(order.sample(range(len(prompts)), len(prompts))):
+            prompt = prompts[number]
             caches = prefilled(model, prompt.tokens), prefilled(draft, prompt.tokens)
             for arm in order.sample(arms, len(arms)):
                 timing = timed(arm, model, draft, tokenizer, prompt, caches)
                 if turn:
-                    arm.timings[prompt.kind, prompts.index(prompt), turn] = timing
-            print(f"\rround {turn}/{args.rounds}, prompt {at + 1}/{len(prompts)} ", end="", file=sys.stderr, flush=True)
+                    arm.timings[prompt.kind, number, turn] = timing
+            print(f"\rround {turn}/{rounds}, prompt {at + 1}/{len(prompts)} ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    report(arms, cost, step, model)
+    return arms
 
 
 def report(arms: list[Arm], cost: dict[int, float], step: float, model: nn.Module) -> None:

@@ -56,7 +56,10 @@ def test_acceptance_is_learnt_by_context_and_position() -> None:
     for _ in range(200):
         table.add("tool", 3, 2, (0.9, 0.9, 0.4))
         table.add("prose", 3, 0, (0.6, 0.5, 0.4))
-    assert [round(r, 1) for r in table.reach("tool", 3)] == [1.0, 1.0, 0.0]
+    one, two, three = table.reach("tool", 3)
+    assert one > 0.9
+    assert two > 0.85
+    assert three < 0.15
     assert table.reach("prose", 2)[0] < 0.1
     assert table.overall("tool") > 0.5 > table.overall("prose")
     assert table.confident(0.9) > 0.9 > 0.2 > table.confident(0.4)
