@@ -6,6 +6,8 @@ Background. All arms answer the same prompts greedily, one after another in an o
 time is that of decoding alone, from caches that hold the prompt but its last token (target's and draft's), so that the
 prompt's length does not decide. Ratios are paired by prompt and round; printed is their median with a 95 % bootstrap
 interval over prompts. Every arm's tokens are compared with those of plain decoding.
+Controllers keep what they learnt from one answer to the next; the store of earlier answers is emptied before each
+round, since the same prompts come again.
 
     plain              mlx_lm.stream_generate
     mlx-lm K           mlx_lm.stream_generate with the draft model, K = 1, 2, 3, 5, 7
@@ -20,7 +22,7 @@ Workloads: `tool` (the call that a query needs), `quote` (the answer after the t
 (answers without a tool), `adversarial` (all of them, with a draft that is never right).
 
 Output: V(m) and c; a table for each workload; the theoretical limit, which is emitted V(1) / (sum over rounds of
-V(rows) + drafted c V(1)), and how near each of our arms comes; memory; the cost of records; and the aims, met or not.
+V(rows) + proposed c V(1)), and how near each of our arms comes; memory; the cost of records; and the aims, met or not.
 
     LD_PRELOAD=.../libopenblas.so.0 python bench/speculative.py [--size 150] [--prompts 24] [--rounds 3] [--moe]
 """
@@ -36,6 +38,7 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -54,11 +57,13 @@ from punie_trace.speculative import (
     AdaptiveController,
     HybridDrafter,
     ModelDrafter,
+    NgramDrafter,
     RoundRecord,
     Speculation,
     SpeculativeDecoder,
     SuffixDrafter,
 )
+from punie_trace.speculative.suffix import EarlierTexts
 
 FIXED = (1, 2, 3, 5, 7)
 
@@ -86,12 +91,11 @@ class Arm:
 
 
 class NeverRight(ModelDrafter):
-    """The same draft model at the same cost, whose every token is another."""
+    """The same draft model at the same cost and as sure of itself, but what it proposes is never right."""
 
-    def propose(self, context, k, *, keep=None, sampler=None):
-        proposal = super().propose(context, k, keep=keep, sampler=sampler)
-        wrong = tuple(token ^ 1 for token in proposal.tokens)
-        return type(proposal)(wrong, None, proposal.confidence)
+    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
+        proposal = super().propose(context, k, keep=keep, sampler=sampler, alternatives=alternatives)
+        return type(proposal)((0,) * len(proposal.tokens), None, proposal.confidence)  # padding, which nobody says
 
 
 def timed(arm: Arm, model: nn.Module, draft: nn.Module, tokenizer, prompt: Prompt, caches: tuple[list, list]) -> Timing:
@@ -118,14 +122,22 @@ def timed(arm: Arm, model: nn.Module, draft: nn.Module, tokenizer, prompt: Promp
         record = arm.decoder.last_generation
         assert record is not None
         return Timing(seconds, tuple(tokens), record.drafted, record.accepted, record.rounds)
-    options = {"prompt_cache": target_cache}
+    options: Any = {"prompt_cache": target_cache}
     if arm.k:
-        options = {"draft_model": draft, "num_draft_tokens": arm.k, "prompt_cache": target_cache + draft_cache}
+        options.update(draft_model=draft, num_draft_tokens=arm.k, prompt_cache=target_cache + draft_cache)
     begun = time.perf_counter()
     for response in stream_generate(model, tokenizer, mx.array(last), max_tokens=prompt.most, **options):
         tokens.append(response.token)
         drafted += response.from_draft
     return Timing(time.perf_counter() - begun, tuple(tokens), 0, drafted)
+
+
+def forget_answers(arm: Arm) -> None:
+    """Empty the store of earlier answers: the same prompts come again, and their answers must not be known already."""
+    if arm.decoder is not None and arm.decoder.drafter is not None:
+        for drafter in arm.decoder.drafter.members():
+            if isinstance(drafter, SuffixDrafter):
+                drafter.earlier = EarlierTexts(drafter.earlier.limit)
 
 
 def prefilled(model: nn.Module, tokens: list[int]) -> list:
@@ -179,8 +191,8 @@ def arms_for(model: nn.Module, draft: nn.Module, tokenizer) -> list[Arm]:
     arms += [Arm(f"fixed K={k}", decoder(ModelDrafter(draft)), Speculation("fixed", k=k)) for k in (3, 5)]
     arms += [
         Arm("model", decoder(ModelDrafter(draft)), Speculation()),
-        Arm("ngram", SpeculativeDecoder(model, tokenizer), Speculation(drafter="ngram")),
-        Arm("suffix", SpeculativeDecoder(model, tokenizer), Speculation(drafter="suffix")),
+        Arm("ngram", decoder(NgramDrafter()), Speculation()),
+        Arm("suffix", decoder(SuffixDrafter()), Speculation()),
         Arm("adaptive", decoder(SuffixDrafter(), ModelDrafter(draft)), Speculation()),
         Arm("tree", decoder(SuffixDrafter(), ModelDrafter(draft)), Speculation(tree=True)),
         Arm("never", decoder(NeverRight(draft)), Speculation()),
@@ -192,30 +204,39 @@ def measure(args: argparse.Namespace) -> None:
     target_path, draft_path = shipped_model()
     model, tokenizer = load(str(target_path))[:2]
     draft = load(str(draft_path))[0]
-    prompts = workloads(model, tokenizer, args.prompts)
+    prompts = workloads(model, tokenizer, args.prompts, args.most)
     if args.size:
         pad(model, args.size * 1_000_000)
     print(f"target {weights_of(model) / 1e6:.0f} MB, draft {weights_of(draft) / 1e6:.1f} MB, {len(prompts)} prompts")
     rows = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
-    cost = {m: pass_time(model, m) for m in rows}
-    step = pass_time(draft, 1)
+    cost = {m: pass_time(model, m, repeats=args.repeats) for m in rows}
+    step = pass_time(draft, 1, repeats=args.repeats)
     print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.2f} ({cost[m] / cost[1]:.2f})" for m in rows))
     print(f"c = {step / cost[1]:.3f} (draft step {step:.2f} ms)")
+    arms = answered(model, draft, tokenizer, prompts, args.rounds, args.seed)
+    report(arms, cost, step, model)
+
+
+def answered(model: nn.Module, draft: nn.Module, tokenizer, prompts: list[Prompt], rounds: int, seed: int) -> list[Arm]:
+    """All arms, with their timings of all prompts in so many rounds; one round before them warms up, uncounted."""
     arms = arms_for(model, draft, tokenizer)
-    order = random.Random(args.seed)
-    for turn in range(args.rounds + 1):  # the first warms up, and is not counted
-        for at, prompt in enumerate(order.sample(prompts, len(prompts))):
+    order = random.Random(seed)
+    for turn in range(rounds + 1):
+        for arm in arms:
+            forget_answers(arm)
+        for at, number in enumerate(order.sample(range(len(prompts)), len(prompts))):
+            prompt = prompts[number]
             caches = prefilled(model, prompt.tokens), prefilled(draft, prompt.tokens)
             for arm in order.sample(arms, len(arms)):
                 timing = timed(arm, model, draft, tokenizer, prompt, caches)
                 if turn:
-                    arm.timings[prompt.kind, prompts.index(prompt), turn] = timing
-            print(f"\rround {turn}/{args.rounds}, prompt {at + 1}/{len(prompts)} ", end="", file=sys.stderr, flush=True)
+                    arm.timings[prompt.kind, number, turn] = timing
+            print(f"\rround {turn}/{rounds}, prompt {at + 1}/{len(prompts)} ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    report(arms, cost, step, model, draft)
+    return arms
 
 
-def report(arms: list[Arm], cost: dict[int, float], step: float, model: nn.Module, draft: nn.Module) -> None:
+def report(arms: list[Arm], cost: dict[int, float], step: float, model: nn.Module) -> None:
     named = {arm.name: arm for arm in arms}
     plain = named["plain"]
     kinds = tuple(dict.fromkeys(kind for kind, _, _ in plain.timings))
@@ -251,7 +272,7 @@ def limit_time(rounds: list[RoundRecord], cost: dict[int, float], step: float) -
     total = 0.0
     for r in rounds:
         total += float(np.interp(r.rows, measured, [cost[m] for m in measured]))
-        total += step * r.drafted if r.drafter == "model" else 0.0
+        total += step * r.proposed if r.drafter == "model" else 0.0
     return total / 1e3
 
 
@@ -280,9 +301,7 @@ def memory(arm: Arm, model: nn.Module) -> None:
     assert arm.decoder is not None
     assert arm.decoder.drafter is not None
     held, target = arm.decoder.drafter.nbytes, weights_of(model)
-    print(
-        f"memory of draft model, its cache and the suffix store: {held / 1e6:.1f} MB, {held / target:.1%} of the target's"
-    )
+    print(f"memory of draft, its cache and the store: {held / 1e6:.1f} MB, {held / target:.1%} of the target's")
 
 
 def records(arm: Arm) -> None:
@@ -290,7 +309,9 @@ def records(arm: Arm) -> None:
     n = 20_000
     begun = time.perf_counter_ns()
     for _ in range(n):
-        RoundRecord("model", 3, 3, 3, 4, 4, 0, time.perf_counter_ns(), time.perf_counter_ns(), time.perf_counter_ns())
+        RoundRecord(
+            "model", 3, 3, 3, 3, 4, 4, 0, time.perf_counter_ns(), time.perf_counter_ns(), time.perf_counter_ns()
+        )
     each = (time.perf_counter_ns() - begun) / n
     usual = statistics.median(r.total_ns for t in arm.timings.values() for r in t.rounds)
     print(f"records: {each / 1e3:.1f} us a round of {usual / 1e6:.1f} ms, {each / usual:.3%}")
@@ -301,6 +322,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=150, help="weights of the padded target in MB; 0: the shipped one")
     parser.add_argument("--prompts", type=int, default=24, help="prompts in all, over the three workloads")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--most", type=int, default=96, help="tokens of an answer at most")
+    parser.add_argument("--repeats", type=int, default=25, help="timings behind each V(m)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--moe", action="store_true", help="V(m) and choices for a mixture of experts instead")
     args = parser.parse_args()

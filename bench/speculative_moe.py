@@ -51,7 +51,7 @@ class Knowing:
     def end(self, context, prompt_length):
         pass
 
-    def propose(self, context, k, *, keep=None, sampler=None):
+    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
         true = self.answer[self._at : self._at + min(k, 12)]
         said = tuple(t if self._random.random() < self.right else t ^ 1 for t in true)
         return Proposal(said, None, (self.right,) * len(said), 8)
@@ -96,7 +96,7 @@ def measure_moe(pass_time: Callable) -> None:
             model,
             tokenizer,
             Knowing(answer, right),
-            controller=AdaptiveController(),  # ty: ignore[invalid-argument-type]
+            controller=AdaptiveController(),
         )
         ratios, lengths = [], Counter()
         for turn in range(5):

@@ -60,7 +60,9 @@ class World:
         decision = controller.decide(offers, min_acceptance)
         noise = self._random.uniform(1.0, 3.0) if self.noisy and self._random.random() < 0.1 else 1.0
         if decision.at is None or not decision.k:
-            self._count(controller, None, (), RoundRecord("", 0, 0, 0, 1, 1, 0, 0, int(self.verify(1) * MS * noise), 0))
+            self._count(
+                controller, None, (), RoundRecord("", 0, 0, 0, 0, 1, 1, 0, 0, int(self.verify(1) * MS * noise), 0)
+            )
             return
         offer = offers[decision.at]
         chances = [self._chance(offer) for _ in range(decision.k)]
@@ -76,7 +78,7 @@ class World:
             accepted += 1
         drafting = 0.02 if offer.free else self.step * made
         times = (int(drafting * MS * noise), int(self.verify(n + 1) * MS * noise))
-        record = RoundRecord(offer.drafter, decision.k, n, accepted, accepted + 1, n + 1, 0, *times, 0)
+        record = RoundRecord(offer.drafter, decision.k, made, n, accepted, accepted + 1, n + 1, 0, *times, 0)
         self._count(controller, offer, confidence[:n], record)
 
     def _chance(self, offer: Offer) -> float:

@@ -1,4 +1,4 @@
-"""The controller against a made-up machine: near the best fixed length where drafting wins, near plain where it loses."""
+"""The controller on a made-up machine: near the best fixed length where drafting wins, near plain where it loses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_model_is_drafted_with_at_least_as_well_as_at_the_best_fixed_length(ve
     controller = AdaptiveController()
     world = World(verify, acceptance).run(controller, 300)
     world.forget()
-    assert world.run(controller, 1500).rate() > 0.98 * best
+    assert world.run(controller, 1500).rate() > 0.97 * best
 
 
 def test_copies_are_taken_as_far_as_they_hold() -> None:
@@ -60,10 +60,10 @@ def test_drafts_that_are_never_right_cost_next_to_nothing(verify, text: float) -
 
 def test_it_backs_off_where_verification_costs_more_than_it_wins() -> None:
     controller = AdaptiveController()
-    world = World(steep, acceptance=0.45).run(controller, 500)
+    world = World(steep, acceptance=0.45, noisy=False).run(controller, 500)
     world.forget()
     world.run(controller, 1000)
-    assert world.rate() > 0.97 / steep(1)
+    assert world.rate() > 0.98 / steep(1)
     assert sum(n > 0 for n in world.lengths) < 100
 
 

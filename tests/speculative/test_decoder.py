@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache, trim_prompt_cache
@@ -55,9 +57,10 @@ def drafters():
     }
 
 
-def run(decoder: SpeculativeDecoder, prompt=PROMPT, stop: int | None = None, **options) -> list[int]:
+def run(decoder: SpeculativeDecoder, prompt=PROMPT, stop: int | None = None, **options: Any) -> list[int]:
     tokens: list[int] = []
-    stream = decoder.stream_generate(prompt, **{"max_tokens": N, **options})
+    options = {"max_tokens": N, **options}
+    stream: Any = decoder.stream_generate(prompt, **options)
     for response in stream:
         tokens.append(response.token)
         if len(tokens) == stop:
@@ -170,7 +173,7 @@ def test_sampled_tokens_follow_the_targets_distribution(known: bool) -> None:
     decoder = SpeculativeDecoder(small, tokens, ModelDrafter(draft), seed=3)
     mx.random.seed(3)
     counts = [0] * 6
-    n = 1500
+    n = 300
     for _ in range(n):
         got = run(
             decoder,
@@ -239,7 +242,7 @@ def test_progress_is_reported_as_mlx_lm_does() -> None:
 
     theirs: list[tuple[int, int]] = []
     ours: list[tuple[int, int]] = []
-    options = {"max_tokens": 2, "prefill_step_size": 4}
+    options: Any = {"max_tokens": 2, "prefill_step_size": 4}
     list(stream_generate(TARGET, TOKENIZER, PROMPT, prompt_progress_callback=lambda *at: theirs.append(at), **options))
     decoder = SpeculativeDecoder(TARGET, TOKENIZER, ModelDrafter(DRAFT))
     list(decoder.stream_generate(PROMPT, prompt_progress_callback=lambda *at: ours.append(at), **options))
@@ -284,7 +287,7 @@ class Raising:
     def end(self, context, prompt_length):
         self._at("end")
 
-    def propose(self, context, k, *, keep=None, sampler=None):
+    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
         self._at("propose")
         return Proposal((1,) * k, None, (0.5,) * k, 3)
 
@@ -398,7 +401,7 @@ def test_an_iterator_that_is_dropped_frees_the_drafter() -> None:
 
 def test_a_context_that_runs_out_stops_the_drafts() -> None:
     short = tiny_model(1)
-    short.args.max_position_embeddings = len(PROMPT) + 6  # ty: ignore[unresolved-attribute, invalid-assignment]
+    short.args.max_position_embeddings = len(PROMPT) + 6
     decoder = SpeculativeDecoder(TARGET, TOKENIZER, ModelDrafter(short))
     assert run(decoder, speculation=Speculation("fixed", k=4)) == reference(TARGET, TOKENIZER, PROMPT, N)
     record = decoder.last_generation

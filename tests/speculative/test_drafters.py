@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -152,7 +153,7 @@ def test_a_hybrid_asks_the_model_where_the_match_is_short() -> None:
     class Sure(NgramDrafter):
         free = False
 
-        def propose(self, context, k, *, keep=None, sampler=None) -> Proposal:
+        def propose(self, context, k, *, keep=None, sampler=None, alternatives=False) -> Proposal:
             return Proposal((99,) * k, None, (1.0,) * k)
 
     hybrid = HybridDrafter(SuffixDrafter(), Sure())
@@ -171,7 +172,7 @@ def test_a_proposal_can_be_cut() -> None:
 
 def test_drafters_by_name() -> None:
     tokenizer, model = tiny_tokenizer(), tiny_model(1, layers=1)
-    both = {"target_tokenizer": tokenizer, "draft_tokenizer": tiny_tokenizer(), "draft_model": model}
+    both: Any = {"target_tokenizer": tokenizer, "draft_tokenizer": tiny_tokenizer(), "draft_model": model}
     assert isinstance(make_drafter("ngram", target_tokenizer=tokenizer), NgramDrafter)
     assert isinstance(make_drafter("suffix", target_tokenizer=tokenizer), SuffixDrafter)
     assert isinstance(make_drafter("model", **both), ModelDrafter)
@@ -181,7 +182,7 @@ def test_drafters_by_name() -> None:
         make_drafter("sufix", target_tokenizer=tokenizer)
     with pytest.raises(ConfigurationError, match="needs a draft model"):
         make_drafter("model", target_tokenizer=tokenizer)
-    with pytest.raises(ModelError, match="0.0 MB are allowed"):
+    with pytest.raises(ModelError, match="MB are allowed"):
         make_drafter("hybrid", **both, max_memory=1000)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -68,7 +69,7 @@ def tiny_tokenizer(words: Sequence[str] | None = None) -> TokenizerWrapper:
     return TokenizerWrapper(fast)
 
 
-def reference(model: nn.Module, tokenizer: TokenizerWrapper, prompt: list[int], n: int, **options: object) -> list[int]:
+def reference(model: nn.Module, tokenizer: TokenizerWrapper, prompt: list[int], n: int, **options: Any) -> list[int]:
     """What mlx-lm generates, greedily unless told."""
     return [response.token for response in stream_generate(model, tokenizer, prompt, max_tokens=n, **options)]
 

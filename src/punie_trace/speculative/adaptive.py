@@ -30,6 +30,8 @@ from punie_trace.speculative.costs import LowQuantile, VerificationCost
 from punie_trace.speculative.rounds import RoundRecord
 
 _FIRST_PLAIN = 3  # plain rounds at the very start, so that there is something to compare with
+_KEPT = 0.95  # of what a drafter has achieved so far, at each new round
+_LAGGING = 16  # tokens to read first, from which on that is a cost of its own
 _AMORTISED = 12  # rounds over which what a drafter has to read first is spread
 _PROBE_FIRST, _PROBE_LAST = 16, 512  # rounds between probes
 _HOPE = 1.15  # tokens a second of an untried drafter over plain decoding, so that it gets its trial
@@ -52,18 +54,18 @@ class DraftCost:
         self.reading = LowQuantile()
 
     def add(self, free: bool, drafted: int, lag: int, nanoseconds: float) -> None:
-        """One draft took so long."""
-        if free or lag < 16:
+        """So many tokens took so long."""
+        if free or lag < _LAGGING:
             self.token.add(nanoseconds / max(1, drafted))
         else:
             self.reading.add(max(0.0, nanoseconds - drafted * (self.token.value or 0.0)) / lag)
 
     def first(self, lag: int, plain: float) -> float:
-        """What comes before the first token, spread over rounds; a guess from the plain cost before it was timed."""
-        if lag < 16:
+        """What comes before the first token; a guess from the plain cost before it was timed."""
+        if lag < _LAGGING:
             return 0.0
         reading = self.reading.value
-        return lag * (plain / 200 if reading is None else reading) / _AMORTISED
+        return lag * (plain / 200 if reading is None else reading)
 
 
 class AdaptiveController:
@@ -90,6 +92,7 @@ class AdaptiveController:
         self._saved = purse
         self._since_probe = 0
         self._interval = _PROBE_FIRST
+        self._probing = False
         self._last: str | None = None
         self._rounds = 0
         self._random = random.Random(seed)
@@ -132,11 +135,7 @@ class AdaptiveController:
             return self._decision(best, offers[best], best_plan, plain, min_acceptance)
         self._since_probe += 1
         if self._since_probe >= self._interval and self._saved >= 1.0:
-            self._since_probe = 0
-            self._interval = min(2 * self._interval, _PROBE_LAST)
-            at = self._random.randrange(len(offers))
-            k = min(offers[at].limit, 4)
-            return Decision(at, k) if k else PLAIN
+            return self._probe(offers, plain)
         return PLAIN
 
     def cut(self, offer: Offer, confidence: Sequence[float], min_acceptance: float | None = None) -> int:
@@ -150,24 +149,25 @@ class AdaptiveController:
             reach.append(product)
         curve = self.verification.curve(len(reach) + 1)
         fixed = (self._rest.value or 0.0) + len(reach) * (self.draft_cost(offer.drafter) or 0.0)
-        return max(1, _best_length(reach, curve, [fixed] * len(reach), min_acceptance).k)
+        plan = _best_length(reach, curve, [fixed] * len(reach), min_acceptance)
+        return plan.k if plan.rate * (curve[0] + fixed) > 1.0 else 0
 
     def observe(self, offer: Offer | None, confidence: Sequence[float], record: RoundRecord) -> None:
         """Learn from a round."""
         self._rounds += 1
         plain = self._plain.value
-        if offer is None or not record.drafted:
-            self._plain.add(record.total_ns)
-            if not record.drafted:
-                self.verification.add(1, record.total_ns if plain is None else record.verify_ns)
+        if not record.drafted:
+            self._plain.add(record.verify_ns + record.rest_ns)
+            self.verification.add(1, record.verify_ns)
+        else:
+            self.verification.add(record.rows, record.verify_ns)
+            self._rest.add(record.rest_ns)
+        if offer is None:
             self._saved = min(self.purse, self._saved + self.loss)
-            if offer is None:
-                self._last = None
+            self._last = None
             return
-        self.verification.add(record.rows, record.verify_ns)
-        self._rest.add(record.rest_ns)
         costs = self._costs.setdefault(offer.drafter, DraftCost())
-        costs.add(offer.free, record.drafted, record.lag, record.draft_ns)
+        costs.add(offer.free, record.proposed, record.lag, record.draft_ns)
         context = _context(offer)
         self._table(offer.drafter).add(context, record.drafted, record.accepted, () if offer.free else confidence)
         self._last = offer.drafter
@@ -175,12 +175,29 @@ class AdaptiveController:
             return
         expected = self._expected(offer, record, plain)
         achieved = self._achieved.setdefault((offer.drafter, offer.inside), [0.0, 0.0])
-        achieved[0] = achieved[0] * 0.95 + record.emitted
-        achieved[1] = achieved[1] * 0.95 + expected
+        achieved[0] = achieved[0] * _KEPT + record.emitted
+        achieved[1] = achieved[1] * _KEPT + expected
         gain = record.emitted - expected / plain
         self._saved = min(self.purse, self._saved + gain + self.loss * expected / plain)
-        if gain > 0:
-            self._interval = _PROBE_FIRST
+        if self._probing and gain > 0:
+            self._interval = 1  # look again at once
+        self._probing = False
+
+    def _probe(self, offers: Sequence[Offer], plain: float) -> Decision:
+        """Try a drafter that does not seem worth it, and let what was known of it weigh less."""
+        self._since_probe = 0
+        self._interval = min(max(2 * self._interval, _PROBE_FIRST), _PROBE_LAST)
+        at = self._random.randrange(len(offers))
+        k = min(offers[at].limit, 4)
+        costs = self._costs.get(offers[at].drafter) or DraftCost()
+        if not k or costs.first(offers[at].lag, plain) > self._saved * plain:
+            return PLAIN
+        self._probing = True
+        for (drafter, _), sums in self._achieved.items():
+            if drafter == offers[at].drafter:
+                sums[0] *= 0.5
+                sums[1] *= 0.5
+        return Decision(at, k)
 
     def _decision(self, at: int, offer: Offer, plan: Plan, plain: float, min_acceptance: float | None) -> Decision:
         k = plan.k
@@ -201,15 +218,19 @@ class AdaptiveController:
         reach = 1.0
         sums = 0.0
 
+        spare = 2 if self._further else 0
+
         def keep(confidence: Sequence[float]) -> bool:
-            nonlocal reach, sums
+            nonlocal reach, sums, spare
             k = len(confidence)
             reach *= table.confident(confidence[-1])
             sums += reach
-            added = step + curve[k + 1] - curve[k]
             if min_acceptance is not None and (sums + reach * usual) / (k + 1) < min_acceptance:
                 return False
-            return reach * usual > added * rate * (0.3 if self._further else 1.0)
+            if reach * usual > (step + curve[k + 1] - curve[k]) * rate:
+                return True
+            spare -= 1
+            return spare >= 0
 
         return keep
 
@@ -219,7 +240,7 @@ class AdaptiveController:
         if limit < 1:
             return Plan(0, 0.0)
         costs = self._costs.get(offer.drafter)
-        first = DraftCost().first(offer.lag, plain) if costs is None else costs.first(offer.lag, plain)
+        first = (costs or DraftCost()).first(offer.lag, plain) / _AMORTISED
         if not offer.free:
             tokens, spent = self._achieved.get((offer.drafter, offer.inside), (0.0, 0.0))
             if tokens < 4:  # untried here: as elsewhere, else with hope
@@ -252,8 +273,9 @@ class AdaptiveController:
         costs = self._costs[offer.drafter]
         curve = self.verification.curve(record.rows)
         drafting = costs.token.value or 0.0
-        reading = record.lag * (costs.reading.value or 0.0) if record.lag >= 16 else 0.0
-        return curve[record.rows - 1] + drafting * record.drafted + reading + (self._rest.value or 0.0)
+        reading = costs.first(record.lag, plain)
+        verifying = curve[record.rows - 1] + (self._rest.value or 0.0) if record.drafted else plain
+        return verifying + drafting * record.proposed + reading
 
     def _table(self, drafter: str) -> AcceptanceTable:
         return self._acceptance.setdefault(drafter, AcceptanceTable())

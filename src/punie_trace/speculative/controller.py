@@ -53,7 +53,7 @@ class Controller(Protocol):
         ...
 
     def observe(self, offer: Offer | None, confidence: Sequence[float], record: RoundRecord) -> None:
-        """A round is over; `offer` is the one that was taken, None in a plain round."""
+        """A round is over; `offer` is the one that was asked for a draft, None in a plain round."""
         ...
 
 

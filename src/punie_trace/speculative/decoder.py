@@ -60,6 +60,7 @@ class SpeculativeDecoder:
         self.tokenizer = tokenizer if isinstance(tokenizer, TokenizerWrapper) else TokenizerWrapper(tokenizer)
         self.drafter = drafter
         self.controller = controller or AdaptiveController()
+        self._tree_controller = AdaptiveController()  # passes over trees have costs of their own
         self.draft_memory_limit = draft_memory_limit
         self.monitor = monitor or Monitor()
         self.last_generation: GenerationRecord | None = None
@@ -138,39 +139,38 @@ class SpeculativeDecoder:
         leased = bool(drafters) and not fallback and self._lease.acquire(blocking=False)
         if drafters and not fallback and not leased:
             fallback = "busy: another generation is drafting"
-        tree = asked.tree and leased and self._tree_reason() is None
-        if asked.tree and leased and not tree:
-            fallback = f"tree: {self._tree_reason()}; drafts are verified one after another"
-        generation = Generation(
-            self.model,
-            cache,
-            verifier,
-            prompt=prompt,
-            known=known,
-            max_tokens=max_tokens,
-            drafters=drafters if leased else (),
-            controller=FixedController(_FIXED_K if asked.k is None else asked.k)
-            if asked.mode == "fixed"
-            else self.controller,
-            mode=asked.mode,
-            fallback=fallback,
-            min_acceptance=asked.min_acceptance,
-            tree=tree,
-            memory_limit=self.draft_memory_limit,
-            marks=self._marks,
-            prefill_step=prefill_step,
-            progress=progress,
-        )
         try:
-            with wired_limit(self.model, [generation_stream]):  # ty: ignore[invalid-argument-type]
-                yield from self._text(generation, len(prompt), max_tokens)
-        finally:
+            tree = asked.tree and leased and self._tree_reason() is None
+            if asked.tree and leased and not tree:
+                fallback = f"tree: {self._tree_reason()}; drafts are verified one after another"
+            generation = Generation(
+                self.model,
+                cache,
+                verifier,
+                prompt=prompt,
+                known=known,
+                max_tokens=max_tokens,
+                drafters=drafters if leased else (),
+                controller=self._controller_for(asked, tree),
+                longest=asked.k if asked.mode == "adaptive" else None,
+                mode=asked.mode,
+                fallback=fallback,
+                min_acceptance=asked.min_acceptance,
+                tree=tree,
+                memory_limit=self.draft_memory_limit,
+                marks=self._marks,
+                prefill_step=prefill_step,
+                progress=progress,
+            )
             try:
+                with wired_limit(self.model, [generation_stream]):  # ty: ignore[invalid-argument-type]
+                    yield from self._text(generation, len(prompt), max_tokens)
+            finally:
                 self.last_generation = generation.close()
                 self.monitor.add(self.last_generation)
-            finally:
-                if leased:
-                    self._lease.release()
+        finally:
+            if leased:
+                self._lease.release()
 
     def _text(self, generation: Generation, prompt_tokens: int, max_tokens: int) -> Iterator[GenerationResponse]:
         """Tokens to responses, as mlx-lm has them: the end-of-text token closes, and adds no text."""
@@ -224,6 +224,11 @@ class SpeculativeDecoder:
                 )
             return (self._made["model"],)
         return (self._free(asked.drafter),)
+
+    def _controller_for(self, asked: Speculation, tree: bool) -> Controller:
+        if asked.mode == "fixed":
+            return FixedController(_FIXED_K if asked.k is None else asked.k)
+        return self._tree_controller if tree else self.controller
 
     def _free(self, kind: str) -> Drafter:
         if kind not in self._made:

@@ -108,12 +108,18 @@ class Drafter(Protocol):
         ...
 
     def propose(
-        self, context: Sequence[int], k: int, *, keep: Keep | None = None, sampler: KnownSampler | None = None
+        self,
+        context: Sequence[int],
+        k: int,
+        *,
+        keep: Keep | None = None,
+        sampler: KnownSampler | None = None,
+        alternatives: bool = False,
     ) -> Proposal:
         """At most k tokens to follow the context. Fewer, or none, where it has no idea or `keep` says stop.
 
         With `sampler` a drafter that has probabilities draws from them through it; otherwise it proposes what it holds
-        most likely.
+        most likely. `alternatives` asks for `seconds_best`.
         """
         ...
 

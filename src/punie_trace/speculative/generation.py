@@ -69,6 +69,7 @@ class Generation:
         fallback: str | None,
         min_acceptance: float | None = None,
         tree: bool = False,
+        longest: int | None = None,
         memory_limit: int | None = None,
         marks: Marks = Marks(),  # noqa: B008  a value
         prefill_step: int = 2048,
@@ -85,6 +86,7 @@ class Generation:
         self._fallback = fallback
         self._min_acceptance = min_acceptance
         self._tree = tree
+        self._most = 1 << 30 if longest is None else longest
         self._memory_limit = memory_limit
         self._marks = marks
         self._prefill_step = prefill_step
@@ -185,12 +187,13 @@ class Generation:
         drafter, proposal = proposals[decision.at]
         if proposal is None:
             proposal = self._propose(drafter, decision.k, decision.keep)
-            kept = self._controller.cut(offer, proposal.confidence, self._min_acceptance)
-            proposal = proposal.first(kept)
+            proposed = len(proposal.tokens)
+            proposal = proposal.first(self._controller.cut(offer, proposal.confidence, self._min_acceptance))
         else:
+            proposed = len(proposal.tokens)
             proposal = proposal.first(decision.k)
         if not proposal.tokens:
-            return self._plain(begun, ahead=False)
+            return self._plain(begun, ahead=False, offer=offer, k=decision.k, proposed=proposed)
         drafted = time.perf_counter_ns()
         rows = 1 + len(proposal.tokens)
         if self._tree and self._verifier.deterministic_rows:
@@ -206,6 +209,7 @@ class Generation:
         record = RoundRecord(
             offer.drafter,
             decision.k,
+            proposed,
             len(proposal.tokens),
             verified.accepted,
             len(verified.tokens),
@@ -221,7 +225,7 @@ class Generation:
             self._check_memory()
         return verified
 
-    def _plain(self, begun: int, *, ahead: bool) -> Verified:
+    def _plain(self, begun: int, *, ahead: bool, offer: Offer | None = None, k: int = 0, proposed: int = 0) -> Verified:
         """One step. With `ahead`, after another, the next is begun before this is handed out, as mlx-lm does it."""
         started = time.perf_counter_ns()
         step = self._ahead or self._verifier.step(mx.array(self._context[-1:], mx.uint32))
@@ -231,10 +235,14 @@ class Generation:
         token = step.result()
         done = time.perf_counter_ns()
         self._plain_before = True
-        record = RoundRecord("", 0, 0, 0, 1, 1, 0, 0, done - started, started - begun)
+        spent = started - begun  # deciding, and drafting where that was in vain
+        if offer is None:
+            record = RoundRecord("", 0, 0, 0, 0, 1, 1, 0, 0, done - started, spent)
+        else:
+            record = RoundRecord(offer.drafter, k, proposed, 0, 0, 1, 1, offer.lag, spent, done - started, 0)
         self._rounds.append(record)
         if self._drafters:
-            self._controller.observe(None, (), record)
+            self._controller.observe(offer, (), record)
         if self._emitted % 256 == 0:
             mx.clear_cache()
         return Verified((token,), step.logprobs, 0)
@@ -243,7 +251,7 @@ class Generation:
         """Ask the free drafters for their guesses, and the controller what to do with them."""
         offers: list[Offer] = []
         proposals: list[tuple[Drafter, Proposal | None]] = []
-        most = min(self._left - 1, self._longest - self._length() - 2)
+        most = min(self._most, self._left - 1, self._longest - self._length() - 2)
         if most < 1 or not self._drafters:
             return PLAIN, offers, proposals
         for drafter in self._drafters:
@@ -290,7 +298,10 @@ class Generation:
 
     def _propose(self, drafter: Drafter, k: int, keep: Keep | None = None) -> Proposal:
         known = self._verifier.known
-        return self._guarded(lambda: drafter.propose(self._context, k, keep=keep, sampler=known)) or NOTHING
+        return (
+            self._guarded(lambda: drafter.propose(self._context, k, keep=keep, sampler=known, alternatives=self._tree))
+            or NOTHING
+        )
 
     def _check_memory(self) -> None:
         held = sum(drafter.nbytes for drafter in self._drafters)

@@ -54,12 +54,18 @@ class HybridDrafter:
         return max(member.room(context) for member in self._members)
 
     def propose(
-        self, context: Sequence[int], k: int, *, keep: Keep | None = None, sampler: KnownSampler | None = None
+        self,
+        context: Sequence[int],
+        k: int,
+        *,
+        keep: Keep | None = None,
+        sampler: KnownSampler | None = None,
+        alternatives: bool = False,
     ) -> Proposal:
         """The first guess that can be trusted; the last drafter's in any case."""
         last = len(self._members) - 1
         for at, member in enumerate(self._members):
-            proposal = member.propose(context, k, keep=keep, sampler=sampler)
+            proposal = member.propose(context, k, keep=keep, sampler=sampler, alternatives=alternatives)
             if proposal.tokens and (at == last or not member.free or proposal.matched >= self.trusted):
                 return proposal
         return NOTHING

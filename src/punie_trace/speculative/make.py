@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import mlx.nn as nn
+from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from punie_trace.errors import ConfigurationError, ModelError, nearest
 from punie_trace.speculative.drafting import KINDS, Drafter, Kind
@@ -28,9 +29,9 @@ class Vocabulary(Protocol):
 def make_drafter(
     kind: Kind | str,
     *,
-    target_tokenizer: Vocabulary,
+    target_tokenizer: Vocabulary | TokenizerWrapper,
     draft_model: nn.Module | None = None,
-    draft_tokenizer: Vocabulary | None = None,
+    draft_tokenizer: Vocabulary | TokenizerWrapper | None = None,
     max_memory: int | None = None,
 ) -> Drafter:
     """A drafter of this kind: 'model', 'ngram', 'suffix', or 'hybrid' (suffix, then the model if there is one).
@@ -64,7 +65,7 @@ def make_drafter(
     return HybridDrafter(suffix, model) if model else HybridDrafter(suffix)
 
 
-def check_same_ids(target: Vocabulary, draft: Vocabulary) -> None:
+def check_same_ids(target: Vocabulary | TokenizerWrapper, draft: Vocabulary | TokenizerWrapper) -> None:
     """Raises `ModelError` unless both tokenizers give every token the same id.
 
     Equal sizes are not enough: Qwen2.5 and Qwen3 are equally large, and four ids mean something in one only.

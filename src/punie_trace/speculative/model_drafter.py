@@ -82,7 +82,13 @@ class ModelDrafter:
         """Keeps its cache."""
 
     def propose(
-        self, context: Sequence[int], k: int, *, keep: Keep | None = None, sampler: KnownSampler | None = None
+        self,
+        context: Sequence[int],
+        k: int,
+        *,
+        keep: Keep | None = None,
+        sampler: KnownSampler | None = None,
+        alternatives: bool = False,
     ) -> Proposal:
         """The model's own continuation, token by token, until k or until `keep` says stop."""
         k = min(k, self.room(context))
@@ -94,26 +100,33 @@ class ModelDrafter:
         rows: list[mx.array] = []
         seconds: list[tuple[int, int]] = []
         while True:
-            token, sure, second, row = _choose(logits, sampler)
-            if sampler is not None:
-                rows.append(row)
-            ids = mx.concatenate([token, second])
-            mx.eval(ids, sure)
-            said, runner_up = integers(ids)
-            [chance] = numbers(sure)
+            token, sure = self._chosen(logits, sampler, rows)
+            mx.eval(token, sure)
+            [said], [chance] = integers(token), numbers(sure)
             if not 0.0 <= chance <= 1.0001:
                 raise ModelError("the draft model's logits are not numbers (NaN or infinite); check its weights")
+            if alternatives:
+                others = mx.where(mx.arange(logits.shape[-1]) == token, -mx.inf, logits)
+                seconds.append((len(tokens), integers(mx.argmax(others, axis=-1))[0]))
             tokens.append(said)
             confidence.append(chance)
-            seconds.append((len(tokens) - 1, runner_up))
             if len(tokens) == k or (keep is not None and not keep(confidence)):
                 break
-            logits = self.model(token.reshape(1, 1), cache=self._cache)[:, -1]
+            logits = self.model(token[:, None], cache=self._cache)[:, -1]
             self._read.append(said)
-        probabilities = None
-        if rows:
-            probabilities = doubles(mx.concatenate(rows))
+        probabilities = doubles(mx.concatenate(rows)) if rows else None
         return Proposal(tuple(tokens), probabilities, tuple(confidence), 0, tuple(seconds))
+
+    @staticmethod
+    def _chosen(logits: mx.array, sampler: KnownSampler | None, rows: list[mx.array]) -> tuple[mx.array, mx.array]:
+        """The proposed token (1,) and its probability (1,); what it was drawn from goes to `rows`."""
+        total = mx.logsumexp(logits, axis=-1)
+        if sampler is None:
+            return mx.argmax(logits, axis=-1), mx.exp(mx.max(logits, axis=-1) - total)
+        chances = sampler.probabilities(logits - total[:, None])
+        rows.append(chances)
+        token = mx.random.categorical(mx.log(chances))
+        return token, mx.take_along_axis(chances, token[:, None], axis=-1)[:, 0]
 
     def _agree(self, context: Sequence[int]) -> None:
         """Move the mark up to which cache and context agree. The last token of the context is always read anew."""
@@ -153,18 +166,3 @@ class ModelDrafter:
 def weights_of(model: nn.Module) -> int:
     """Bytes of a model's weights."""
     return sum(leaf.nbytes for _, leaf in tree_flatten(model.parameters()) if isinstance(leaf, mx.array))
-
-
-def _choose(logits: mx.array, sampler: KnownSampler | None) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-    """The proposed token, its probability, the runner-up, and what it was drawn from (1, V)."""
-    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-    if sampler is None:
-        top = mx.argpartition(-logits, 1, axis=-1)[:, :2] if logits.shape[-1] > 2 else None
-        token = mx.argmax(logits, axis=-1)
-        sure = mx.exp(mx.max(logprobs, axis=-1))
-        second = token if top is None else mx.where(top[:, 0] == token, top[:, 1], top[:, 0])
-        return token, sure, second, logprobs
-    chances = sampler.probabilities(logprobs)
-    token = mx.random.categorical(mx.log(chances))
-    sure = mx.take_along_axis(chances, token[:, None], axis=-1)[:, 0]
-    return token, sure, token, chances

@@ -63,7 +63,13 @@ class NgramDrafter:
         self._length = end
 
     def propose(
-        self, context: Sequence[int], k: int, *, keep: Keep | None = None, sampler: KnownSampler | None = None
+        self,
+        context: Sequence[int],
+        k: int,
+        *,
+        keep: Keep | None = None,
+        sampler: KnownSampler | None = None,
+        alternatives: bool = False,
     ) -> Proposal:
         """What followed the last time, at most k tokens; a repetition that reaches the end is continued."""
         text = self._text[: self._length]

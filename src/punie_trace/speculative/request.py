@@ -17,9 +17,9 @@ _LONGEST = 64
 class Speculation:
     """What a request asks for.
 
-    `mode`: not at all, always `k` tokens (3 unless told; 0 drafts nothing), or as measured. `drafter`: one kind, or
-    whatever the decoder has. `min_acceptance` in 0..1: accepted / drafted that an adaptive controller shall keep to,
-    at the expense of speed. `tree`: verify several continuations at once where the model can. Raises
+    `mode`: not at all, always `k` tokens (3 unless told; 0 drafts nothing), or as measured, `k` at most. `drafter`:
+    one kind, or whatever the decoder has. `min_acceptance` in 0..1: accepted / drafted that an adaptive controller
+    shall keep to, at the expense of speed. `tree`: verify several continuations at once where the model can. Raises
     `ConfigurationError` for values that cannot be.
     """
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 class RoundRecord:
     """One forward pass of the target and what led to it. Times in ns, without the consumer's own between tokens.
 
-    `k` is how many tokens were asked for, `drafted` how many were verified (the longest path of a tree), `rows` how
-    many the target processed. `drafter` is '' in a plain round. `lag` is how many tokens the drafter had to read first.
+    `k` is how many tokens were asked for, `proposed` how many the drafter gave, `drafted` how many of them were
+    verified (the trunk of a tree), `rows` how many the target processed. `drafter` is '' in a plain round; one with
+    `drafted` 0 gave nothing worth verifying. `lag` is how many tokens the drafter had to read first.
     """
 
     drafter: str
     k: int
+    proposed: int
     drafted: int
     accepted: int
     emitted: int
@@ -37,7 +39,7 @@ class RoundRecord:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """One generation. `emitted` counts the tokens handed out; `fallback` says why nothing, or no more, was drafted.
+    """One generation. `emitted` counts the tokens handed out; `fallback` says why nothing or no more was drafted, or no tree.
 
     `fallback` is 'code: detail', None where drafting went on as it should. Memory in bytes, at the end.
     """

@@ -116,7 +116,13 @@ class SuffixDrafter:
             self.begin(self._own.text.tolist()[-self.window :])
 
     def propose(
-        self, context: Sequence[int], k: int, *, keep: Keep | None = None, sampler: KnownSampler | None = None
+        self,
+        context: Sequence[int],
+        k: int,
+        *,
+        keep: Keep | None = None,
+        sampler: KnownSampler | None = None,
+        alternatives: bool = False,
     ) -> Proposal:
         """What followed the longest match, at most k tokens."""
         own, store = self._own, self.earlier.automaton
