@@ -10,7 +10,7 @@ TEMPLATE = (
 )
 
 
-def make_model(folder: Path, layers: int, seed: int = 0) -> Path:
+def make_model(folder: Path, layers: int, seed: int = 0, context: int = 512) -> Path:
     """A Qwen3-shaped model in fp32 that mlx_lm loads; what it says means nothing."""
     import mlx.core as mx
     from mlx.utils import tree_flatten
@@ -35,7 +35,7 @@ def make_model(folder: Path, layers: int, seed: int = 0) -> Path:
         "head_dim": 16,
         "rms_norm_eps": 1e-6,
         "vocab_size": len(alphabet) + len(special),
-        "max_position_embeddings": 512,
+        "max_position_embeddings": context,
         "rope_theta": 10000.0,
         "tie_word_embeddings": True,
         "eos_token_id": len(alphabet) + 2,
