@@ -33,8 +33,9 @@ def requested(body: Mapping[str, JsonValue], default: Speculation, *, has_draft_
         tokens = body.get("num_draft_tokens")
         if tokens is None or isinstance(tokens, bool) or not isinstance(tokens, int):
             return default
-        chosen = OFF if tokens == 0 else Speculation("fixed", tokens, default.drafter)
-        return _checked(chosen, "num_draft_tokens", has_draft_model=has_draft_model)
+        if tokens == 0 or not (has_draft_model or default.drafter):
+            return OFF  # as mlx_lm: without anything that drafts, the number means nothing
+        return Speculation("fixed", _length(tokens, "num_draft_tokens"), default.drafter or "model")
     if isinstance(asked, str):
         asked = {"mode": asked}
     if not isinstance(asked, dict):
@@ -46,17 +47,27 @@ def requested(body: Mapping[str, JsonValue], default: Speculation, *, has_draft_
     if mode == "off":
         return OFF
     wanted = asked.get("drafter", default.drafter)
-    drafter = _default_drafter(has_draft_model) if wanted is None else _one_of(wanted, DRAFTERS, "drafter")
-    k = asked.get("k", default.k)
-    if k is not None and (isinstance(k, bool) or not isinstance(k, int)):
+    drafter = _default_drafter(mode, has_draft_model) if wanted is None else _one_of(wanted, DRAFTERS, "drafter")
+    if drafter in NEED_A_MODEL and not has_draft_model:
+        raise RefusedError(
+            400,
+            f"the drafter {drafter!r} needs a draft model, and this server has none: start it with --draft-model, or "
+            "ask for the drafter 'suffix' or 'ngram'",
+        )
+    k = asked.get("k")
+    if k is None:
+        k = default.k if mode == "fixed" else None
+    elif isinstance(k, bool) or not isinstance(k, int):
         raise RefusedError(400, "speculation.k must be a whole number of tokens")
+    else:
+        k = _length(k, "speculation.k")
     least = asked.get("min_acceptance", default.min_acceptance)
     if least is not None and (isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1):
         raise RefusedError(400, "speculation.min_acceptance must be between 0 and 1")
     tree = asked.get("tree", default.tree)
     if not isinstance(tree, bool):
         raise RefusedError(400, "speculation.tree must be true or false")
-    return _checked(Speculation(mode, k, drafter, least, tree), "speculation.k", has_draft_model=has_draft_model)
+    return Speculation(mode, k, drafter, least, tree)
 
 
 def _one_of(value: JsonValue, known: tuple[T, ...], name: str) -> T:
@@ -66,20 +77,16 @@ def _one_of(value: JsonValue, known: tuple[T, ...], name: str) -> T:
     raise RefusedError(400, f"speculation.{name} is {value!r}; {nearest(str(value), known)}")
 
 
-def _checked(chosen: Speculation, name: str, *, has_draft_model: bool) -> Speculation:
-    if chosen.k is not None and not 1 <= chosen.k <= MAX_K:
-        raise RefusedError(400, f"{name} must be between 1 and {MAX_K}, not {chosen.k}")
-    if chosen.drafter in NEED_A_MODEL and not has_draft_model:
-        raise RefusedError(
-            400,
-            f"the drafter {chosen.drafter!r} needs a draft model, and this server has none: start it with "
-            "--draft-model, or ask for the drafter 'suffix' or 'ngram'",
-        )
-    return chosen
+def _length(k: int, name: str) -> int:
+    if not 1 <= k <= MAX_K:
+        raise RefusedError(400, f"{name} must be between 1 and {MAX_K}, not {k}")
+    return k
 
 
-def _default_drafter(has_draft_model: bool) -> DrafterKind:
-    return "model" if has_draft_model else "suffix"
+def _default_drafter(mode: Mode, has_draft_model: bool) -> DrafterKind:
+    if not has_draft_model:
+        return "suffix"
+    return "hybrid" if mode == "adaptive" else "model"
 
 
 def server_default(
@@ -91,7 +98,7 @@ def server_default(
     `--num-draft-tokens`, as in mlx_lm; none of them means plain decoding.
     """
     if adaptive:
-        return Speculation("adaptive", None, drafter or ("hybrid" if has_draft_model else "suffix"))
+        return Speculation("adaptive", None, drafter or _default_drafter("adaptive", has_draft_model))
     if num_draft_tokens > 0 and (drafter is not None or has_draft_model):
         return Speculation("fixed", num_draft_tokens, drafter or "model")
     return OFF
