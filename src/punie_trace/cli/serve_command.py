@@ -52,7 +52,7 @@ def serve_command(
     if num_draft_tokens is not None:
         flags += ["--num-draft-tokens", str(num_draft_tokens)]
     options = ServeOptions(
-        drafter=drafter,  # ty: ignore[invalid-argument-type]
+        drafter=drafter,
         adaptive=adaptive,
         max_draft_memory=parse_size(max_draft_memory) if max_draft_memory is not None else None,
         otlp=otlp,
