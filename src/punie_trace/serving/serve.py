@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 from typing import Final
-from unittest import mock
 
 import mlx.core as mx
 import mlx_lm.server as stock
@@ -79,8 +78,12 @@ def read_flags(arguments: Sequence[str]) -> tuple[str, int, argparse.Namespace]:
     def instead(host: str, port: int, provider: stock.ModelProvider, **_: object) -> None:
         read.append((host, port, provider.cli_args))
 
-    with mock.patch.object(stock, "run", instead), mock.patch.object(sys, "argv", ["punie-trace serve", *arguments]):
+    run, argv = stock.run, sys.argv
+    stock.run, sys.argv = instead, ["punie-trace serve", *arguments]  # ty: ignore[invalid-assignment]
+    try:
         stock.main()
+    finally:
+        stock.run, sys.argv = run, argv
     host, port, args = read[0]
     if mx.distributed.init().size() > 1:
         raise ConfigurationError("serve runs on one machine; start it without mlx.launch")
