@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "punie_trace"
-BASE = {"errors", "records", "runfile", "header", "otlp_json", "precise_loop", "__init__"}
+BASE = {"errors", "records", "runfile", "header", "otlp_json", "precise_loop", "weights_digest", "__init__"}
 ALLOWED: dict[str, set[str]] = {
     "suite": set(),
     "models": set(),
+    "speculative": set(),
     "servers": set(),
     "telemetry": set(),
     "agent": {"telemetry"},
@@ -22,7 +23,8 @@ ALLOWED: dict[str, set[str]] = {
     "dashboards": {"telemetry"},
     "report": {"analysis"},
     "training": {"agent", "suite", "models"},
-    "cli": {"suite", "models", "servers", "telemetry", "agent", "driver", "analysis", "report", "training"},
+    "serving": {"speculative", "telemetry"},
+    "cli": {"suite", "models", "servers", "telemetry", "agent", "driver", "analysis", "report", "training", "serving"},
 }
 NAMES = "punie_trace.telemetry.names"  # a leaf: whoever reads spans must know what they are called
 HEAVY = ("mlx", "mlx_lm", "transformers", "pydantic_ai", "openai", "logfire")
@@ -94,6 +96,7 @@ def test_importing_the_package_is_light() -> None:
         ["report", "--help"],
         ["compare", "--help"],
         ["train", "--help"],
+        ["serve", "--help"],
         ["export", "--help"],
         ["doctor", "--help"],
     ],

@@ -1,6 +1,15 @@
 from __future__ import annotations
 
-from punie_trace.analysis.split import NO_CONNECT, NO_OUTPUT, WITHHELD, split_generation, withheld
+from punie_trace.analysis.split import (
+    NO_CONNECT,
+    NO_OUTPUT,
+    NO_STEP,
+    PHASES,
+    WITHHELD,
+    server_steps,
+    split_generation,
+    withheld,
+)
 from punie_trace.records import AttributeValue, SpanEvent, SpanRow
 from punie_trace.telemetry import names
 
@@ -64,3 +73,35 @@ def test_held_back_is_known_by_chunks_and_where_they_are_not_counted_by_the_fini
     assert not withheld(make_span({**STREAMED, names.CHUNKS: 1, names.GEN_AI_OUTPUT_TOKENS: 2}))
     assert withheld(make_span({names.GEN_AI_FINISH_REASONS: ("tool_calls",)}))
     assert not withheld(make_span({names.GEN_AI_FINISH_REASONS: ("stop",)}))
+
+
+def served(name: str, start: int, end: int, kind: str = "INTERNAL", parent: str = "c" * 16) -> SpanRow:
+    return SpanRow("a" * 32, name[:1] * 16, parent, name, kind, start, end)
+
+
+def test_a_server_that_tells_gives_all_phases_even_of_a_call_that_it_held_back() -> None:
+    call = make_span(CALL, first_chunk=1990, last_chunk=1990)
+    server = SpanRow("a" * 32, "c" * 16, call.span_id, "server chat", "SERVER", 1020, 1995)
+    rows = [
+        server,
+        served(names.SPAN_QUEUE, 1030, 1100),
+        served(names.SPAN_TOKENIZE, 1100, 1110),
+        served(names.SPAN_PREFILL, 1110, 1400),
+        served(names.SPAN_DECODE, 1400, 1980),
+        served("other", 1, 2, parent="d" * 16),
+    ]
+    steps = server_steps([call, *rows])
+    assert steps.keys() == {call.span_id}
+    split = split_generation(call, steps[call.span_id])
+    phases = [split.phase(phase) for phase in PHASES]
+    assert phases == [10, 90, 300, 580, 20]
+    assert sum(phase for phase in phases if phase is not None) == call.end_ns - call.start_ns
+    assert set(split.not_observable) == {"first_chunk", "per_token"}  # the client still saw neither
+
+
+def test_steps_that_a_server_did_not_come_to_are_named_and_times_outside_are_cut() -> None:
+    span = make_span({names.CHUNKS: 0})
+    steps = {names.SPAN_QUEUE: served(names.SPAN_QUEUE, 900, 5000)}
+    split = split_generation(span, steps)
+    assert (split.server_queue_ns, split.prefill_ns, split.decode_ns, split.transfer_ns) == (1000, None, None, 0)
+    assert split.not_observable["prefill"] == split.not_observable["decode"] == NO_STEP

@@ -21,17 +21,36 @@ MODEL: Mapping[str, str] = {"model_path": "some/target", "draft_model": "some/dr
 def test_a_draft_model_brings_speculative_configurations_that_share_one_process() -> None:
     plan = make_plan(config(server=MODEL))
     groups = {c.name: c.group for c in plan.configurations}
-    assert list(groups) == ["baseline", "speculative-2", "speculative-3", "speculative-5"]
+    assert list(groups) == ["baseline", "speculative-2", "speculative-3", "speculative-5", "adaptive"]
     assert groups["baseline"] != groups["speculative-2"]
     assert groups["speculative-2"] == groups["speculative-3"] == groups["speculative-5"]
-    assert [c.request.get("num_draft_tokens") for c in plan.configurations] == [None, 2, 3, 5]
+    assert [c.request.get("num_draft_tokens") for c in plan.configurations] == [None, 2, 3, 5, None]
     assert plan.configurations[0].server.draft_model is None
 
 
 def test_without_a_draft_there_is_the_baseline_and_a_note() -> None:
     plan = make_plan(config(server={"model_path": "some/target"}))
-    assert [c.name for c in plan.configurations] == ["baseline"]
+    assert [c.name for c in plan.configurations] == ["baseline", "adaptive"]
+    assert plan.configurations[1].request["speculation"] == {"mode": "adaptive", "drafter": "suffix"}
     assert "--draft-model" in plan.notes[0]
+
+
+def test_our_server_serves_its_configurations_in_one_process() -> None:
+    names = ["adaptive", "ngram", "suffix", "plain"]
+    plan = make_plan(config(server=MODEL), names)
+    assert [c.name for c in plan.configurations] == names
+    assert {c.server.kind for c in plan.configurations} == {"punie"}
+    assert len({c.group for c in plan.configurations}) == 1
+    assert [c.request["cache_salt"] for c in plan.configurations] == names
+    assert all(
+        "cache_salt" not in c.request for c in make_plan(config(server=MODEL, concurrency=4), names).configurations
+    )
+
+
+def test_a_configuration_of_ours_among_the_users_own() -> None:
+    plan = make_plan(config(server=MODEL, configurations={"plain": {}, "quick": {"kind": "punie", "drafter": "ngram"}}))
+    assert [c.server.kind for c in plan.configurations] == ["mlx_lm", "punie"]
+    assert plan.configurations[1].request["speculation"] == {"mode": "fixed", "drafter": "ngram"}
 
 
 def test_above_concurrency_one_a_serial_baseline_stands_beside() -> None:
@@ -89,7 +108,7 @@ def test_servers_are_up_together_where_memory_allows(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(psutil, "virtual_memory", Little)
     apart = make_plan(config(server=server))
-    assert apart.batches == (("server-1",), ("server-2",))
+    assert apart.batches == (("server-1",), ("server-2",), ("server-3",))
     assert any("one after another" in note for note in apart.notes)
     assert len(make_plan(config(server=server, together=True)).batches) == 1
 

@@ -137,3 +137,25 @@ def test_who_shares_a_process() -> None:
         assert server_key(base) != server_key(base.model_copy(update={field: value})), field
     other = base.model_copy(update={"environment": {"A": "1"}})
     assert server_key(base) != server_key(other)
+
+
+def test_our_server_takes_speculation_with_each_request() -> None:
+    values = {"kind": "punie", "model_path": "m", "draft_model": "d", "max_draft_memory": "1GB"}
+    adaptive = ServerConfig.model_validate(
+        {**values, "speculation": "adaptive", "min_acceptance": 0.8, "cache_salt": "a"}
+    )
+    fixed = ServerConfig.model_validate({**values, "num_draft_tokens": 4, "drafter": "ngram", "tree": True})
+    plain = ServerConfig.model_validate(values)
+    assert len({server_key(config) for config in (adaptive, fixed, plain)}) == 1
+    assert build_server_command(process_part(adaptive), 80) == [
+        *(sys.executable, "-m", "punie_trace", "serve", "--otlp", "off", "--max-draft-memory", "1GB"),
+        *("--model", "m", "--draft-model", "d", "--host", "127.0.0.1", "--port", "80"),
+    ]
+    asked = [request_options(config).get("speculation") for config in (adaptive, fixed, plain)]
+    assert asked == [
+        {"mode": "adaptive", "min_acceptance": 0.8},
+        {"mode": "fixed", "k": 4, "drafter": "ngram", "tree": True},
+        {"mode": "off"},
+    ]
+    assert request_options(adaptive)["cache_salt"] == "a"
+    assert "num_draft_tokens" not in request_options(fixed)

@@ -18,65 +18,14 @@ from punie_trace.records import Generation
 from punie_trace.servers.blas import find_openblas
 from punie_trace.servers.command import request_options
 from punie_trace.servers.config import ServerConfig
-from punie_trace.servers.digest import weights_digest
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server
+from punie_trace.weights_digest import weights_digest
+from tests.tiny_model import make_model
 
 pytestmark = pytest.mark.anyio
 
 TIMEOUTS = ServerTimeouts(ready_s=90, poll_s=0.05, stop_s=5)
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
-)
-
-
-def make_model(folder: Path, layers: int) -> Path:
-    """A Qwen3-shaped model in fp32 that mlx_lm loads; what it says means nothing."""
-    import mlx.core as mx
-    from mlx.utils import tree_flatten
-    from mlx_lm.models.qwen3 import Model, ModelArgs
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokenizer = Tokenizer(models.BPE(vocab={token: n for n, token in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(special)
-    folder.mkdir()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
-        "model_type": "qwen3",
-        "hidden_size": 32,
-        "num_hidden_layers": layers,
-        "intermediate_size": 64,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 16,
-        "rms_norm_eps": 1e-6,
-        "vocab_size": len(alphabet) + len(special),
-        "max_position_embeddings": 512,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": True,
-        "eos_token_id": len(alphabet) + 2,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "eos_token": special[2],
-                "pad_token": special[0],
-                "chat_template": TEMPLATE,
-            }
-        )
-    )
-    mx.random.seed(0)
-    model = Model(ModelArgs.from_dict(config))
-    mx.save_safetensors(
-        str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())), metadata={"format": "mlx"}
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")

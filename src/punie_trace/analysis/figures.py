@@ -181,6 +181,24 @@ class ClientFigures(Figures):
     affected: tuple[str, ...]
 
 
+class SpeculationFigures(Figures):
+    """Speculative decoding over the generations whose server tells of it; rates are None where nothing was drafted.
+
+    `acceptance` is accepted / drafted, `mean_length` 1 + accepted / rounds, `mean_k` drafted / rounds.
+    """
+
+    generations: int
+    rounds: int
+    drafted: int
+    accepted: int
+    acceptance: Rounded | None
+    mean_length: Rounded | None
+    mean_k: Rounded | None
+    drafters: tuple[str, ...]
+    fallbacks: dict[str, int]
+    """Why generations drafted nothing, or no more, and how many did."""
+
+
 class ConfigurationFigures(Figures):
     """All figures of one configuration."""
 
@@ -225,6 +243,7 @@ class ConfigurationFigures(Figures):
     batched: bool | None = None
     """Whether the server takes several requests into one batch; None where that is not known."""
     problems: tuple[Problem, ...]
+    speculation: SpeculationFigures | None = None
 
 
 class SpeedFigures(Figures):

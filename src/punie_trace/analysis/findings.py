@@ -17,6 +17,8 @@ from punie_trace.header import ConfigurationRecord, RunHeader, unique
 from punie_trace.runfile import Run
 
 _MOST_NAMES = 3
+_FALLBACK_MATTERS = 0.10
+"""Share of the generations that may fall back to plain decoding before it is said."""
 _CACHE_MATTERS = 0.10
 """Share of the input tokens by which cached ones may differ before it is said."""
 
@@ -43,6 +45,7 @@ def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation
             *_cut_off(summary),
             *_unsteady(observed),
             *_disturbed(run.header, summary),
+            *_fallbacks(summary),
             *_suite(run.header),
         ]
     )
@@ -213,6 +216,15 @@ def _disturbed(header: RunHeader, summary: Summary) -> Iterator[str]:
     said = disturbance_finding(kept, header.rounds)
     if said is not None:
         yield said
+
+
+def _fallbacks(summary: Summary) -> Iterator[str]:
+    for name, figures in summary.configurations.items():
+        one = figures.speculation
+        for reason, count in (one.fallbacks if one is not None else {}).items():
+            if one is not None and count > _FALLBACK_MATTERS * one.generations:
+                share = f"{count} of {one.generations} generations"
+                yield f"{name}: {share} drafted nothing, or no more: {first_line(reason)}"
 
 
 def batched(header: RunHeader, record: ConfigurationRecord) -> bool | None:

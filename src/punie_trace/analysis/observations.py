@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from punie_trace.analysis.drafted import Drafted, drafted_in
 from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans
-from punie_trace.analysis.split import GenerationSplit, split_generation
+from punie_trace.analysis.split import GenerationSplit, server_steps, split_generation
 from punie_trace.errors import LedgerError
 from punie_trace.header import unique
 from punie_trace.records import Ledger, Outcome, SpanRow, Verdict
@@ -25,6 +26,8 @@ class Observation:
     ledger: Ledger | None
     ledger_error: str | None
     splits: tuple[GenerationSplit, ...]
+    drafted: tuple[Drafted, ...] = ()
+    """What speculation did in each generation whose server tells it."""
 
     @property
     def answered(self) -> bool:
@@ -46,9 +49,10 @@ def observe(run: Run) -> dict[str, list[Observation]]:
             continue
         spans = run.traces.get(outcome.trace_id, ())
         ledger, error = _ledger(outcome, spans)
-        splits = tuple(split_generation(span) for span in generation_spans(spans))
+        steps = server_steps(spans)
+        splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
         category = categories.get(outcome.query, "other")
-        observed[outcome.configuration].append(Observation(outcome, category, ledger, error, splits))
+        observed[outcome.configuration].append(Observation(outcome, category, ledger, error, splits, drafted_in(spans)))
     return observed
 
 

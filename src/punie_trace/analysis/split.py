@@ -1,4 +1,6 @@
-"""What one generation was made of, as far as its client can see: connect, prefill, decode, transfer.
+"""What one generation was made of: connect, server queue, prefill, decode, transfer.
+
+A server of ours says so itself, in spans below the request's; of any other, only what its client can see is known.
 
 The phases lie end to end and add up to the generation's span where all are seen. What a stream does not show is None,
 with the reason, and never guessed: `mlx_lm.server` withholds the text of a tool call until the call closes, so that
@@ -7,7 +9,7 @@ the first chunk of such a turn comes when nearly all of it is over, and with a d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from punie_trace.records import SpanRow
@@ -20,6 +22,7 @@ NO_PROGRESS = "the server sent no prefill progress (mlx_lm sends none with a dra
 NO_SERVER_SPANS = "only the server knows; as seen from here it is part of prefill"
 NO_CONNECT = "the connection's setup was not timed; as seen from here it is part of prefill"
 NO_OUTPUT = "no output came"
+NO_STEP = "the server did not come so far"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,59 @@ class GenerationSplit:
         return getattr(self, f"{name}_ns")
 
 
-def split_generation(span: SpanRow) -> GenerationSplit:
-    """The phases of the generation that `span` (a POST, or an in-process generation) timed."""
+def split_generation(span: SpanRow, steps: Mapping[str, SpanRow] | None = None) -> GenerationSplit:
+    """The phases of the generation that `span` (a POST, or an in-process generation) timed.
+
+    `steps` are the server's own spans of it, by name, where it wrote any: see `server_steps`.
+    """
+    seen = _seen_by_client(span)
+    return seen if not steps else _told_by_server(span, seen, steps)
+
+
+def server_steps(spans: Iterable[SpanRow]) -> dict[str, dict[str, SpanRow]]:
+    """Of a trace, the spans that a server wrote of its steps: by the id of the request's span, then by name."""
+    listed = list(spans)
+    served = {span.span_id: span.parent_id for span in listed if span.kind == "SERVER" and span.parent_id is not None}
+    steps: dict[str, dict[str, SpanRow]] = {}
+    for span in listed:
+        if span.parent_id in served:
+            steps.setdefault(served[span.parent_id], {})[span.name] = span
+    return steps
+
+
+def _told_by_server(span: SpanRow, seen: GenerationSplit, steps: Mapping[str, SpanRow]) -> GenerationSplit:
+    """The server's boundaries, kept within the request's span; the phases add up to it.
+
+    The queue takes what lies before it (the request on its way), prefill begins with tokenizing, and transfer is all
+    after the last token.
+    """
+    reasons = {phase: why for phase, why in seen.not_observable.items() if phase in ("first_chunk", "per_token")}
+    reached = span.start_ns + (seen.connect_ns or 0)
+    found: dict[str, int | None] = {}
+    for phase, step in (
+        ("server_queue", names.SPAN_QUEUE),
+        ("prefill", names.SPAN_PREFILL),
+        ("decode", names.SPAN_DECODE),
+    ):
+        if step not in steps:
+            found[phase] = None
+            reasons[phase] = NO_STEP
+            continue
+        end = min(max(steps[step].end_ns, reached), span.end_ns)
+        found[phase], reached = end - reached, end
+    return GenerationSplit(
+        connect_ns=seen.connect_ns or 0,
+        server_queue_ns=found["server_queue"],
+        prefill_ns=found["prefill"],
+        decode_ns=found["decode"],
+        transfer_ns=span.end_ns - reached,
+        first_chunk_ns=seen.first_chunk_ns,
+        per_token_ns=seen.per_token_ns,
+        not_observable=reasons,
+    )
+
+
+def _seen_by_client(span: SpanRow) -> GenerationSplit:
     reasons: dict[str, str] = {"server_queue": NO_SERVER_SPANS}
     connect = _integer(span, names.CONNECT_NS)
     if connect is None:

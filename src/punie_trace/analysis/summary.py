@@ -15,6 +15,7 @@ from punie_trace.analysis.client import client_figures
 from punie_trace.analysis.compare import compare, identity
 from punie_trace.analysis.critical_path import parts
 from punie_trace.analysis.disturbances import disturbed, round_spans
+from punie_trace.analysis.drafted import speculation_figures
 from punie_trace.analysis.figures import (
     Bounded,
     CategoryFigures,
@@ -66,6 +67,8 @@ DEFINITIONS: Final = {
     "TTFT cold, warm": "of all generations that stream: cold where less than half of the input was in the server's "
     "prompt cache",
     "TPOT": "(last chunk - first chunk) / (output tokens - 1), of each generation that the server streams",
+    "acceptance": "drafted tokens that the model accepted / tokens drafted; length: 1 + accepted / rounds, the tokens "
+    "that a round of draft and verify yields; K: tokens drafted a round; of servers that tell it",
     "memory": "peak of the server's own process while it worked",
 }
 
@@ -219,6 +222,7 @@ def _figures(
         ttft_warm_ms=_ttft_by_cache(splits, warm=True),
         batched=batched(header, record) if record else None,
         problems=_problems(observations),
+        speculation=speculation_figures([drafted for one in answered for drafted in one.drafted]),
     )
 
 

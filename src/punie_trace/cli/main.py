@@ -299,6 +299,51 @@ def doctor(
     raise typer.Exit(code)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped pair]")] = None,
+    draft_model: Annotated[str | None, typer.Option(help="A draft model with the same tokens.")] = None,
+    drafter: Annotated[
+        str | None, typer.Option(help="What drafts: model, ngram, suffix or hybrid. [what the draft model allows]")
+    ] = None,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Choose drafter and length anew in each round, by measured costs.")
+    ] = False,
+    num_draft_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Tokens drafted a round, where they are fixed. [3]")
+    ] = None,
+    max_draft_memory: Annotated[
+        str | None, typer.Option(help="The most that drafting may take, e.g. 500MB; beyond it, decoding is plain.")
+    ] = None,
+    otlp: Annotated[
+        str, typer.Option(help="Send spans to a collector: auto (if one answers), off, or a URL.")
+    ] = "auto",
+    max_requests: Annotated[int, typer.Option(min=1, help="Requests that may be open at once.")] = 256,
+    max_body_bytes: Annotated[int, typer.Option(min=1024, help="The longest body of a request.")] = 16 << 20,
+) -> None:
+    """Serve a model with speculative decoding that adapts, and with spans of the server's own time.
+
+    Takes every flag of `mlx_lm.server` as well (--host, --port, --temp, --max-tokens, --prompt-cache-size, ...), and
+    speaks the same API; it listens on 127.0.0.1:8080 if not told otherwise.
+    """
+    from punie_trace.cli.serve_command import serve_command
+
+    with _errors():
+        serve_command(
+            model=model,
+            draft_model=draft_model,
+            drafter=drafter,
+            adaptive=adaptive,
+            num_draft_tokens=num_draft_tokens,
+            max_draft_memory=max_draft_memory,
+            otlp=otlp,
+            max_requests=max_requests,
+            max_body_bytes=max_body_bytes,
+            others=context.args,
+        )
+
+
 @app.command()
 def suites() -> None:
     """List the shipped suites."""

@@ -28,12 +28,18 @@ from punie_trace.header import ConfigurationRecord, ServerRecord
 from punie_trace.records import Ledger, Outcome
 from punie_trace.report.progress import Progress
 from punie_trace.runfile import SERVERS_FOLDER, RunWriter
+from punie_trace.servers.config import ServerConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server
 from punie_trace.suite.check import judge
 from punie_trace.suite.load import Suite
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.provider import ClockTracerProvider
+
+
+def _drafts_by_model(server: ServerConfig) -> bool:
+    """Whether the configuration uses the draft model of its server, which it may share with others that do."""
+    return server.drafter not in ("ngram", "suffix") and server.speculation != "off"
 
 
 @dataclass(slots=True)
@@ -96,6 +102,7 @@ class Measurement:
                 ServerRecord(
                     identity=asdict(identity),
                     blas=identity.blas,
+                    # A server of ours batches where that wins; see each configuration's speculation.
                     batched=None if config.kind != "mlx_lm" else config.draft_model is None and config.kv_bits is None,
                     log=f"{SERVERS_FOLDER}/{group}.log",
                 ),
@@ -202,8 +209,8 @@ class Measurement:
                 server=configuration.group,
                 kind=server.kind,
                 model=model,
-                draft_model=server.draft_model,
-                num_draft_tokens=server.num_draft_tokens if server.draft_model else None,
+                draft_model=server.draft_model if _drafts_by_model(server) else None,
+                num_draft_tokens=server.num_draft_tokens if server.draft_model or server.drafter else None,
                 temperature=server.temp or 0.0,
                 request_options=configuration.request,
             ),

@@ -24,6 +24,7 @@ from punie_trace.servers.command import request_options, server_key
 from punie_trace.servers.config import ServerConfig, server_config
 
 DRAFT_LENGTHS = (2, 3, 5)
+ON_DEMAND = ("ngram", "suffix", "plain")  # measured where --only names them
 SHIPPED_TOOL_OUTPUT_CHARS = 600  # what the shipped model saw in training
 SHIPPED_MAX_TOKENS = 480  # above its longest answers in training; where it loses its way, it is not left to run on
 MEMORY_SHARE = 0.6  # of the free memory that all servers at once may be expected to take
@@ -85,6 +86,8 @@ def make_plan(config: RunConfig, only: Sequence[str] = ()) -> Plan:
     for name in only:
         if name not in chosen:
             raise ConfigurationError(f"there is no configuration {name!r}; {nearest(name, chosen)}")
+    if not only and not config.configurations:
+        chosen = {name: settings for name, settings in chosen.items() if name not in ON_DEMAND}
     if only:
         chosen = {name: settings for name, settings in chosen.items() if name in only}
     levels = levels_of(config)
@@ -151,7 +154,9 @@ def _presets(config: RunConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any
     shared = dict(config.server)
     notes: list[str] = []
     external = shared.get("kind", "mlx_lm") in ("url", "command")
-    own_models = any("model_path" in own or "kind" in own for own in config.configurations.values())
+    own_models = any(
+        "model_path" in own or own.get("kind", "mlx_lm") in ("url", "command") for own in config.configurations.values()
+    )
     shipped = not external and "model_path" not in shared and not own_models
     draft = shared.pop("draft_model", None)
     if shipped:
@@ -177,8 +182,25 @@ def _presets(config: RunConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any
         for length in DRAFT_LENGTHS:
             chosen[f"speculative-{length}"] = {"draft_model": str(draft), "num_draft_tokens": length}
     elif not external:
-        notes.append("no draft model was given, so there is nothing to compare with; add --draft-model")
+        notes.append("no draft model was given: 'adaptive' drafts from what was said alone; --draft-model gives more")
+    if not external and config.path != "inprocess":
+        chosen |= _served_by_us(str(draft) if draft else None, config.concurrency)
     return shared, chosen, notes, shipped
+
+
+def _served_by_us(draft: str | None, concurrency: int) -> dict[str, dict[str, Any]]:
+    """The configurations of our own server, one process for all of them; those of `ON_DEMAND` are for `--only`."""
+    common: dict[str, Any] = {"kind": "punie", **({"draft_model": draft} if draft else {})}
+    chosen: dict[str, dict[str, Any]] = {
+        "adaptive": {"speculation": "adaptive", "drafter": "hybrid" if draft else "suffix"},
+        "ngram": {"speculation": "adaptive", "drafter": "ngram"},
+        "suffix": {"speculation": "adaptive", "drafter": "suffix"},
+        "plain": {"speculation": "off"},
+    }
+    # Each warms its own prompt cache, as it would in a process of its own; a batch, which is for more than one request
+    # at once, knows no salts.
+    salted = concurrency == 1
+    return {name: {**common, **own, **({"cache_salt": name} if salted else {})} for name, own in chosen.items()}
 
 
 def _fits(configurations: Sequence[Configuration]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import anyio
@@ -13,11 +13,16 @@ from punie_trace.agent.http_path import HttpPath
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.cli.plan import Configuration
+from punie_trace.driver.load import COLLECT_S
 from punie_trace.driver.target import Target
 from punie_trace.errors import ServerError
 from punie_trace.records import Generation
 from punie_trace.servers.server import Server
+from punie_trace.servers.server_spans import fetch_spans
+from punie_trace.telemetry import names
+from punie_trace.telemetry.adopted_spans import adopted_spans, server_resource
 from punie_trace.telemetry.clock import Clock
+from punie_trace.telemetry.provider import ClockTracerProvider
 from punie_trace.telemetry.transport import TracedTransport
 
 NO_KEY = "not-needed"  # the openai client insists on a key; local servers ignore it
@@ -64,7 +69,26 @@ async def http_target(
         if (failure := server.failure()) is not None:
             raise ServerError(f"the server {failure.splitlines()[0]}", server.log_tail())
 
-    return Target(configuration.name, configuration.path, ask, server.verify, alive, server.identity.model)
+    collect = None
+    if configuration.server.kind == "punie" and isinstance(provider, ClockTracerProvider):
+        collect = await _collector(stack, server, provider, clock)
+    return Target(configuration.name, configuration.path, ask, server.verify, alive, server.identity.model, collect)
+
+
+async def _collector(
+    stack: AsyncExitStack, server: Server, provider: ClockTracerProvider, clock: Clock
+) -> Callable[[str], Awaitable[None]]:
+    """Takes the spans that our server wrote of a query up into the run."""
+    client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=COLLECT_S))
+    resource = server_resource(str(provider.resource.attributes.get(names.RUN_ID, "")))
+
+    async def collect(trace_id: str) -> None:
+        found = await fetch_spans(client, server.base_url.removesuffix("/v1"), trace_id)
+        if found is not None:
+            theirs = Clock(found.anchor_wall_ns, found.anchor_monotonic_ns)
+            provider.adopt(adopted_spans(found.lines, theirs, clock, resource))
+
+    return collect
 
 
 async def inprocess_target(

@@ -30,6 +30,8 @@ OpenQuery = Callable[[Arrival, Path, bool], AbstractContextManager[QuerySpan]]
 """(arrival, path, warm_up) -> the query's span, open for as long as the query runs."""
 OnOutcome = Callable[[Outcome, Ledger], None]
 OnFailure = Callable[[str, str], None]
+COLLECT_S = 5.0
+"""The longest that a server may take to hand over what it knows of a query."""
 
 ONE_WORKER = ClosedLoop()
 
@@ -147,6 +149,9 @@ class Driver:
             elif error is None and answer is not None:
                 error = answer.error
             span.set_verdict(verdict, error)
+            if target.collect is not None:
+                with anyio.move_on_after(COLLECT_S):  # the query's time is closed: this is nobody's
+                    await target.collect(span.trace_id)
         if not stage.warm_up:
             outcome = _outcome(arrival, target, span, ledger, answer, verdict, error)
             self.on_outcome(outcome, ledger)

@@ -38,3 +38,5 @@ class Target:
     verify: Callable[[Generation], None]
     alive: Callable[[], None]
     served_model: str | None = None
+    collect: Callable[[str], Awaitable[None]] | None = None
+    """Takes up what the server knows of a trace (by its id, in hex), after its query is over; never raises."""

@@ -83,6 +83,8 @@ def _print_all(summary: Summary, console: Console, folder: Path | None) -> None:
     if any(one.memory_shared_with and one.memory_peak_bytes is not None for one in summary.configurations.values()):
         _print_remark("* of the one process that served more than this configuration", console)
     print_rows("Work relative to the baseline's", WORK_TITLES, work_rows(summary), console)
+    if tells_speculation(summary):
+        print_table("Speculation", _configurations_table(SPECULATION, summary, comparisons), console)
     print_split(summary, console)
     print_rows(path_title(summary), PATH_TITLES, path_rows(summary), console)
     _print_problems(summary, console)
@@ -197,6 +199,39 @@ def _ttft(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
     return f"{duration(ttft.value)}{_mark(figures, 'ttft_ms')} ({ttft.n}/{ttft.of})"
 
 
+def _speed(_: str, __: ConfigurationFigures, comparison: Comparison | None) -> str:
+    return NONE if comparison is None or comparison.speed is None else f"{comparison.speed.estimate:.2f}x"
+
+
+def _acceptance(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
+    one = figures.speculation
+    if one is None:
+        return UNSEEN if figures.num_draft_tokens is not None and figures.outcomes else NONE
+    return NONE if one.acceptance is None else f"{one.acceptance:.1%}"
+
+
+def _length(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
+    one = figures.speculation
+    return NONE if one is None or one.mean_length is None else number(one.mean_length, 2)
+
+
+def _k(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
+    one = figures.speculation
+    if one is not None and one.mean_k is not None:
+        return number(one.mean_k, 2)
+    return NONE if figures.num_draft_tokens is None else f"{figures.num_draft_tokens} asked"
+
+
+def _drafters(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
+    one = figures.speculation
+    return NONE if one is None or not one.drafters else ", ".join(one.drafters)
+
+
+def _went_plain(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
+    one = figures.speculation
+    return NONE if one is None else f"{sum(one.fallbacks.values())}/{one.generations}"
+
+
 def _memory(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
     if figures.memory_peak_bytes is None:
         return UNSEEN if figures.outcomes else NONE
@@ -234,6 +269,21 @@ WORK: Final = (
     Column("TTFT (seen)", _ttft),
     Column("memory", _memory),
 )
+
+
+SPECULATION: Final = (
+    Column("speed-up", _speed),
+    Column("acceptance", _acceptance),
+    Column("length", _length),
+    Column("K", _k),
+    Column("drafted by", _drafters, justify_right=False),
+    Column("fell back", _went_plain),
+)
+
+
+def tells_speculation(summary: Summary) -> bool:
+    """Whether any configuration was served by a server that tells what it drafted."""
+    return any(one.speculation is not None for one in summary.configurations.values())
 
 
 def _print_facts(summary: Summary, console: Console, folder: Path | None) -> None:

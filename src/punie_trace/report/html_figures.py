@@ -8,7 +8,16 @@ from typing import Final
 
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Observed, Summary
 from punie_trace.report import svg
-from punie_trace.report.console import ACCURACY, LEDGER, PER_RIGHT, SPEED, WORK, Column
+from punie_trace.report.console import (
+    ACCURACY,
+    LEDGER,
+    PER_RIGHT,
+    SPECULATION,
+    SPEED,
+    WORK,
+    Column,
+    tells_speculation,
+)
 from punie_trace.report.details import (
     PATH_TITLES,
     WORK_TITLES,
@@ -224,13 +233,15 @@ def _phase(one: Observed) -> str:
 
 def all_figures(summary: Summary) -> str:
     """The tables that the console prints, with a row for each configuration."""
-    groups = (
+    groups = [
         ("Speed", SPEED),
         ("Accuracy", ACCURACY),
         ("Right answers with speed", PER_RIGHT),
         ("Where the time goes", LEDGER),
         ("Work", WORK),
-    )
+    ]
+    if tells_speculation(summary):
+        groups.append(("Speculation", SPECULATION))
     written = "".join(tag("h3", title) + _figures_table(columns, summary) for title, columns in groups)
     shared = any(
         one.memory_shared_with and one.memory_peak_bytes is not None for one in summary.configurations.values()

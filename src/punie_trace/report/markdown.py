@@ -25,6 +25,7 @@ from punie_trace.report.compare_console import (
     wall_before,
     work_words,
 )
+from punie_trace.report.console import SPECULATION, tells_speculation
 from punie_trace.report.details import (
     WORK_TITLES,
     cold_and_warm,
@@ -69,7 +70,17 @@ def run_markdown(summary: Summary, folder: Path) -> str:
     """One run: facts, figures, categories, findings, and the commands that make it again."""
     parts = [f"### {code(summary.run.suite)}: {_size(summary.run)}", items([*_facts(summary.run), *_arms(summary)])]
     # By kind of work first: an average over kinds can hide that one gains and another loses.
-    parts += [part for part in (_categories(summary), _figures(summary), _constants(summary), _work(summary)) if part]
+    parts += [
+        part
+        for part in (
+            _categories(summary),
+            _figures(summary),
+            _constants(summary),
+            _speculation(summary),
+            _work(summary),
+        )
+        if part
+    ]
     parts += _listed("Where answers part from the baseline's", [text(one) for one in parting_lines(summary)])
     parts += _listed("Before trusting it", [text(one) for one in (*summary.findings, *summary.notes)])
     parts += [
@@ -206,6 +217,18 @@ def _constants(summary: Summary) -> str:
         f"For comparison: 'always a tool' could get {one.always_tool}/{one.queries} right, 'never a tool' "
         f"{one.never_tool}/{one.queries}."
     )
+
+
+def _speculation(summary: Summary) -> str:
+    if not tells_speculation(summary):
+        return ""
+    rows = [
+        [code(name), *(text(column.cell(name, figures, comparison_of(summary, name))) for column in SPECULATION)]
+        for name, figures in summary.configurations.items()
+        if figures.speculation is not None
+    ]
+    titles = ("speculation", *(column.title for column in SPECULATION))
+    return table(titles, rows, [False, *(column.justify_right for column in SPECULATION)])
 
 
 def _categories(summary: Summary) -> str:

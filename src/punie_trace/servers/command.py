@@ -50,7 +50,22 @@ _REQUEST_KEYS: Mapping[str, str] = {
     "min_p": "min_p",
     "num_draft_tokens": "num_draft_tokens",
 }
-_NOT_OF_THE_PROCESS = (*_REQUEST_KEYS, "stop_sequences", "chat_template_args", "allow_tokenizer_mismatch")
+# field -> key of the request's `speculation`, which only our own server knows
+_SPECULATION_KEYS: Mapping[str, str] = {
+    "speculation": "mode",
+    "num_draft_tokens": "k",
+    "drafter": "drafter",
+    "min_acceptance": "min_acceptance",
+    "tree": "tree",
+}
+_NOT_OF_THE_PROCESS = (
+    *_REQUEST_KEYS,
+    *_SPECULATION_KEYS,
+    "stop_sequences",
+    "chat_template_args",
+    "allow_tokenizer_mismatch",
+    "cache_salt",
+)
 
 
 def build_server_command(config: ServerConfig, port: int) -> list[str]:
@@ -62,6 +77,11 @@ def build_server_command(config: ServerConfig, port: int) -> list[str]:
         filled = {"{port}": str(port), "{host}": config.host, "{model}": config.model_path or ""}
         return [_fill(item, filled) for item in config.command]
     argv = [sys.executable, "-m", "mlx_lm", "server"]
+    if config.kind == "punie":
+        # Its spans are fetched by whoever measures; sent by both they would be there twice.
+        argv = [sys.executable, "-m", "punie_trace", "serve", "--otlp", "off"]
+        if config.max_draft_memory is not None:
+            argv += _flag("--max-draft-memory", config.max_draft_memory)
     for field, flag in _VALUE_FLAGS.items():
         value = getattr(config, field)
         if value is not None:
@@ -83,11 +103,25 @@ def request_options(config: ServerConfig) -> dict[str, JsonValue]:
     options: dict[str, JsonValue] = {
         key: value for field, key in _REQUEST_KEYS.items() if (value := getattr(config, field)) is not None
     }
+    if config.kind == "punie":
+        options.pop("num_draft_tokens", None)
+        options["speculation"] = _speculation(config)
+        if config.cache_salt is not None:
+            options["cache_salt"] = config.cache_salt
     if config.stop_sequences:
         options["stop"] = list(config.stop_sequences)
     if config.chat_template_args is not None:
         options["chat_template_kwargs"] = json.loads(json.dumps(config.chat_template_args))
     return options
+
+
+def _speculation(config: ServerConfig) -> dict[str, JsonValue]:
+    """The whole of it, so that no request takes a default of the process."""
+    asked: dict[str, JsonValue] = {
+        key: value for field, key in _SPECULATION_KEYS.items() if (value := getattr(config, field)) not in (None, False)
+    }
+    drafts = config.num_draft_tokens is not None or config.drafter is not None
+    return {"mode": "fixed" if drafts else "off", **asked}
 
 
 def server_key(config: ServerConfig) -> str:

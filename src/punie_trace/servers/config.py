@@ -15,13 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from punie_trace.errors import ConfigurationError, nearest
 
-ConfiguredKind = Literal["mlx_lm", "command", "url"]
-KINDS: tuple[ConfiguredKind, ...] = ("mlx_lm", "command", "url")
+ConfiguredKind = Literal["mlx_lm", "punie", "command", "url"]
+KINDS: tuple[ConfiguredKind, ...] = ("mlx_lm", "punie", "command", "url")
+MLX_KINDS: tuple[ConfiguredKind, ...] = ("mlx_lm", "punie")
+"""Kinds that serve an MLX model of this machine, with mlx_lm's flags."""
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PLACEHOLDERS = frozenset({"port", "host", "model"})
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What only mlx_lm's argv knows; a `command` or `url` server was configured where it was started.
+# What only the argv of mlx_lm and of ours knows; a `command` or `url` server was configured where it was started.
 _MLX_LM_ONLY = (
     "adapter_path",
     "draft_model",
@@ -39,6 +41,8 @@ _MLX_LM_ONLY = (
     "log_level",
     "extra_args",
 )
+_PUNIE_ONLY = ("speculation", "drafter", "min_acceptance", "tree", "max_draft_memory", "cache_salt")
+_DRAFTERS_WITH_A_MODEL = ("model", "hybrid")
 _STARTED_ONLY = ("port", "environment")
 
 Positive = Annotated[int, Field(gt=0)]
@@ -49,7 +53,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class ServerConfig(BaseModel):
     """One server and what is asked of it. A field left at None takes the server's own default.
 
-    Kinds: `mlx_lm` (stock, started by us), `command` (any argv with `{port}`, started by us), `url` (already running).
+    Kinds: `mlx_lm` (stock, started by us), `punie` (ours, started by us), `command` (any argv with `{port}`, started by
+    us), `url` (already running).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -65,6 +70,18 @@ class ServerConfig(BaseModel):
     draft_model: str | None = None
     num_draft_tokens: Positive | None = None
     """Tokens drafted per round; goes with each request, so configurations that differ in it share one process."""
+    speculation: Literal["off", "fixed", "adaptive"] | None = None
+    """Kind `punie`: how each request is decoded; goes with the request, so that one process serves all of them."""
+    drafter: Literal["model", "ngram", "suffix", "hybrid"] | None = None
+    """Kind `punie`: what drafts. None takes what the server finds best for its draft model, or for none."""
+    min_acceptance: Share | None = None
+    """Kind `punie`, adaptive: keep accepted / drafted above this, even where drafting more would be faster."""
+    tree: bool = False
+    """Kind `punie`: draft trees instead of single continuations, where the model allows it."""
+    max_draft_memory: str | None = None
+    """Kind `punie`: the most that drafting may take, like '500MB'; beyond it decoding goes on plain."""
+    cache_salt: str | None = None
+    """Kind `punie`: prompt caches are shared only by requests of one salt, so that no configuration warms another's."""
     allow_tokenizer_mismatch: bool = False
     """Measure a draft whose ids differ from the target's anyway. The output stays the target's; fewer drafts fit."""
 
@@ -108,9 +125,6 @@ class ServerConfig(BaseModel):
     @field_validator("kind", mode="before")
     @classmethod
     def _known_kind(cls, value: object) -> object:
-        if value == "punie":
-            msg = f"kind 'punie' is reserved and cannot be served yet; choose one of: {', '.join(KINDS)}"
-            raise ValueError(msg)
         if value not in KINDS:
             msg = f"unknown server kind {value!r}; {nearest(str(value), KINDS)} Kinds are: {', '.join(KINDS)}"
             raise ValueError(msg)
@@ -183,16 +197,21 @@ class ServerConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        if self.kind == "mlx_lm":
+        if self.kind in MLX_KINDS:
             if self.model_path is None:
-                msg = "kind 'mlx_lm' needs model_path: a folder with an MLX model, or a hub id like 'org/name'"
+                msg = f"kind {self.kind!r} needs model_path: a folder with an MLX model, or a hub id like 'org/name'"
                 raise ValueError(msg)
-            if self.num_draft_tokens is not None and self.draft_model is None:
+            if self.num_draft_tokens is not None and self.draft_model is None and self.drafter is None:
                 msg = "num_draft_tokens is set but draft_model is not; set draft_model or leave num_draft_tokens out"
+                raise ValueError(msg)
+            if self.drafter in _DRAFTERS_WITH_A_MODEL and self.draft_model is None:
+                msg = f"drafter {self.drafter!r} needs draft_model; 'suffix' and 'ngram' need none"
                 raise ValueError(msg)
             self._refuse(("command", "url", "model", "api_key_env"))
         else:
             self._refuse(_MLX_LM_ONLY)
+        if self.kind != "punie":
+            self._refuse(_PUNIE_ONLY)
         if self.kind == "command":
             if not self.command:
                 msg = 'kind \'command\' needs command: the argv, like ["my-server", "--port", "{port}"]'

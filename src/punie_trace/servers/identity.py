@@ -7,7 +7,7 @@ printed under the wrong name.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
@@ -16,9 +16,10 @@ import httpx2
 
 from punie_trace.errors import IdentityError, ServerError, nearest
 from punie_trace.records import Generation, ServerKind
-from punie_trace.servers.digest import Digest, weights_digest
+from punie_trace.servers.config import MLX_KINDS
 from punie_trace.servers.models import local_folder, weight_files
 from punie_trace.servers.readiness import NotYetError
+from punie_trace.weights_digest import Digest, weights_digest
 
 DEFAULT_MODEL = "default_model"
 """The name under which mlx_lm serves the model of its argv. Any other name makes it load that model."""
@@ -94,7 +95,7 @@ def check_answered(requested: str, answered: str | None, kind: ServerKind) -> No
     if answered is None:
         raise IdentityError(f"{requested!r} was asked, and the answer does not say which model made it")
     suffix = answered.removeprefix(requested)
-    if kind != "mlx_lm" and suffix != answered and _DATED.fullmatch(suffix):
+    if kind not in MLX_KINDS and suffix != answered and _DATED.fullmatch(suffix):
         return
     raise IdentityError(f"{requested!r} was asked and {answered!r} answered; {nearest(requested, [answered])}")
 
@@ -136,6 +137,30 @@ def _digest(name: str | None) -> Digest | None:
         return weights_digest(weight_files(folder)) if folder else None
     except OSError:
         return None
+
+
+async def own_identity(client: httpx2.AsyncClient, port: int | None) -> dict[str, object]:
+    """What a server of ours says of itself. Raises ServerError where it is none."""
+    address = client.base_url.copy_with(path="/identity", port=port)
+    try:
+        answer = await client.get(address)
+        answer.raise_for_status()
+        said = answer.json()
+    except (httpx2.HTTPError, ValueError) as error:
+        raise ServerError(f"{address} does not say who it is ({type(error).__name__}: {error})") from None
+    if not isinstance(said, dict) or said.get("kind") != "punie":
+        raise IdentityError(f"{address} is not a server of punie-trace")
+    return said
+
+
+def check_digests(known: Digests, said: Mapping[str, object]) -> None:
+    """Raises IdentityError where the server holds other weights than the files that it was told to serve."""
+    pairs = (("model", known.weights, "weights_digest"), ("draft model", known.draft, "draft_digest"))
+    for what, ours, key in pairs:
+        if ours is not None and said.get(key) != ours:
+            raise IdentityError(
+                f"the server holds another {what} than it was told to: digest {said.get(key)}, not {ours}"
+            )
 
 
 def mlx_lm_version() -> str | None:

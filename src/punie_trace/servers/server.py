@@ -25,7 +25,7 @@ from punie_trace.servers import identity as who
 from punie_trace.servers import ports
 from punie_trace.servers.blas import blas_advice, mapped_blas, preload_for
 from punie_trace.servers.command import build_server_command, process_part
-from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.config import MLX_KINDS, ServerConfig
 from punie_trace.servers.identity import DEFAULT_MODEL, ServedIdentity
 from punie_trace.servers.memory import MemoryReading, MemorySampler
 from punie_trace.servers.models import check_models, is_hub_id, local_folder
@@ -88,7 +88,7 @@ class Server:
     def _ended(self) -> str | None:
         if self.process is None:
             return None
-        if self.config.kind == "mlx_lm" and _THREAD_DIED in self.log_tail():
+        if self.config.kind in MLX_KINDS and _THREAD_DIED in self.log_tail():
             return "lost its generation thread and answers nothing any more"
         return self.process.failure()
 
@@ -198,6 +198,8 @@ async def _mlx_lm_identity(config: ServerConfig, served: ServedIdentity, client:
         name = str(local_folder(name))
         who.check_served(name, await who.listed_models(client))
     digests = await anyio.to_thread.run_sync(who.digests, name, config.draft_model, abandon_on_cancel=True)
+    if config.kind == "punie":
+        who.check_digests(digests, await who.own_identity(client, served.port))
     return replace(
         served,
         model=name,
@@ -305,4 +307,4 @@ def _given_url(url: str) -> str:
 
 
 def _is_mlx(config: ServerConfig) -> bool:
-    return config.kind == "mlx_lm"
+    return config.kind in MLX_KINDS

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 SERVICE: Final = "punie-trace"
+SERVER_SERVICE: Final = "punie-trace-serve"  # the server of ours, beside whoever measures it
 
 # Resource
 RUN_ID: Final = "punie.run.id"
@@ -18,6 +19,18 @@ SPAN_RUN: Final = "run"
 SPAN_QUERY: Final = "query"  # followed by the query's name
 SPAN_POST: Final = "POST"
 SPAN_GENERATE: Final = "generate"  # the in-process path, which has no POST
+
+# Spans of our server, below the POST that it answers
+SPAN_SERVER: Final = "server"  # followed by the operation
+SPAN_QUEUE: Final = "queue"
+SPAN_TOKENIZE: Final = "tokenize"
+SPAN_PREFILL: Final = "prefill"
+SPAN_DECODE: Final = "decode"
+SPAN_SPECULATION: Final = "speculation"
+EVENT_ROUND: Final = "round"
+BATCHED: Final = "punie.server.batched"
+CLOCK_HEADER: Final = "Punie-Clock"
+"""The header of fetched spans: the anchors of the server's clock, 'wall ns,monotonic ns'."""
 
 # Attributes of the query span
 CONFIGURATION: Final = "punie.configuration"
@@ -91,6 +104,16 @@ SERVICE_INSTANCE: Final = "service.instance.id"
 SPECULATION_DRAFTED: Final = "punie.speculation.drafted"
 SPECULATION_ACCEPTED: Final = "punie.speculation.accepted"
 SPECULATION_ROUNDS: Final = "punie.speculation.rounds"
+# Beside them: how it was asked for, who drafted, and what the sums mean (K is tokens drafted a round)
+SPECULATION_MODE: Final = "punie.speculation.mode"
+SPECULATION_DRAFTER: Final = "punie.speculation.drafter"
+SPECULATION_K: Final = "punie.speculation.k"
+SPECULATION_MEAN_K: Final = "punie.speculation.mean_k"
+SPECULATION_ACCEPTANCE: Final = "punie.speculation.acceptance"
+SPECULATION_LENGTH: Final = "punie.speculation.mean_length"
+SPECULATION_FALLBACK: Final = "punie.speculation.fallback"
+SPECULATION_DRAFT_NS: Final = "punie.speculation.draft_ns"
+SPECULATION_VERIFY_NS: Final = "punie.speculation.verify_ns"
 
 # Metrics, by the conventions
 METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"

@@ -130,7 +130,19 @@ class ClockTracerProvider(sdk.TracerProvider):
         )
         self.clock = clock
         self.open_spans = OpenSpans()
+        self._receivers: list[sdk.SpanProcessor] = []
         self.add_span_processor(self.open_spans)
+
+    def add_span_processor(self, span_processor: sdk.SpanProcessor) -> None:
+        """As the SDK's; adopted spans go to it as well."""
+        self._receivers.append(span_processor)
+        super().add_span_processor(span_processor)
+
+    def adopt(self, spans: Iterable[sdk.ReadableSpan]) -> None:
+        """Hand spans that ended elsewhere to all processors, as if they had ended here."""
+        for span in spans:
+            for receiver in self._receivers:
+                receiver.on_end(span)
 
     def get_tracer(
         self,

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import struct
 from pathlib import Path
 
 import pytest
 
-from punie_trace.servers.digest import weights_digest
+from punie_trace.weights_digest import weights_digest
 
 
 @pytest.mark.parametrize(("limit", "kind"), [(10**9, "whole"), (0, "sampled")])
-def test_the_digest_follows_names_sizes_and_content(
-    limit: int, kind: str, tmp_path: Path, model_folder: Callable[..., Path]
-) -> None:
-    folders = [model_folder("one"), model_folder("two"), model_folder("other")]
+def test_the_digest_follows_names_sizes_and_content(limit: int, kind: str, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "other")]
+    header = json.dumps({"w": {"dtype": "U8", "shape": [16], "data_offsets": [0, 16]}}).encode()
+    for folder in folders:
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
     changed = folders[2] / "model.safetensors"
     changed.write_bytes(changed.read_bytes()[:-1] + b"\1")
     first, same, other = (weights_digest([folder / "model.safetensors"], limit) for folder in folders)

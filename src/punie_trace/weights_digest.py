@@ -1,7 +1,8 @@
 """Which weights a folder holds, as one digest: two runs with the same digest measured the same model.
 
 Small models are hashed whole. Beyond `WHOLE_BYTES` in all, a digest of the headers, the sizes and evenly spaced blocks
-is taken instead, and says so: it tells models and fine-tunes apart, but does not prove every byte.
+is taken instead, and says so: it tells models and fine-tunes apart, but does not prove every byte. Both ends use it: a
+server of ours says what it serves, and whoever started it checks that against the files.
 """
 
 from __future__ import annotations

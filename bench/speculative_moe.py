@@ -1,0 +1,114 @@
+"""V(m) of a small mixture of experts with random weights, and what the controller makes of it.
+
+Each row of a pass may want other experts, so verifying m tokens costs more than reading the weights once. A drafter
+that knows the answer, and says it right with a given chance, shows where drafting still wins and where the controller
+backs off.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+from mlx_lm.generate import stream_generate
+from mlx_lm.models import qwen3_moe
+
+from punie_trace.speculative import AdaptiveController, Proposal, Speculation, SpeculativeDecoder
+from punie_trace.speculative.drafting import Kind
+
+
+class Knowing:
+    """Proposes the known answer, each token wrong with a chance of 1 - `right`, at no cost."""
+
+    kind: Kind = "suffix"
+    free = True
+    nbytes = 0
+
+    def __init__(self, answer: Sequence[int], right: float) -> None:
+        self.answer, self.right, self._random, self._at = list(answer), right, random.Random(0), 0
+
+    def members(self):
+        return (self,)
+
+    def begin(self, context):
+        self._at = 0
+
+    def prepare(self, context):
+        pass
+
+    def lag(self, context):
+        return 0
+
+    def room(self, context):
+        return len(self.answer)
+
+    def commit(self, emitted):
+        self._at += len(emitted)
+
+    def end(self, context, prompt_length):
+        pass
+
+    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
+        true = self.answer[self._at : self._at + min(k, 12)]
+        said = tuple(t if self._random.random() < self.right else t ^ 1 for t in true)
+        return Proposal(said, None, (self.right,) * len(said), 8)
+
+
+def measure_moe(pass_time: Callable) -> None:
+    """Print V(m), and for several chances the choices and the speed against plain decoding."""
+    mx.random.seed(0)
+    model = qwen3_moe.Model(
+        qwen3_moe.ModelArgs(
+            model_type="qwen3_moe",
+            hidden_size=256,
+            num_hidden_layers=4,
+            intermediate_size=512,
+            num_attention_heads=8,
+            num_key_value_heads=4,
+            num_experts=32,
+            num_experts_per_tok=4,
+            decoder_sparse_step=1,
+            mlp_only_layers=[],
+            moe_intermediate_size=384,
+            rms_norm_eps=1e-6,
+            vocab_size=1024,
+            head_dim=32,
+            rope_theta=1e6,
+            tie_word_embeddings=False,
+            max_position_embeddings=4096,
+            norm_topk_prob=True,
+        )
+    )
+    mx.eval(model.parameters())
+    from punie_trace.models import shipped_model
+
+    _, tokenizer = __import__("mlx_lm").load(str(shipped_model()[0]))[:2]
+    rows = (1, 2, 3, 4, 6, 8, 12)
+    cost = {m: pass_time(model, m, 100, 15) for m in rows}
+    print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.1f} ({cost[m] / cost[1]:.2f})" for m in rows))
+    prompt = list(range(3, 40))
+    answer = [r.token for r in stream_generate(model, tokenizer, prompt, max_tokens=200)]
+    for right in (0.0, 0.3, 0.6, 0.8, 0.95):
+        decoder = SpeculativeDecoder(
+            model,
+            tokenizer,
+            Knowing(answer, right),
+            controller=AdaptiveController(),
+        )
+        ratios, lengths = [], Counter()
+        for turn in range(5):
+            times = {}
+            for mode in random.Random(turn).sample(["off", "adaptive"], 2):
+                begun = time.perf_counter()
+                got = [r.token for r in decoder.stream_generate(prompt, max_tokens=200, speculation=Speculation(mode))]  # ty: ignore[invalid-argument-type]
+                times[mode] = time.perf_counter() - begun
+                assert got == answer
+                if turn and mode == "adaptive" and decoder.last_generation is not None:
+                    lengths.update(decoder.last_generation.lengths())
+            if turn:
+                ratios.append(times["off"] / times["adaptive"])
+        share = "  ".join(f"{k}: {n}" for k, n in sorted(lengths.items()))
+        print(f"right {right:.0%}: {sorted(ratios)[len(ratios) // 2]:.2f}x plain; drafted a round {share}")

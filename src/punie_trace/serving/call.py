@@ -1,0 +1,109 @@
+"""One request on its way through the server: what it asked for, when each step was over, and what came of it.
+
+The handler's thread makes it and closes it; the thread that generates stamps it. It holds times and counts, and no text
+of the prompt or of the answer. Times are `time.monotonic_ns()`.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from opentelemetry.context import Context
+
+from punie_trace.speculative.request import OFF, Speculation
+from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
+
+Outcome = Literal["done", "refused", "failed", "client_gone"]
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request that was let in. Steps that it never reached are None."""
+
+    arrived_ns: int
+    """When its head had been read."""
+    operation: Literal["chat", "text_completion"] = "chat"
+    model: str = ""
+    speculation: Speculation = OFF
+    timings: bool = False
+    """Whether the answer shall say how long each step took."""
+    cache_salt: str | None = None
+    """Prompt caches are shared only by requests with the same one."""
+    parent: Context = field(default_factory=Context)
+    """The context of the caller's span, empty where none came."""
+    connection: socket.socket | None = None
+
+    queued_ns: int | None = None
+    taken_ns: int | None = None
+    """When the thread that generates took it up; it tokenizes first."""
+    tokenized_ns: int | None = None
+    first_token_ns: int | None = None
+    last_token_ns: int | None = None
+    done_ns: int | None = None
+    """When the last byte of the answer was handed to the system."""
+
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int = 0
+    finish_reason: str | None = None
+    batched: bool = False
+    """Whether it was decoded in mlx_lm's batch, together with others and without drafts."""
+    record: GenerationRecord | None = None
+    """What speculation did, round by round; None where it was off."""
+    fallback: str | None = None
+    """Why nothing, or no more, was drafted though it was asked for."""
+    outcome: Outcome = "done"
+    status: int = 200
+    error: str | None = None
+    stopped: bool = False
+    """Set to end it at its next token, as when the server stops."""
+
+    @property
+    def drafting(self) -> Sequence[RoundRecord]:
+        """The rounds in which anything was drafted: one without a draft is a plain step."""
+        return [one for one in self.record.rounds if one.drafted > 0] if self.record is not None else []
+
+    @property
+    def drafters(self) -> str | None:
+        """Who drafted, in the order of their first round."""
+        return ",".join(dict.fromkeys(one.drafter for one in self.drafting)) or None
+
+    @property
+    def mean_k(self) -> float | None:
+        """Tokens drafted a round, over the rounds that drafted; None without any."""
+        rounds = self.drafting
+        return sum(one.drafted for one in rounds) / len(rounds) if rounds else None
+
+    def fail(self, outcome: Outcome, status: int, error: str) -> None:
+        """Note what went wrong; the first word counts."""
+        if self.outcome == "done":
+            self.outcome, self.status, self.error = outcome, status, error
+
+    def abandoned(self) -> bool:
+        """Whether nobody waits for the answer any more: the client closed its connection, or the server stops.
+
+        Asks the system without waiting, in about 2 us; a client that only sends more is still there.
+        """
+        if self.stopped:
+            return True
+        if self.connection is None:
+            return False
+        try:
+            poll = select.poll()
+            poll.register(self.connection.fileno(), select.POLLIN | select.POLLHUP)
+            if not poll.poll(0):
+                return False
+            self.stopped = not self.connection.recv(1, socket.MSG_PEEK)
+        except (OSError, ValueError):  # closed on our side, because a write to it failed
+            self.stopped = True
+        return self.stopped
+
+
+def now_ns() -> int:
+    """The clock of all stamps."""
+    return time.monotonic_ns()

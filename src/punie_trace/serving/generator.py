@@ -1,0 +1,328 @@
+"""mlx_lm's response generator, with every request stamped on its way and decoded by our decoder where it drafts.
+
+One thread loads the models and generates, as in mlx_lm. Requests that do not draft go into mlx_lm's batch; those that
+draft are served one at a time, unless several wait and may be batched, where batching wins. What mlx_lm hands back
+through each request's queue passes `_Stamps`, which notes the time, and ends a generation that nobody reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.server import (
+    CompletionRequest,
+    GenerationArguments,
+    GenerationContext,
+    Response,
+    ResponseGenerator,
+    _format_top_logprobs,
+    _image_parts,
+    _make_logits_processors,
+    _make_sampler,
+)
+
+from punie_trace.serving.admission import Admission
+from punie_trace.serving.call import Call, now_ns
+from punie_trace.serving.decoding import DecodeRequest
+from punie_trace.serving.models import ServedModels
+from punie_trace.serving.prompt_caches import ExactPromptCaches
+from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
+from punie_trace.speculative.sampling import TemperatureSampler
+
+BATCHED = "load: several requests at once: decoded in one batch, which wins over drafts"
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class CalledRequest(CompletionRequest):
+    """mlx_lm's request, with the call that it belongs to."""
+
+    call: Call
+
+
+@dataclass
+class CalledArguments(GenerationArguments):
+    """mlx_lm's arguments of a generation, with the call that they belong to."""
+
+    call: Call
+
+
+class _Stamps:
+    """Stands before a request's queue, in the thread that generates."""
+
+    def __init__(self, inner: queue.Queue[Any], call: Call, ended: Callable[[_Stamps], None]) -> None:
+        self.call = call
+        self._inner = inner
+        self._ended = ended
+        self._context: GenerationContext | None = None
+        self._over = False
+
+    def put(self, item: Any) -> None:
+        """Note what passes, and pass it on; nothing follows an end or an error."""
+        if self._over:
+            return
+        call = self.call
+        if isinstance(item, GenerationContext):
+            self._context = item
+            call.prompt_tokens = len(item.prompt)
+        elif isinstance(item, Response):
+            call.last_token_ns = now_ns()
+            if call.first_token_ns is None:
+                call.first_token_ns = call.last_token_ns
+            if self._context is not None:
+                call.cached_tokens = max(self._context.prompt_cache_count, 0)
+            call.output_tokens += 1
+            call.finish_reason = item.finish_reason
+            if math.isnan(item.logprob):
+                item = GenerationError("the model's logits are not numbers (NaN): its weights or their precision")
+        if item is not None and not isinstance(item, Exception) and call.abandoned():
+            item = ClientGoneError("the client closed its connection")
+        if isinstance(item, Exception) and self._context is not None:
+            self._context.stop()
+        self._over = item is None or isinstance(item, Exception)
+        self._inner.put(item)
+        if self._over:
+            self._ended(self)
+
+
+class TracedGenerator(ResponseGenerator):
+    """mlx_lm's, for requests that carry a `Call`. Its thread starts at once and loads the default model."""
+
+    model_provider: ServedModels
+
+    def __init__(
+        self,
+        models: ServedModels,
+        prompt_cache: ExactPromptCaches,
+        admission: Admission,
+        on_death: Callable[[str], None] | None = None,
+    ) -> None:
+        self.admission = admission
+        self.ready_error: str | None = None
+        self._on_death = on_death
+        self._open: set[_Stamps] = set()
+        super().__init__(models, prompt_cache)  # starts the thread: all that it needs must be there
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether a request would be answered now: the thread lives and the model is loaded."""
+        return self.generation_available() and self.model_provider.loaded.is_set()
+
+    def generate(
+        self,
+        request: CompletionRequest,
+        generation_args: GenerationArguments,
+        progress_callback: Callable[[int, int], None] | None = None,
+    ) -> Any:
+        """As mlx_lm's; what it raises stands in the call as well, with the status that it deserves."""
+        if not isinstance(request, CalledRequest):
+            raise TypeError("only the handler of this server may ask")
+        call = request.call
+        call.queued_ns = now_ns()
+        arguments = CalledArguments(**vars(generation_args), call=call)
+        try:
+            self.model_provider.check_name(generation_args.model.model)
+            return super().generate(request, arguments, progress_callback)
+        except RefusedError as error:
+            call.fail("refused", error.status, str(error))
+            raise
+        except ClientGoneError as error:
+            call.fail("client_gone", 499, str(error))
+            raise
+        except Exception as error:
+            call.fail("failed", 500, f"{type(error).__name__}: {error}")
+            raise
+
+    def stop_all(self) -> None:
+        """End every open generation at its next token, and the thread after it. Does not wait."""
+        self._stop = True
+        for stamps in list(self._open):
+            stamps.call.stopped = True
+
+    def _run_generate(self) -> None:
+        super()._run_generate()
+        if self._generation_failed and self._on_death is not None:
+            self._on_death(self.ready_error or "the thread that generates ended")
+
+    def _generate(self) -> None:
+        """As mlx_lm's, begun again after a failure in its batch: that costs the requests in it, and no later one."""
+        while True:
+            try:
+                super()._generate()
+                return
+            except Exception as error:
+                self.ready_error = f"{type(error).__name__}: {error}"
+                if self._stop or not self.model_provider.loaded.is_set():
+                    raise
+                _log.exception("The batch failed; its requests are answered with an error")
+                for stamps in list(self._open):
+                    stamps.put(GenerationError(self.ready_error))
+
+    def _next_request(self, timeout: float | None = None) -> Any:
+        taken = super()._next_request(timeout)
+        if taken is None:
+            return None
+        answers, request, arguments = taken
+        stamps = _Stamps(answers, arguments.call, self._open.discard)
+        self._open.add(stamps)
+        if arguments.call.abandoned():
+            stamps.put(ClientGoneError("the client closed its connection while it waited"))
+            return None
+        return stamps, request, arguments
+
+    def _is_batchable(self, args: GenerationArguments) -> bool:
+        if not super()._is_batchable(args):
+            return False
+        call = _call_of(args)
+        if call.cache_salt is not None:
+            return False  # the batch's prompt caches are everybody's
+        speculation = call.speculation
+        call.batched = speculation.mode == "off" or (speculation.mode == "adaptive" and self.admission.open > 1)
+        if call.batched and speculation.mode != "off":
+            call.fallback = BATCHED
+        return call.batched
+
+    def _tokenize(self, tokenizer: Any, request: CompletionRequest, args: GenerationArguments) -> Any:
+        call = _call_of(args)
+        if call.taken_ns is None:
+            call.taken_ns = now_ns()
+        try:
+            tokenized = super()._tokenize(tokenizer, request, args)
+        except Exception as error:  # templates raise what they like
+            raise RefusedError(400, f"the model's chat template does not take this conversation: {error}") from error
+        finally:
+            call.tokenized_ns = now_ns()
+        prompt = tokenized[0]
+        self._check_fits(len(prompt), args)
+        return tokenized
+
+    def _check_fits(self, tokens: int, args: GenerationArguments) -> None:
+        models = self.model_provider
+        if not tokens:
+            raise RefusedError(400, "the prompt is empty: it has no token")
+        if models.context_length is not None:
+            if tokens >= models.context_length:
+                raise RefusedError(
+                    400, f"the prompt has {tokens} tokens, and the model takes {models.context_length} with its answer"
+                )
+            args.max_tokens = min(args.max_tokens, models.context_length - tokens)
+        if models.vocabulary is not None:
+            if args.sampling.top_k >= models.vocabulary:
+                raise RefusedError(400, f"top_k must be less than the vocabulary's {models.vocabulary}")
+            for token in args.logits.logit_bias or ():
+                if not 0 <= token < models.vocabulary:
+                    raise RefusedError(400, f"logit_bias names the token {token}, and the vocabulary has none such")
+
+    def _serve_single(self, request: Any, stream: mx.Stream) -> None:
+        answers, asked, args = request
+        if any(_image_parts(asked.messages)):
+            super()._serve_single(request, stream)
+            return
+        try:
+            last = self._decode(answers, asked, args)
+        except Exception as error:
+            if not isinstance(error, RefusedError | ClientGoneError):
+                _log.exception("A generation failed")
+            answers.put(error)
+            return
+        if last is not None:
+            answers.put(last)
+        answers.put(None)
+
+    def _decode(self, answers: _Stamps, asked: CompletionRequest, args: GenerationArguments) -> Response | None:
+        """One generation; its last response is returned, not put, so that all is known when the client has it."""
+        models = self.model_provider
+        call = answers.call
+        model, tokenizer = models.target
+        prompt, _, _, initial_state, _ = self._tokenize(tokenizer, asked, args)
+        stops, text_sm = self._make_state_machine(models.model_key, tokenizer, args.stop_words)
+        key = models.model_key if call.cache_salt is None else (models.model_key, call.cache_salt)
+        cache, rest = self.prompt_cache.fetch_nearest_cache(key, prompt)
+        known = len(prompt) - len(rest)
+        if cache is None:
+            cache = make_prompt_cache(model)
+        context = GenerationContext(
+            has_tool_calling=tokenizer.has_tool_calling,
+            has_thinking=tokenizer.has_thinking,
+            tool_parser=tokenizer.tool_parser,
+            text_sm=text_sm,
+            initial_state=initial_state,
+            prompt=prompt,
+            prompt_cache_count=known,
+        )
+        answers.put(context)
+        if args.seed is not None:
+            mx.random.seed(args.seed)
+
+        def progress(done: int, whole: int) -> None:
+            answers.put((done, whole))
+            if call.stopped:
+                raise ClientGoneError("the client closed its connection")
+
+        decoder = models.decoder(call.speculation)
+        tokens = decoder.decode(
+            DecodeRequest(
+                prompt=rest,
+                context=prompt,
+                cache=cache,
+                max_tokens=args.max_tokens,
+                sampler=_sampler(args, tokenizer),
+                logits_processors=_make_logits_processors(args),
+                progress=progress,
+                prefill_step=self.cli_args.prefill_step_size,
+                speculation=call.speculation,
+            )
+        )
+        read = list(prompt)
+        matcher = stops.matcher()
+        last: Response | None = None
+        try:
+            for made in tokens:
+                read.append(made.token)
+                finish = "stop" if matcher.advance(made.token) else made.finish_reason
+                logprob = made.logprobs[made.token].item()
+                assert not isinstance(logprob, complex)
+                response = Response(
+                    made.text,
+                    made.token,
+                    logprob,
+                    finish,
+                    _format_top_logprobs(made.logprobs, args.top_logprobs, tokenizer),
+                )
+                if finish is not None:
+                    last = response
+                    break
+                answers.put(response)
+                if context._should_stop:
+                    break
+        finally:
+            close = getattr(tokens, "close", None)
+            if close is not None:
+                close()  # now, so that the cache is whole and the record is there
+            call.record, call.fallback = decoder.record(), decoder.fallback
+        self.prompt_cache.insert_cache(key, read, cache)
+        return last
+
+
+def _sampler(args: GenerationArguments, tokenizer: Any) -> Any:
+    """One whose distribution is known where there is one: drafts are then verified by rejection, which accepts more.
+
+    With a seed it stays mlx_lm's, which draws the same tokens whatever was drafted.
+    """
+    sampling = args.sampling
+    if sampling.temperature > 0 and sampling.xtc_probability == 0 and args.seed is None:
+        return TemperatureSampler(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k)
+    return _make_sampler(args, tokenizer)
+
+
+def _call_of(args: GenerationArguments) -> Call:
+    if not isinstance(args, CalledArguments):
+        raise TypeError("arguments without a call")
+    return args.call

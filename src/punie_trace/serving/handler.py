@@ -1,0 +1,254 @@
+"""mlx_lm's request handler, behind a door: bodies and requests are bounded and checked, calls traced, ends tidy.
+
+What mlx_lm's handler does between the door and the answer is its own. Errors have its form, `{"error": "text"}`, with
+the status that says whose mistake it was.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from mlx_lm.server import APIHandler, CompletionRequest
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.trace import get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from punie_trace.serving.call import Call, now_ns
+from punie_trace.serving.generator import CalledRequest, TracedGenerator
+from punie_trace.serving.refusal import ClientGoneError, RefusedError
+from punie_trace.serving.request_body import CHAT_PATHS, TEXT_PATHS, Body, check_body, parse_body
+from punie_trace.serving.shelf import span_lines
+from punie_trace.serving.speculation import requested
+from punie_trace.serving.state import ServerState
+from punie_trace.serving.timings import timings
+from punie_trace.telemetry import names
+
+CLIENT_S: Final = 60.0
+"""The longest that a client may take to send the next piece of its request, or to read the next piece of an answer."""
+_SPANS_WAIT_S: Final = 2.0
+_DRAIN_S: Final = 1.0
+_DRAIN_BYTES: Final = 1 << 20
+_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
+_propagator: Final = TraceContextTextMapPropagator()
+_log = logging.getLogger(__name__)
+
+
+class TracedHandler(APIHandler):
+    """One connection, which is one request: HTTP/1.0, as mlx_lm has it."""
+
+    response_generator: TracedGenerator
+    server_version = "punie-trace"
+    timeout = CLIENT_S
+
+    def __init__(self, state: ServerState, *args: Any, **kwargs: Any) -> None:
+        self.state = state
+        self.call: Call | None = None
+        self._streaming = False
+        super().__init__(state.generator, *args, system_fingerprint=state.fingerprint, **kwargs)
+
+    def do_GET(self) -> None:  # noqa: N802
+        """Health, metrics, identity, spans, and mlx_lm's list of models."""
+        parts = urlsplit(self.path)
+        answers: dict[str, Callable[[], None]] = {
+            "/metrics": self._metrics,
+            "/identity": self._identity,
+            "/spans": lambda: self._spans(parse_qs(parts.query)),
+        }
+        if (answer := answers.get(parts.path)) is not None:
+            answer()
+        else:
+            super().do_GET()
+
+    def do_POST(self) -> None:  # noqa: N802
+        """A completion, if it is let in."""
+        arrived_ns = now_ns()
+        if self.path not in (*CHAT_PATHS, *TEXT_PATHS):
+            super().do_POST()
+            return
+        try:
+            body = check_body(parse_body(self._read_body()), self.path)
+            call = self.call = self._open_call(body, arrived_ns)
+        except RefusedError as error:
+            self.state.metrics.refused(error.status)
+            self._answer_error(error.status, str(error))
+            return
+        # mlx_lm reads the body itself: it gets the one that was checked.
+        raw = json.dumps(body).encode("utf-8")
+        self.rfile = io.BytesIO(raw)
+        self.headers.replace_header("Content-Length", str(len(raw)))
+        try:
+            super().do_POST()
+        except (ClientGoneError, ConnectionError, TimeoutError) as error:
+            call.fail("client_gone", 499, str(error) or type(error).__name__)
+            self.close_connection = True
+        except Exception as error:
+            self._break_off(error)
+        finally:
+            call.done_ns = now_ns()
+            self.state.finish(call)
+
+    def handle_chat_completions(self) -> CompletionRequest:
+        """mlx_lm's request, with the call."""
+        return self._called(super().handle_chat_completions())
+
+    def handle_text_completions(self) -> CompletionRequest:
+        """mlx_lm's request, with the call."""
+        return self._called(super().handle_text_completions())
+
+    def generate_response(self, text: str, finish_reason: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """mlx_lm's response; the last one holds `timings` where they were asked for."""
+        response = super().generate_response(text, finish_reason, *args, **kwargs)
+        if finish_reason is not None and self.call is not None and self.call.timings:
+            response["timings"] = timings(self.call)
+        return response
+
+    def handle_models_request(self) -> None:
+        """The model that is served, and no other: what the machine's hub cache holds is nobody's business here."""
+        served = self.state.model_name
+        listed = [{"id": served, "object": "model", "created": self.created}] if served else []
+        self._answer(200, json.dumps({"object": "list", "data": listed}), "application/json")
+
+    def _set_completion_headers(self, status_code: int = 200) -> None:
+        # mlx_lm answers 404 to whatever its generator raises; the error itself knows better.
+        call = self.call
+        if call is not None and call.outcome != "done" and status_code >= 400:
+            status_code = call.status
+        elif call is not None and status_code >= 400:
+            call.fail("refused", status_code, "refused by mlx_lm's own checks")
+        super()._set_completion_headers(status_code)
+
+    def _set_stream_headers(self, status_code: int = 200) -> None:
+        self._streaming = True
+        super()._set_stream_headers(status_code)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server names it so
+        """To the log and not to stderr; what the client wrote is made harmless."""
+        _log.info("%s %s", self.address_string(), ascii(format % args)[1:-1])
+
+    def _called(self, request: CompletionRequest) -> CompletionRequest:
+        if self.call is None:
+            raise TypeError("a completion without a call")
+        return CalledRequest(**vars(request), call=self.call)
+
+    def _read_body(self) -> bytes:
+        length = self.headers.get("Content-Length")
+        if length is None:
+            raise RefusedError(411, "Content-Length is required; send the body whole, not in chunks")
+        if not re.fullmatch(r"[0-9]{1,18}", length):
+            raise RefusedError(400, "Content-Length is no number")
+        size, most = int(length), self.state.max_body_bytes
+        if size > most:
+            raise RefusedError(413, f"the body has {size} bytes, and {most} are the most (--max-body-bytes)")
+        try:
+            raw = self.rfile.read(size)
+        except TimeoutError:
+            raise RefusedError(408, f"the body did not come within {self.timeout:g} s") from None
+        if len(raw) != size:
+            raise RefusedError(400, f"the body ended after {len(raw)} of {size} bytes")
+        return raw
+
+    def _open_call(self, body: Body, arrived_ns: int) -> Call:
+        """Raises `RefusedError`; an open call must be finished."""
+        speculation = requested(body, self.state.default, has_draft_model=self.state.has_draft_model)
+        salt = body.get("cache_salt")
+        if salt is not None and not isinstance(salt, str):
+            raise RefusedError(400, "cache_salt must be a text")
+        if not isinstance(body.get("timings", False), bool):
+            raise RefusedError(400, "timings must be true or false")
+        call = Call(
+            arrived_ns=arrived_ns,
+            operation="chat" if self.path in CHAT_PATHS else "text_completion",
+            model=str(body.get("model", "default_model")),
+            speculation=speculation,
+            timings=body.get("timings") is True,
+            cache_salt=salt,
+            parent=_propagator.extract(dict(self.headers.items()), context=Context(), getter=_LowerCase()),
+            connection=self.connection,
+        )
+        if not self.state.begin(call, get_current_span(call.parent).get_span_context().trace_id):
+            raise RefusedError(
+                503, f"{self.state.generator.admission.limit} requests are open already (--max-requests); come again"
+            )
+        return call
+
+    def _break_off(self, error: Exception) -> None:
+        """Say what went wrong, in whatever form the answer has by now."""
+        call = self.call
+        if call is not None:
+            call.fail("failed", 500, f"{type(error).__name__}: {error}")
+        _log.error("A request failed: %s", error, exc_info=error)
+        try:
+            if self._streaming:
+                self.wfile.write(f"data: {json.dumps({'error': str(error)})}\n\n".encode())
+                self.wfile.flush()
+            else:
+                self._headers_buffer = []  # mlx_lm had begun to say 200, and nothing of it was sent
+                self._answer_error(500, str(error))
+        except (OSError, ValueError):
+            self.close_connection = True
+
+    def _answer_error(self, status: int, message: str) -> None:
+        if status in (413, 503):
+            self._drain()
+        self._answer(
+            status, json.dumps({"error": message}), "application/json", {"Retry-After": "1"} if status == 503 else {}
+        )
+
+    def _answer(self, status: int, text: str, kind: str, headers: dict[str, str] | None = None) -> None:
+        data = text.encode("utf-8")
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self._set_cors_headers()
+        self.end_headers()
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def _drain(self) -> None:
+        """Read some of what the client still sends: closing on it would take the answer from it as well."""
+        deadline, left = time.monotonic() + _DRAIN_S, _DRAIN_BYTES
+        try:
+            self.connection.settimeout(_DRAIN_S / 4)
+            while left > 0 and time.monotonic() < deadline and (piece := self.connection.recv(65536)):
+                left -= len(piece)
+        except OSError:
+            pass
+        finally:
+            self.connection.settimeout(self.timeout)
+
+    def _metrics(self) -> None:
+        self._answer(200, self.state.metrics_text(), "text/plain; version=0.0.4; charset=utf-8")
+
+    def _identity(self) -> None:
+        self._answer(200, json.dumps(self.state.identity()), "application/json")
+
+    def _spans(self, query: dict[str, list[str]]) -> None:
+        trace_id = query.get("trace_id", [""])[0]
+        if not _TRACE_ID.fullmatch(trace_id):
+            self._answer_error(400, "trace_id must be 32 lower-case hexadecimal digits")
+            return
+        spans = self.state.shelf.take(int(trace_id, 16), _SPANS_WAIT_S)
+        clock = self.state.clock
+        anchors = f"{clock.anchor_wall_ns},{clock.anchor_monotonic_ns}"
+        self._answer(200, span_lines(spans), "application/x-ndjson", {names.CLOCK_HEADER: anchors})
+
+
+class _LowerCase(Getter[dict[str, str]]):
+    """Header names have no case; the propagator asks for them in lower case."""
+
+    def get(self, carrier: dict[str, str], key: str) -> list[str] | None:
+        found = [value for name, value in carrier.items() if name.lower() == key]
+        return found or None
+
+    def keys(self, carrier: dict[str, str]) -> list[str]:
+        return [name.lower() for name in carrier]

@@ -1,0 +1,243 @@
+"""`SpeculativeDecoder`: what `mlx_lm.stream_generate` does, faster, with the same tokens. The library's front door.
+
+It picks what to draft with for each request, turns tokens into text, and keeps the records. The rounds themselves are
+in `generation`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from mlx_lm.generate import GenerationResponse, generation_stream, wired_limit
+from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+
+from punie_trace.errors import ConfigurationError
+from punie_trace.speculative.adaptive import AdaptiveController
+from punie_trace.speculative.arrays import integers
+from punie_trace.speculative.cache import length_of, refusal, remembered_tokens
+from punie_trace.speculative.controller import Controller, FixedController
+from punie_trace.speculative.drafting import Drafter
+from punie_trace.speculative.generation import Generation, Marks, Progress
+from punie_trace.speculative.monitor import Monitor
+from punie_trace.speculative.ngram import NgramDrafter
+from punie_trace.speculative.request import OFF, Speculation
+from punie_trace.speculative.rounds import GenerationRecord
+from punie_trace.speculative.suffix import SuffixDrafter
+from punie_trace.speculative.tree import tree_refusal
+from punie_trace.speculative.verifier import LogitsProcessor, Sampler, Verifier
+
+_FIXED_K = 3  # as mlx_lm.server has it
+
+
+class SpeculativeDecoder:
+    """Generates with one target model, and drafters that belong to it.
+
+    `drafter` None leaves the kinds that need no model ('ngram', 'suffix'), for requests that name one.
+    `draft_memory_limit` in bytes: drafting stops in a generation in which the drafters hold more. One generation drafts
+    at a time; others that run meanwhile decode plainly.
+
+    After each generation `last_generation` holds its record, and `monitor` the sums.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: object,
+        drafter: Drafter | None = None,
+        *,
+        controller: Controller | None = None,
+        draft_memory_limit: int | None = None,
+        monitor: Monitor | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer if isinstance(tokenizer, TokenizerWrapper) else TokenizerWrapper(tokenizer)
+        self.drafter = drafter
+        self.controller = controller or AdaptiveController()
+        self._tree_controller = AdaptiveController()  # passes over trees have costs of their own
+        self.draft_memory_limit = draft_memory_limit
+        self.monitor = monitor or Monitor()
+        self.last_generation: GenerationRecord | None = None
+        self._made: dict[str, Drafter] = {member.kind: member for member in drafter.members()} if drafter else {}
+        self._lease = threading.Lock()
+        self._tree_refusal: tuple[str | None] | None = None
+        self._random = np.random.default_rng(seed)
+        tokens = self.tokenizer
+        self._marks = Marks(
+            tuple(tokens.tool_call_start_tokens or ()) if tokens.has_tool_calling else (),
+            tuple(tokens.tool_call_end_tokens or ()) if tokens.has_tool_calling else (),
+        )
+
+    def stream_generate(
+        self,
+        prompt: Sequence[int] | mx.array,
+        *,
+        max_tokens: int = 256,
+        sampler: Sampler | None = None,
+        logits_processors: Sequence[LogitsProcessor] | None = None,
+        prompt_cache: list | None = None,
+        cached_tokens: Sequence[int] | None = None,
+        prompt_progress_callback: Progress | None = None,
+        prefill_step_size: int = 2048,
+        speculation: Speculation | None = None,
+    ) -> Iterator[GenerationResponse]:
+        """Like `mlx_lm.stream_generate`: one response a token, the last with its `finish_reason`.
+
+        `prompt` is what is to be read; `prompt_cache` the target's cache alone, which may hold an earlier part of the
+        text. `cached_tokens` says which tokens those are; without it the cache is asked what this decoder noted on it.
+        When the iterator ends or is closed, the cache holds exactly the whole prompt and all emitted tokens but the
+        last. `max_tokens` -1 means no limit. `speculation` None means adaptive where there is a drafter, else off.
+
+        Raises `ConfigurationError` at once for an empty prompt, for `max_tokens` 0 and for a drafter that is not there,
+        and `ModelError` while iterating where the target's logits are not numbers.
+        """
+        tokens = integers(prompt) if isinstance(prompt, mx.array) else [int(token) for token in prompt]
+        if not tokens:
+            raise ConfigurationError("the prompt holds no tokens; there must be at least one to continue from")
+        if max_tokens == 0 or max_tokens < -1:
+            raise ConfigurationError(f"max_tokens is {max_tokens}; give at least 1, or -1 for no limit")
+        if prefill_step_size < 1:
+            raise ConfigurationError(f"prefill_step_size is {prefill_step_size}; give at least 1")
+        asked = speculation or (Speculation() if self.drafter else OFF)
+        drafters = self._asked_for(asked)
+        cache = make_prompt_cache(self.model) if prompt_cache is None else prompt_cache
+        held = length_of(cache)
+        if cached_tokens is not None and len(cached_tokens) != held:
+            raise ConfigurationError(f"cached_tokens names {len(cached_tokens)} tokens, and the cache holds {held}")
+        known = list(cached_tokens) if cached_tokens is not None else remembered_tokens(cache) or []
+        verifier = Verifier(
+            self.model,
+            cache,
+            sampler=sampler,
+            processors=logits_processors or (),
+            history=tokens[:-1],
+            random=self._random,
+        )
+        return self._generated(
+            tokens, known, cache, verifier, max_tokens, asked, drafters, prompt_progress_callback, prefill_step_size
+        )
+
+    def _generated(
+        self,
+        prompt: list[int],
+        known: list[int],
+        cache: list,
+        verifier: Verifier,
+        max_tokens: int,
+        asked: Speculation,
+        drafters: tuple[Drafter, ...],
+        progress: Progress | None,
+        prefill_step: int,
+    ) -> Iterator[GenerationResponse]:
+        fallback = f"cache: {reason}" if drafters and (reason := refusal(cache)) else None
+        leased = bool(drafters) and not fallback and self._lease.acquire(blocking=False)
+        if drafters and not fallback and not leased:
+            fallback = "busy: another generation is drafting"
+        try:
+            tree = asked.tree and leased and self._tree_reason() is None
+            if asked.tree and leased and not tree:
+                fallback = f"tree: {self._tree_reason()}; drafts are verified one after another"
+            generation = Generation(
+                self.model,
+                cache,
+                verifier,
+                prompt=prompt,
+                known=known,
+                max_tokens=max_tokens,
+                drafters=drafters if leased else (),
+                controller=self._controller_for(asked, tree),
+                longest=asked.k if asked.mode == "adaptive" else None,
+                mode=asked.mode,
+                fallback=fallback,
+                min_acceptance=asked.min_acceptance,
+                tree=tree,
+                memory_limit=self.draft_memory_limit,
+                marks=self._marks,
+                prefill_step=prefill_step,
+                progress=progress,
+            )
+            try:
+                with wired_limit(self.model, [generation_stream]):  # ty: ignore[invalid-argument-type]
+                    yield from self._text(generation, len(prompt), max_tokens)
+            finally:
+                self.last_generation = generation.close()
+                self.monitor.add(self.last_generation)
+        finally:
+            if leased:
+                self._lease.release()
+
+    def _text(self, generation: Generation, prompt_tokens: int, max_tokens: int) -> Iterator[GenerationResponse]:
+        """Tokens to responses, as mlx-lm has them: the end-of-text token closes, and adds no text."""
+        detokenizer = self.tokenizer.detokenizer
+        ends = self.tokenizer.eos_token_ids
+        begun = time.perf_counter()
+        prompt_tps = 0.0
+        for count, (token, logprobs, from_draft) in enumerate(generation.tokens(), start=1):
+            if count == 1:
+                now = time.perf_counter()
+                prompt_tps = prompt_tokens / max(now - begun, 1e-9)
+                begun = now
+            ended = token in ends
+            last = ended or count == max_tokens
+            if not ended:
+                detokenizer.add_token(token)
+            if last:
+                detokenizer.finalize()
+            yield GenerationResponse(
+                text=detokenizer.last_segment,
+                token=token,
+                logprobs=logprobs,
+                from_draft=from_draft,
+                prompt_tokens=prompt_tokens,
+                prompt_tps=prompt_tps,
+                generation_tokens=count,
+                generation_tps=count / max(time.perf_counter() - begun, 1e-9),
+                peak_memory=mx.get_peak_memory() / 1e9,
+                finish_reason=("stop" if ended else "length") if last else None,
+            )
+            if last:
+                return
+
+    def _asked_for(self, asked: Speculation) -> tuple[Drafter, ...]:
+        """The drafters of a request, free ones first; those that need no model are made when first asked for."""
+        if asked.mode == "off" or (asked.mode == "fixed" and asked.k == 0):
+            return ()
+        if asked.drafter is None:
+            if self.drafter is None:
+                raise ConfigurationError(
+                    "this decoder has no drafter: load a draft model, or ask for the drafter 'suffix' or 'ngram'"
+                )
+            return self.drafter.members()
+        if asked.drafter == "hybrid":
+            model = self._made.get("model")
+            return (self._free("suffix"), model) if model else (self._free("suffix"),)
+        if asked.drafter == "model":
+            if "model" not in self._made:
+                raise ConfigurationError(
+                    "this decoder has no draft model: load one, or ask for the drafter 'suffix' or 'ngram'"
+                )
+            return (self._made["model"],)
+        return (self._free(asked.drafter),)
+
+    def _controller_for(self, asked: Speculation, tree: bool) -> Controller:
+        if asked.mode == "fixed":
+            return FixedController(_FIXED_K if asked.k is None else asked.k)
+        return self._tree_controller if tree else self.controller
+
+    def _free(self, kind: str) -> Drafter:
+        if kind not in self._made:
+            self._made[kind] = NgramDrafter() if kind == "ngram" else SuffixDrafter()
+        return self._made[kind]
+
+    def _tree_reason(self) -> str | None:
+        """Why the target cannot verify trees; tried once."""
+        if self._tree_refusal is None:
+            with mx.stream(generation_stream):
+                self._tree_refusal = (tree_refusal(self.model, make_prompt_cache(self.model)),)
+        return self._tree_refusal[0]

@@ -1,0 +1,168 @@
+"""A small language model as drafter, with a KV cache of its own that it brings into line with the text by itself.
+
+It reads a context only when it is asked to propose, so a request in which it is never asked costs nothing; `lag` says
+what it would have to read. Its cache survives from one request to the next, as far as their texts begin alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+from mlx_lm.models.cache import make_prompt_cache
+
+from punie_trace.errors import ModelError
+from punie_trace.speculative.arrays import doubles, integers, numbers
+from punie_trace.speculative.cache import length_of, refusal, trim_to
+from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Kind, KnownSampler, Proposal
+
+_AT_ONCE = 64  # tokens read together with the one that is proposed after
+
+
+class ModelDrafter:
+    """Proposes what a draft model says.
+
+    `prefill_step` tokens are read at once. Raises `ModelError` where the model's cache cannot be cut back, and when its
+    logits are not numbers.
+    """
+
+    kind: Kind = "model"
+    free = False
+
+    def __init__(self, model: nn.Module, *, prefill_step: int = 2048) -> None:
+        self.model = model
+        self.prefill_step = prefill_step
+        self._cache = make_prompt_cache(model)
+        if reason := refusal(self._cache):
+            raise ModelError(
+                f"this draft model cannot be used: {reason}; name another with --draft-model, or take the drafter "
+                "'suffix' or 'ngram', which need no model"
+            )
+        self._read: list[int] = []  # what the cache holds
+        self._agreed = 0  # how much of it is known to be the context's
+        self._weights = weights_of(model)
+        arguments = getattr(model, "args", None)
+        self._longest = int(getattr(arguments, "max_position_embeddings", 0) or 1 << 30)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its weights and of its cache."""
+        return self._weights + sum(entry.nbytes for entry in self._cache)
+
+    def members(self) -> tuple[Drafter, ...]:
+        """Itself."""
+        return (self,)
+
+    def begin(self, context: Sequence[int]) -> None:
+        """Finds how far its cache fits the new text."""
+        self._agreed = 0
+        self._agree(context)
+
+    def prepare(self, context: Sequence[int]) -> None:
+        """Reads all but the last token."""
+        if len(context) > 1:
+            self._cut_to_agreed(context)
+            self._read_up_to(context, len(context) - 1)
+
+    def lag(self, context: Sequence[int]) -> int:
+        """Tokens to read before it can propose."""
+        self._agree(context)
+        return max(0, len(context) - 1 - self._agreed)
+
+    def room(self, context: Sequence[int]) -> int:
+        """Positions left that the model was made for."""
+        return max(0, self._longest - len(context))
+
+    def commit(self, emitted: Sequence[int]) -> None:
+        """Nothing to do: the context tells."""
+
+    def end(self, context: Sequence[int], prompt_length: int) -> None:
+        """Keeps its cache."""
+
+    def propose(
+        self,
+        context: Sequence[int],
+        k: int,
+        *,
+        keep: Keep | None = None,
+        sampler: KnownSampler | None = None,
+        alternatives: bool = False,
+    ) -> Proposal:
+        """The model's own continuation, token by token, until k or until `keep` says stop."""
+        k = min(k, self.room(context))
+        if k < 1:
+            return NOTHING
+        logits = self._catch_up(context)
+        tokens: list[int] = []
+        confidence: list[float] = []
+        rows: list[mx.array] = []
+        seconds: list[tuple[int, int]] = []
+        while True:
+            token, sure = self._chosen(logits, sampler, rows)
+            mx.eval(token, sure)
+            [said], [chance] = integers(token), numbers(sure)
+            if not 0.0 <= chance <= 1.0001:
+                raise ModelError("the draft model's logits are not numbers (NaN or infinite); check its weights")
+            if alternatives:
+                others = mx.where(mx.arange(logits.shape[-1]) == token, -mx.inf, logits)
+                seconds.append((len(tokens), integers(mx.argmax(others, axis=-1))[0]))
+            tokens.append(said)
+            confidence.append(chance)
+            if len(tokens) == k or (keep is not None and not keep(confidence)):
+                break
+            logits = self.model(token[:, None], cache=self._cache)[:, -1]
+            self._read.append(said)
+        probabilities = doubles(mx.concatenate(rows)) if rows else None
+        return Proposal(tuple(tokens), probabilities, tuple(confidence), 0, tuple(seconds))
+
+    @staticmethod
+    def _chosen(logits: mx.array, sampler: KnownSampler | None, rows: list[mx.array]) -> tuple[mx.array, mx.array]:
+        """The proposed token (1,) and its probability (1,); what it was drawn from goes to `rows`."""
+        total = mx.logsumexp(logits, axis=-1)
+        if sampler is None:
+            return mx.argmax(logits, axis=-1), mx.exp(mx.max(logits, axis=-1) - total)
+        chances = sampler.probabilities(logits - total[:, None])
+        rows.append(chances)
+        token = mx.random.categorical(mx.log(chances))
+        return token, mx.take_along_axis(chances, token[:, None], axis=-1)[:, 0]
+
+    def _agree(self, context: Sequence[int]) -> None:
+        """Move the mark up to which cache and context agree. The last token of the context is always read anew."""
+        read, limit = self._read, min(len(self._read), len(context) - 1)
+        at = min(self._agreed, limit)
+        while at < limit and read[at] == context[at]:
+            at += 1
+        self._agreed = at
+
+    def _catch_up(self, context: Sequence[int]) -> mx.array:
+        """Read what is new; the logits (1, V) after the context."""
+        self._cut_to_agreed(context)
+        if len(context) - self._agreed > _AT_ONCE:
+            self._read_up_to(context, len(context) - 1)
+        rest = list(context[self._agreed :])
+        logits = self.model(mx.array([rest], mx.uint32), cache=self._cache)[:, -1]
+        self._read += rest
+        self._agreed = len(self._read)
+        return logits
+
+    def _cut_to_agreed(self, context: Sequence[int]) -> None:
+        self._agree(context)
+        if len(self._read) != self._agreed or length_of(self._cache) != self._agreed:
+            trim_to(self._cache, self._agreed)
+            del self._read[self._agreed :]
+
+    def _read_up_to(self, context: Sequence[int], end: int) -> None:
+        """Read without asking for logits, in steps."""
+        while self._agreed < end:
+            part = list(context[self._agreed : min(end, self._agreed + self.prefill_step)])
+            self.model(mx.array([part], mx.uint32), cache=self._cache)
+            mx.eval([entry.state for entry in self._cache])
+            self._read += part
+            self._agreed += len(part)
+
+
+def weights_of(model: nn.Module) -> int:
+    """Bytes of a model's weights."""
+    return sum(leaf.nbytes for _, leaf in tree_flatten(model.parameters()) if isinstance(leaf, mx.array))

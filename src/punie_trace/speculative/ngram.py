@@ -1,0 +1,110 @@
+"""Prompt lookup: propose what followed the last time the same few tokens stood in this request's text.
+
+Costs one scan of the text with numpy a round (some 10 us for 2,000 tokens) and 4 bytes a token. It keeps nothing across
+requests; `suffix` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Kind, KnownSampler, Proposal
+
+
+class NgramDrafter:
+    """Copies what followed the latest occurrence of the longest suffix of `longest` to `shortest` tokens."""
+
+    kind: Kind = "ngram"
+    free = True
+
+    def __init__(self, longest: int = 4, shortest: int = 2) -> None:
+        if not 1 <= shortest <= longest:
+            raise ValueError(f"an n-gram of {shortest} to {longest} tokens cannot be: give 1 <= shortest <= longest")
+        self.longest = longest
+        self.shortest = shortest
+        self._text = np.empty(1024, dtype=np.int64)
+        self._length = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the text that is scanned."""
+        return self._text.nbytes
+
+    def members(self) -> tuple[Drafter, ...]:
+        """Itself."""
+        return (self,)
+
+    def begin(self, context: Sequence[int]) -> None:
+        """Forgets what was, reads the context."""
+        self._length = 0
+        self.commit(context)
+
+    def prepare(self, context: Sequence[int]) -> None:
+        """Nothing to read ahead."""
+
+    def lag(self, context: Sequence[int]) -> int:
+        """Nothing to speak of."""
+        return 0
+
+    def room(self, context: Sequence[int]) -> int:
+        """As much as the text holds."""
+        return self._length
+
+    def commit(self, emitted: Sequence[int]) -> None:
+        """Appends to the text."""
+        end = self._length + len(emitted)
+        if end > len(self._text):
+            grown = np.empty(max(end, 2 * len(self._text)), dtype=np.int64)
+            grown[: self._length] = self._text[: self._length]
+            self._text = grown
+        self._text[self._length : end] = emitted
+        self._length = end
+
+    def propose(
+        self,
+        context: Sequence[int],
+        k: int,
+        *,
+        keep: Keep | None = None,
+        sampler: KnownSampler | None = None,
+        alternatives: bool = False,
+    ) -> Proposal:
+        """What followed the last time, at most k tokens; a repetition that reaches the end is continued."""
+        text = self._text[: self._length]
+        longest = min(self.longest, self._length - 1)
+        if k < 1 or longest < self.shortest:
+            return NOTHING
+        ends = np.flatnonzero(text[:-1] == text[-1])
+        matched, best = 1, ends
+        for back in range(1, longest):
+            ends = ends[ends >= back]
+            ends = ends[text[ends - back] == text[-1 - back]]
+            if not len(ends):
+                break
+            matched, best = back + 1, ends
+        if matched < self.shortest or not len(best):
+            return NOTHING
+        return continued(text, int(best[-1]), matched, k)
+
+    def end(self, context: Sequence[int], prompt_length: int) -> None:
+        """Keeps nothing."""
+        self._length = 0
+
+
+def continued(text: Sequence[int] | np.ndarray, end: int, matched: int, k: int) -> Proposal:
+    """At most k tokens from text[end + 1] on; where that runs into the end of the text, the period goes on.
+
+    Stops at a negative token, which separates texts.
+    """
+    tokens: list[int] = []
+    length, period = len(text), len(text) - 1 - end
+    for i in range(k):
+        at = end + 1 + i
+        token = int(text[at]) if at < length else tokens[i - period]
+        if token < 0:
+            break
+        tokens.append(token)
+    sure = matched / (matched + 2.0)
+    return Proposal(tuple(tokens), None, (sure,) * len(tokens), matched)

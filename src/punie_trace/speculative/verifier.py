@@ -1,0 +1,166 @@
+"""One forward pass of the target over a draft, and the verdict on it. It extends the cache and never cuts it back.
+
+Three ways, all lossless (theory in `rules`): by match with the target's own choice, greedy or sampled; by match row by
+row, where logits processors are there (each is called once for every token that is emitted, in order, as in plain
+decoding, so that one with a state of its own is not misled); and as a block by rejection, where the sampler's
+distribution and the draft's are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from punie_trace.errors import ModelError
+from punie_trace.speculative.arrays import doubles, integers
+from punie_trace.speculative.drafting import KnownSampler, Proposal
+from punie_trace.speculative.rules import by_block, by_match, walk_tree
+from punie_trace.speculative.tree import DraftTree, keep_path, verify_tree
+
+Sampler = Callable[[mx.array], mx.array]
+LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a round emits: `tokens`, the last of which is the target's own; `logprobs` (len, V) has a row for each.
+
+    `accepted` counts the draft tokens among them, all but the last.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: mx.array
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """One plain step that may still be computing: token (1,), logprobs (1, V), and whether those are not numbers."""
+
+    token: mx.array
+    logprobs: mx.array
+    broken: mx.array
+
+    def result(self) -> int:
+        """The token. Raises `ModelError` where the logits were not numbers."""
+        mx.eval(self.token, self.broken)
+        _refuse_broken(self.broken)
+        return integers(self.token)[0]
+
+
+class Verifier:
+    """The target with its cache, sampler and processors, for one generation.
+
+    `history` are the tokens that processors are shown before those that are fed (the prompt but its last).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        cache: list,
+        *,
+        sampler: Sampler | None,
+        processors: Sequence[LogitsProcessor],
+        history: Sequence[int],
+        random: np.random.Generator,
+    ) -> None:
+        self._model = model
+        self._cache = cache
+        self._sampler = sampler or _argmax
+        self._processors = tuple(processors)
+        self._history = mx.array(list(history), mx.uint32) if processors else None
+        self._random = random
+        self.known: KnownSampler | None = None
+        if not processors and sampler is not None and hasattr(sampler, "probabilities"):
+            self.known = sampler  # ty: ignore[invalid-assignment]
+
+    @property
+    def deterministic_rows(self) -> bool:
+        """Whether rows can be judged without each other: what a tree needs."""
+        return not self._processors and self.known is None
+
+    def step(self, token: mx.array) -> Ahead:
+        """Feed one token (1,) and choose the next; nothing is waited for."""
+        logits = self._model(token[None], cache=self._cache)[:, -1]
+        logits = self._processed(token, logits)
+        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+        ahead = Ahead(self._sampler(logprobs), logprobs, mx.isnan(logprobs[:, 0]))
+        mx.async_eval(ahead.token, ahead.broken)
+        return ahead
+
+    def linear(self, last: int, proposal: Proposal) -> Verified:
+        """Feed the last emitted token and a draft; the cache then holds them all, whatever stood."""
+        fed = mx.array([[last, *proposal.tokens]], mx.uint32)
+        logits = self._model(fed, cache=self._cache)[0]
+        if self._processors:
+            return self._row_by_row(fed[0], logits, proposal.tokens)
+        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+        broken = mx.isnan(logprobs[:, 0])
+        if self.known is not None:
+            chances = self.known.probabilities(logprobs)
+            mx.eval(chances, broken)
+            _refuse_broken(broken)
+            draft = np.array([proposal.tokens], dtype=np.int64)
+            given = None if proposal.probabilities is None else np.asarray(proposal.probabilities)[None]
+            verdict = by_block(doubles(chances)[None], given, draft, self._random)
+        else:
+            drawn = self._sampler(logprobs)
+            mx.eval(drawn, broken)
+            _refuse_broken(broken)
+            verdict = by_match(np.array([integers(drawn)]), np.array([proposal.tokens], dtype=np.int64))
+        accepted, following = verdict.first()
+        return Verified((*proposal.tokens[:accepted], following), logprobs, accepted)
+
+    def tree(self, tree: DraftTree) -> Verified:
+        """Feed a draft tree; the cache then holds the rows of the path that stood, in order, and no others."""
+        before = self._cache[0].offset
+        logits = verify_tree(self._model, self._cache, tree)
+        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+        drawn = self._sampler(logprobs)
+        broken = mx.isnan(logprobs[:, 0])
+        mx.eval(drawn, broken)
+        _refuse_broken(broken)
+        choice = integers(drawn)
+        path = walk_tree(list(tree.parents), list(tree.tokens), choice)
+        keep_path(self._cache, before, path)
+        tokens = (*(tree.tokens[row] for row in path[1:]), choice[path[-1]])
+        return Verified(tokens, logprobs[mx.array(path)], len(path) - 1)
+
+    def _row_by_row(self, fed: mx.array, logits: mx.array, draft: tuple[int, ...]) -> Verified:
+        tokens: list[int] = []
+        rows: list[mx.array] = []
+        for at in range(len(draft) + 1):
+            row = self._processed(fed[at : at + 1], logits[at : at + 1])
+            row = row - mx.logsumexp(row, axis=-1, keepdims=True)
+            drawn, broken = self._sampler(row), mx.isnan(row[:, 0])
+            mx.eval(drawn, broken)
+            _refuse_broken(broken)
+            tokens += integers(drawn)
+            rows.append(row)
+            if at < len(draft) and tokens[at] != draft[at]:
+                break
+        return Verified(tuple(tokens), mx.concatenate(rows), len(tokens) - 1)
+
+    def _processed(self, token: mx.array, logits: mx.array) -> mx.array:
+        if self._history is None:
+            return logits
+        self._history = mx.concatenate([self._history, token])
+        for processor in self._processors:
+            logits = processor(self._history, logits)
+        return logits
+
+
+def _argmax(logprobs: mx.array) -> mx.array:
+    return mx.argmax(logprobs, axis=-1)
+
+
+def _refuse_broken(broken: mx.array) -> None:
+    if any(integers(broken)):
+        raise ModelError(
+            "the target model's logits are not numbers (NaN or infinite), so no next token can be chosen; "
+            "check its weights, and any logits processor of this request"
+        )

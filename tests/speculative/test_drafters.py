@@ -1,0 +1,201 @@
+"""Drafters that copy: what they find, what they keep, how much memory that takes."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from punie_trace.errors import ConfigurationError, ModelError
+from punie_trace.speculative import HybridDrafter, ModelDrafter, NgramDrafter, Proposal, SuffixDrafter, make_drafter
+from punie_trace.speculative.automaton import BYTES_PER_TOKEN, SuffixAutomaton
+from punie_trace.speculative.make import check_same_ids
+from tests.speculative.tiny import tiny_model, tiny_tokenizer
+
+texts = st.lists(st.integers(0, 3), min_size=1, max_size=40)
+
+
+def longest_repeat(text: list[int]) -> int:
+    """The longest suffix that also ends earlier, by trying all."""
+    return max(
+        (
+            n
+            for n in range(1, len(text))
+            if any(text[e - n + 1 : e + 1] == text[-n:] for e in range(n - 1, len(text) - 1))
+        ),
+        default=0,
+    )
+
+
+@given(texts)
+def test_the_automaton_finds_the_longest_repeated_suffix(text: list[int]) -> None:
+    automaton = SuffixAutomaton()
+    for token in text:
+        automaton.read(token)
+    assert automaton.matched == longest_repeat(text)
+    if automaton.matched:
+        end = automaton.matched_end
+        assert end < len(text) - 1
+        assert text[end - automaton.matched + 1 : end + 1] == text[-automaton.matched :]
+
+
+@given(texts, texts)
+def test_another_text_is_followed_through_the_automaton(store: list[int], text: list[int]) -> None:
+    automaton = SuffixAutomaton()
+    for token in store:
+        automaton.read(token)
+    state, matched = 0, 0
+    for token in text:
+        state, matched = automaton.step(state, matched, token)
+    joined = ",".join(map(str, store))
+    wanted = max(
+        (n for n in range(1, len(text) + 1) if f",{','.join(map(str, text[-n:]))}," in f",{joined},"), default=0
+    )
+    assert matched == wanted
+    if matched:
+        end = automaton.end_of(state)
+        assert store[end - matched + 1 : end + 1] == text[-matched:]
+
+
+def test_the_memory_of_an_automaton_is_not_understated() -> None:
+    text = [(i * i + i // 7) % 50 for i in range(2000)]
+    tracemalloc.start()
+    automaton = SuffixAutomaton()
+    for token in text:
+        automaton.read(token)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < automaton.nbytes == BYTES_PER_TOKEN * len(text)
+    assert held > 0.2 * automaton.nbytes
+
+
+@given(texts, st.integers(1, 6))
+def test_an_n_gram_is_continued_as_it_was_last_time(text: list[int], k: int) -> None:
+    drafter = NgramDrafter(longest=3, shortest=2)
+    drafter.begin(text)
+    proposal = drafter.propose(text, k)
+    repeat = min(3, longest_repeat(text))
+    if repeat < 2:
+        assert proposal.tokens == ()
+        return
+    assert proposal.matched == repeat
+    ends = [e for e in range(repeat - 1, len(text) - 1) if text[e - repeat + 1 : e + 1] == text[-repeat:]]
+    grown = list(text)
+    for token in proposal.tokens:
+        assert token == grown[ends[-1] + 1 + len(grown) - len(text)]
+        grown.append(token)
+    assert len(proposal.tokens) == k
+
+
+@pytest.mark.parametrize("drafter", [NgramDrafter(), SuffixDrafter()])
+def test_a_loop_is_continued_beyond_the_end_of_the_text(drafter) -> None:
+    text = [7, 1, 2, 3, 1, 2, 3, 1]
+    drafter.begin(text)
+    assert drafter.propose(text, 7).tokens == (2, 3, 1, 2, 3, 1, 2)
+    drafter.commit([2, 3, 9])
+    assert drafter.propose([*text, 2, 3, 9], 3).tokens == ()
+    assert drafter.propose(text, 0).tokens == ()
+
+
+def test_earlier_requests_are_remembered_until_there_is_no_room() -> None:
+    drafter = SuffixDrafter(store_limit=40 * (BYTES_PER_TOKEN + 8))
+    answer = [50, 51, 52, 53, 54, 55]
+    context = [1, 2, 3, *answer]
+    drafter.begin([1, 2, 3])
+    drafter.commit(answer)
+    drafter.end(context, 3)
+    drafter.begin([9, 9, 1, 2, 3])
+    assert drafter.propose([], 6).tokens == tuple(answer)
+    for start in range(100, 200, 10):
+        drafter.begin([start, start + 1])
+        drafter.commit(range(start + 2, start + 8))
+        drafter.end(list(range(start, start + 8)), 2)
+        assert drafter.earlier.nbytes <= drafter.earlier.limit
+    drafter.begin([9, 9, 1, 2, 3])
+    assert drafter.propose([], 6).tokens == ()
+    drafter.begin([190, 191])
+    assert drafter.propose([], 3).tokens == (192, 193, 194)
+
+
+def test_the_same_answer_again_takes_no_more_memory() -> None:
+    drafter = SuffixDrafter()
+    for _ in range(5):
+        drafter.begin([1, 2, 3])
+        drafter.commit([4, 5, 6])
+        drafter.end([1, 2, 3, 4, 5, 6], 3)
+    assert len(drafter.earlier.automaton) == 7
+
+
+def test_a_request_that_goes_on_from_the_last_is_not_read_again() -> None:
+    drafter = SuffixDrafter()
+    drafter.begin([1, 2, 3, 4])
+    own = drafter._own
+    drafter.begin([1, 2, 3, 4, 5, 1, 2])
+    assert drafter._own is own
+    assert drafter.propose([], 2).tokens == (3, 4)
+    drafter.begin([1, 2, 9])
+    assert drafter._own is not own
+
+
+def test_a_long_request_is_indexed_by_its_newest_part() -> None:
+    drafter = SuffixDrafter(window=16)
+    drafter.begin(range(100))
+    for token in range(100, 180):
+        drafter.commit([token])
+        assert len(drafter._own) <= 33
+    assert list(drafter._own.text)[-1] == 179
+
+
+def test_a_hybrid_asks_the_model_where_the_match_is_short() -> None:
+    class Sure(NgramDrafter):
+        free = False
+
+        def propose(self, context, k, *, keep=None, sampler=None, alternatives=False) -> Proposal:
+            return Proposal((99,) * k, None, (1.0,) * k)
+
+    hybrid = HybridDrafter(SuffixDrafter(), Sure())
+    hybrid.begin([1, 2, 3, 4, 5, 6, 1, 2])
+    assert hybrid.propose([1, 2, 3, 4, 5, 6, 1, 2], 2).tokens == (99, 99)
+    hybrid.commit([3, 4])
+    assert hybrid.propose([1, 2, 3, 4, 5, 6, 1, 2, 3, 4], 2).tokens == (5, 6)
+    assert [m.kind for m in hybrid.members()] == ["suffix", "ngram"]
+
+
+def test_a_proposal_can_be_cut() -> None:
+    proposal = Proposal((1, 2, 3), None, (0.9, 0.8, 0.7), 4, ((0, 8), (2, 9)))
+    assert proposal.first(2) == Proposal((1, 2), None, (0.9, 0.8), 4, ((0, 8),))
+    assert proposal.first(5) is proposal
+
+
+def test_drafters_by_name() -> None:
+    tokenizer, model = tiny_tokenizer(), tiny_model(1, layers=1)
+    both: Any = {"target_tokenizer": tokenizer, "draft_tokenizer": tiny_tokenizer(), "draft_model": model}
+    assert isinstance(make_drafter("ngram", target_tokenizer=tokenizer), NgramDrafter)
+    assert isinstance(make_drafter("suffix", target_tokenizer=tokenizer), SuffixDrafter)
+    assert isinstance(make_drafter("model", **both), ModelDrafter)
+    assert [m.kind for m in make_drafter("hybrid", **both).members()] == ["suffix", "model"]
+    assert [m.kind for m in make_drafter("hybrid", target_tokenizer=tokenizer).members()] == ["suffix"]
+    with pytest.raises(ConfigurationError, match="did you mean 'suffix'"):
+        make_drafter("sufix", target_tokenizer=tokenizer)
+    with pytest.raises(ConfigurationError, match="needs a draft model"):
+        make_drafter("model", target_tokenizer=tokenizer)
+    with pytest.raises(ModelError, match="MB are allowed"):
+        make_drafter("hybrid", **both, max_memory=1000)
+
+
+def test_a_draft_of_other_ids_is_refused_even_if_as_many() -> None:
+    words = [f"w{i}" for i in range(64)]
+    other = [*words[:10], words[11], words[10], *words[12:]]
+    with pytest.raises(ModelError, match="2 tokens differ, the first is 'w"):
+        make_drafter(
+            "model",
+            target_tokenizer=tiny_tokenizer(words),
+            draft_tokenizer=tiny_tokenizer(other),
+            draft_model=tiny_model(1, layers=1),
+        )
+    with pytest.raises(ModelError, match="absent in the draft"):
+        check_same_ids(tiny_tokenizer(words), tiny_tokenizer(words[:-1]))
+    check_same_ids(tiny_tokenizer(words), tiny_tokenizer(words))
