@@ -15,7 +15,7 @@ MS = 1_000_000
 
 
 def round_(drafter: str, drafted: int, accepted: int) -> RoundRecord:
-    return RoundRecord(drafter, drafted, drafted, accepted, accepted + 1, drafted + 1, 0, 2 * MS, 5 * MS, MS)
+    return RoundRecord(drafter, drafted, drafted, drafted, accepted, accepted + 1, drafted + 1, 0, 2 * MS, 5 * MS, MS)
 
 
 RECORD = GenerationRecord(
