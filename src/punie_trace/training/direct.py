@@ -48,6 +48,7 @@ _DOING = word_list(
     log
     """
 )
+_MAKING = ("add", "introduce", "use", "build", "choose", "replace", "remove", "start with")
 UNKNOWN_ONE = (
     "a general idea in software, not a part of this code base, so I looked nothing up. I know no more about it."
 )
@@ -176,6 +177,8 @@ def advice(rng: R, held_out: bool) -> Conversation:
         verb = rng.choice(_DOING) if rng.random() < 0.7 else rng.choice(VERBS)
         what = rng.choice(_OBJECTS) if rng.random() < 0.6 else plural(noun(rng, 0.4))
         doing = f"{verb} {rng.choice(('', '', 'my ', 'large ', 'old ', 'slow '))}{what}"
+        if rng.random() < 0.3:
+            doing = f"{rng.choice(_MAKING)} a {rng.choice(KNOWN_THINGS)}"
         if rng.random() < 0.4:
             doing += rng.choice(
                 (

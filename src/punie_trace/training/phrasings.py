@@ -144,6 +144,7 @@ READ_NAMED = (
     ("What is in manage.py", "manage.py"),
 )
 STRUCTURE = (  # {x}: a folder
+    "What do we keep below {x}", "What is kept under {x}", "What do we have inside {x}", "What is stored under {x}",
     "List whatever is in the {x} directory", "What is there in the {x} directory", "What does the folder {x} have", "List the whole {x} folder",
     "Which things are inside {x}", "What can I find under {x}", "List all that is in the {x} package", "Everything under {x}",
     "What sits under {x}", "What lives below {x}", "Show everything inside the {x} directory", "What have we got in {x}",
@@ -207,6 +208,7 @@ CONCEPT_ACRONYM = (
     "Expand the acronym {x}",
 )
 COMPARISON = (
+    "{a} vs {b}, what is the difference", "{a} versus {b}: which is which", "{a} and {b}, how do they differ", "{a} or {b}, which one and when",
     "What is the difference between {a} and {b}", "How do {a} and {b} differ", "{a} vs {b}", "{a} or {b}", "Compare {a} and {b}",
     "Compare {a} with {b}", "When should I use {a} instead of {b}", "Which is better, {a} or {b}", "How does {a} differ from {b}",
     "What are the pros and cons of {a} and {b}", "Should I use {a} or {b}", "Explain the difference between {a} and {b}",
@@ -216,6 +218,7 @@ COMPARISON = (
     "What sets {a} apart from {b}", "In what way do {a} and {b} differ", "Would you pick {a} or {b}", "Are {a} and {b} the same",
 )  # fmt: skip
 ADVISING = (
+    "When is it wise to {x}", "When does it pay to {x}", "When is it worth the effort to {x}", "When is it sensible to {x}", "When would it be good to {x}",
     "Is it a good idea to {x}", "Why should I {x}", "Is it OK to {x}", "Does it make sense to {x}", "How often should I {x}",
     "How should I {x}", "What is the best way to {x}", "How do I {x}", "How can I {x}", "What is best practice to {x}",
     "Any tips on how to {x}", "How do you {x}", "Give me advice on how to {x}", "What is a good way to {x}", "How to {x}",
