@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import mlx.core as mx
+from mlx_lm import load
 from mlx_lm.generate import stream_generate
 from mlx_lm.models import qwen3_moe
 
+from punie_trace.models import shipped_model
 from punie_trace.speculative import AdaptiveController, Proposal, Speculation, SpeculativeDecoder
 from punie_trace.speculative.drafting import Kind
 
@@ -83,9 +85,7 @@ def measure_moe(pass_time: Callable) -> None:
         )
     )
     mx.eval(model.parameters())
-    from punie_trace.models import shipped_model
-
-    _, tokenizer = __import__("mlx_lm").load(str(shipped_model()[0]))[:2]
+    tokenizer = load(str(shipped_model()[0]))[1]
     rows = (1, 2, 3, 4, 6, 8, 12)
     cost = {m: pass_time(model, m, 100, 15) for m in rows}
     print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.1f} ({cost[m] / cost[1]:.2f})" for m in rows))
@@ -99,14 +99,14 @@ def measure_moe(pass_time: Callable) -> None:
             controller=AdaptiveController(),
         )
         ratios, lengths = [], Counter()
-        for turn in range(5):
+        for turn in range(5):  # the first warms up
             times = {}
-            for mode in random.Random(turn).sample(["off", "adaptive"], 2):
+            for asked in random.Random(turn).sample([Speculation("off"), Speculation()], 2):
                 begun = time.perf_counter()
-                got = [r.token for r in decoder.stream_generate(prompt, max_tokens=200, speculation=Speculation(mode))]  # ty: ignore[invalid-argument-type]
-                times[mode] = time.perf_counter() - begun
-                assert got == answer
-                if turn and mode == "adaptive" and decoder.last_generation is not None:
+                stream = decoder.stream_generate(prompt, max_tokens=200, speculation=asked)
+                assert [response.token for response in stream] == answer
+                times[asked.mode] = time.perf_counter() - begun
+                if turn and asked.mode == "adaptive" and decoder.last_generation is not None:
                     lengths.update(decoder.last_generation.lengths())
             if turn:
                 ratios.append(times["off"] / times["adaptive"])

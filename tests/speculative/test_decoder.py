@@ -11,6 +11,7 @@ from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache, tri
 from punie_trace.errors import ConfigurationError, ModelError
 from punie_trace.speculative import (
     AdaptiveController,
+    FixedController,
     HybridDrafter,
     ModelDrafter,
     Monitor,
@@ -21,6 +22,7 @@ from punie_trace.speculative import (
     SuffixDrafter,
     TemperatureSampler,
 )
+from punie_trace.speculative.controller import PLAIN
 from tests.speculative.tiny import END, check_cache, near, reference, tiny_model, tiny_tokenizer
 
 TARGET = tiny_model(1)
@@ -468,6 +470,21 @@ def test_the_monitor_adds_up() -> None:
     assert seen.speedup_estimated is not None
     assert seen.acceptance == record.acceptance
     assert all(r.draft_ns >= 0 and r.verify_ns > 0 and r.rest_ns >= 0 for r in record.rounds)
+
+
+def test_a_draft_is_made_even_if_a_plain_step_is_under_way_when_it_is_decided() -> None:
+    class Once(FixedController):
+        calls = 0
+
+        def decide(self, offers, min_acceptance=None):
+            self.calls += 1
+            return super().decide(offers) if self.calls == 6 else PLAIN
+
+    decoder = SpeculativeDecoder(TARGET, TOKENIZER, ModelDrafter(DRAFT), controller=Once(3))
+    assert run(decoder) == reference(TARGET, TOKENIZER, PROMPT, N)
+    record = decoder.last_generation
+    assert record is not None
+    assert [r.drafted for r in record.rounds[5:8]] == [0, 3, 0]
 
 
 def test_a_controller_of_ones_own() -> None:

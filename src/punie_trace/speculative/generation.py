@@ -100,6 +100,7 @@ class Generation:
         self._longest = int(getattr(arguments, "max_position_embeddings", 0) or 1 << 30)
         self._inside = False
         self._ahead: Ahead | None = None
+        self._postponed: tuple[str, Decision] | None = None
         self._plain_before = False
         self._emitted = 0
         self._prefill_ns = 0
@@ -181,9 +182,12 @@ class Generation:
         begun = time.perf_counter_ns()
         self._commit()
         decision, offers, proposals = self._decide()
-        if decision.at is None or not decision.k or self._ahead is not None:
-            return self._plain(begun, ahead=decision.at is None)
+        if decision.at is None or not decision.k:
+            return self._plain(begun, ahead=True)
         offer = offers[decision.at]
+        if self._ahead is not None:  # its token comes first; the decision stands until then
+            self._postponed = offer.drafter, decision
+            return self._plain(begun, ahead=False)
         drafter, proposal = proposals[decision.at]
         if proposal is None:
             proposal = self._propose(drafter, decision.k, decision.keep)
@@ -268,6 +272,11 @@ class Generation:
         if not self._drafters:  # one of them raised
             return PLAIN, [], []
         self._offered = self._offered or bool(offers)
+        if self._postponed is not None:
+            (name, decision), self._postponed = self._postponed, None
+            for at, offer in enumerate(offers):
+                if offer.drafter == name:
+                    return Decision(at, min(decision.k, offer.limit), decision.keep), offers, proposals
         return self._controller.decide(offers, self._min_acceptance), offers, proposals
 
     def _length(self) -> int:

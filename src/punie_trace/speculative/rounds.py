@@ -39,7 +39,8 @@ class RoundRecord:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """One generation. `emitted` counts the tokens handed out; `fallback` says why nothing or no more was drafted, or no tree.
+    """One generation. `emitted` counts the tokens handed out; `fallback` says why nothing or no more was drafted, or
+    no tree.
 
     `fallback` is 'code: detail', None where drafting went on as it should. Memory in bytes, at the end.
     """
