@@ -15,7 +15,19 @@ MS = 1_000_000
 
 
 def round_(drafter: str, drafted: int, accepted: int) -> RoundRecord:
-    return RoundRecord(drafter, drafted, drafted, drafted, accepted, accepted + 1, drafted + 1, 0, 2 * MS, 5 * MS, MS)
+    return RoundRecord(
+        drafter=drafter,
+        k=drafted,
+        proposed=drafted,
+        drafted=drafted,
+        accepted=accepted,
+        emitted=accepted + 1,
+        rows=drafted + 1,
+        lag=0,
+        draft_ns=2 * MS,
+        verify_ns=5 * MS,
+        rest_ns=MS,
+    )
 
 
 RECORD = GenerationRecord(
