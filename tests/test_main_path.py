@@ -16,7 +16,7 @@ from punie_trace.suite.load import sample_workspace
 
 pytestmark = pytest.mark.timeout(400)
 SHOW = "Show me the UserSerializer implementation"
-CONFIGURATIONS = ("baseline", "speculative-2", "speculative-3", "speculative-5")
+CONFIGURATIONS = ("baseline", "speculative-2", "speculative-3", "speculative-5", "adaptive")
 
 
 def punie_trace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,15 +40,11 @@ def of(run: Run, configuration: str) -> dict[str, Outcome]:
 def test_every_configuration_is_asked_every_query(default_run: tuple[Run, str]) -> None:
     run, printed = default_run
     assert tuple(run.header.configurations) == CONFIGURATIONS
-    assert len(run.outcomes) == 20
+    assert len(run.outcomes) == 25
     assert run.header.status == "done"
     assert all(name in printed for name in CONFIGURATIONS)
 
 
-NOT_YET = "the shipped weights choose and call tools rightly, and lose their way in long verbatim copies"
-
-
-@pytest.mark.xfail(reason=NOT_YET, strict=False)
 def test_the_baseline_gets_all_five_right(default_run: tuple[Run, str]) -> None:
     run, _ = default_run
     assert {name: o.verdict.value for name, o in of(run, "baseline").items()} == dict.fromkeys(
@@ -56,7 +52,6 @@ def test_the_baseline_gets_all_five_right(default_run: tuple[Run, str]) -> None:
     )
 
 
-@pytest.mark.xfail(reason=NOT_YET, strict=False)
 def test_the_serializer_is_shown_as_it_stands_in_the_workspace(default_run: tuple[Run, str]) -> None:
     run, _ = default_run
     answer = of(run, "baseline")["show-user-serializer"]
