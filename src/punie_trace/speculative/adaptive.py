@@ -30,6 +30,7 @@ from punie_trace.speculative.costs import LowQuantile, VerificationCost
 from punie_trace.speculative.rounds import RoundRecord
 
 _FIRST_PLAIN = 3  # plain rounds at the very start, so that there is something to compare with
+_DEBT = -2.0  # plain rounds: deeper than this the purse does not go, whatever one round cost
 _KEPT = 0.95  # of what a drafter has achieved so far, at each new round
 _LAGGING = 16  # tokens to read first, from which on that is a cost of its own
 _AMORTISED = 12  # rounds over which what a drafter has to read first is spread
@@ -178,7 +179,7 @@ class AdaptiveController:
         achieved[0] = achieved[0] * _KEPT + record.emitted
         achieved[1] = achieved[1] * _KEPT + expected
         gain = record.emitted - expected / plain
-        self._saved = min(self.purse, self._saved + gain + self.loss * expected / plain)
+        self._saved = max(_DEBT, min(self.purse, self._saved + gain + self.loss * expected / plain))
         if self._probing and gain > 0:
             self._interval = 1  # look again at once
         self._probing = False
