@@ -6,13 +6,14 @@ import random
 from itertools import pairwise
 from math import ceil
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_trace.speculative.acceptance import AcceptanceTable
 from punie_trace.speculative.costs import LowQuantile, VerificationCost, isotonic
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=80), st.integers(1, 12))
 def test_a_low_quantile_is_that_of_the_window(values: list[float], window: int) -> None:
     quantile = LowQuantile(window)
@@ -23,6 +24,7 @@ def test_a_low_quantile_is_that_of_the_window(values: list[float], window: int) 
     assert len(quantile) == len(last)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 9)), min_size=1, max_size=12))
 def test_isotonic_is_monotone_and_keeps_the_weighted_mean(points: list[tuple[float, int]]) -> None:
     values, weights = [v for v, _ in points], [w for _, w in points]
