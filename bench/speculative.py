@@ -24,13 +24,16 @@ Workloads: `tool` (the call that a query needs), `quote` (the answer after the t
 Output: V(m) and c; a table for each workload; the theoretical limit, which is emitted V(1) / (sum over rounds of
 V(rows) + proposed c V(1)), and how near each of our arms comes; memory; the cost of records; and the aims, met or not.
 
-    LD_PRELOAD=.../libopenblas.so.0 python bench/speculative.py [--size 150] [--prompts 24] [--rounds 3] [--moe]
+    uv run python bench/speculative.py [--size 150] [--prompts 24] [--rounds 3] [--moe]
+
+On Linux it starts itself anew with OpenBLAS in front, where that is installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import os
 import random
 import statistics
 import sys
@@ -53,6 +56,7 @@ from padded import pad, weights_of
 from speculative_workloads import Prompt, workloads
 
 from punie_trace.models import shipped_model
+from punie_trace.servers.blas import preload_for
 from punie_trace.speculative import (
     AdaptiveController,
     HybridDrafter,
@@ -327,6 +331,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--moe", action="store_true", help="V(m) and choices for a mixture of experts instead")
     args = parser.parse_args()
+    if library := preload_for(os.environ):
+        os.environ["LD_PRELOAD"] = library
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     if args.moe:
         from speculative_moe import measure_moe
 

@@ -59,7 +59,7 @@ class Knowing:
         return Proposal(said, None, (self.right,) * len(said), 8)
 
 
-def measure_moe(pass_time: Callable) -> None:
+def measure_moe(pass_time: Callable, tokens: int = 200) -> None:
     """Print V(m), and for several chances the choices and the speed against plain decoding."""
     mx.random.seed(0)
     model = qwen3_moe.Model(
@@ -90,7 +90,7 @@ def measure_moe(pass_time: Callable) -> None:
     cost = {m: pass_time(model, m, 100, 15) for m in rows}
     print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.1f} ({cost[m] / cost[1]:.2f})" for m in rows))
     prompt = list(range(3, 40))
-    answer = [r.token for r in stream_generate(model, tokenizer, prompt, max_tokens=200)]
+    answer = [r.token for r in stream_generate(model, tokenizer, prompt, max_tokens=tokens)]
     for right in (0.0, 0.3, 0.6, 0.8, 0.95):
         decoder = SpeculativeDecoder(
             model,
@@ -103,7 +103,7 @@ def measure_moe(pass_time: Callable) -> None:
             times = {}
             for asked in random.Random(turn).sample([Speculation("off"), Speculation()], 2):
                 begun = time.perf_counter()
-                stream = decoder.stream_generate(prompt, max_tokens=200, speculation=asked)
+                stream = decoder.stream_generate(prompt, max_tokens=tokens, speculation=asked)
                 assert [response.token for response in stream] == answer
                 times[asked.mode] = time.perf_counter() - begun
                 if turn and asked.mode == "adaptive" and decoder.last_generation is not None:

@@ -42,6 +42,8 @@ def workloads(model: nn.Module, tokenizer, count: int, most: int = 96) -> list[P
             prompts.append(Prompt(kind, tokens, most))
 
     for query in queries:
+        if len(prompts) == 3 * each:
+            break
         messages = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": query.text}]
         tokens = rendered(messages)
         if query.expected == "direct":
@@ -50,7 +52,7 @@ def workloads(model: nn.Module, tokenizer, count: int, most: int = 96) -> list[P
         add("tool", tokens)
         if sum(p.kind == "quote" for p in prompts) >= each:
             continue
-        text = "".join(r.text for r in stream_generate(model, tokenizer, tokens, max_tokens=most))
+        text = "".join(r.text for r in stream_generate(model, tokenizer, tokens, max_tokens=128))
         call = written_call(text, tokenizer)
         if call is None or call["name"] not in functions:
             continue

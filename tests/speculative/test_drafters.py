@@ -6,7 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_trace.errors import ConfigurationError, ModelError
@@ -30,6 +30,7 @@ def longest_repeat(text: list[int]) -> int:
     )
 
 
+@settings(deadline=None)
 @given(texts)
 def test_the_automaton_finds_the_longest_repeated_suffix(text: list[int]) -> None:
     automaton = SuffixAutomaton()
@@ -42,6 +43,7 @@ def test_the_automaton_finds_the_longest_repeated_suffix(text: list[int]) -> Non
         assert text[end - automaton.matched + 1 : end + 1] == text[-automaton.matched :]
 
 
+@settings(deadline=None)
 @given(texts, texts)
 def test_another_text_is_followed_through_the_automaton(store: list[int], text: list[int]) -> None:
     automaton = SuffixAutomaton()
@@ -72,6 +74,7 @@ def test_the_memory_of_an_automaton_is_not_understated() -> None:
     assert held > 0.2 * automaton.nbytes
 
 
+@settings(deadline=None)
 @given(texts, st.integers(1, 6))
 def test_an_n_gram_is_continued_as_it_was_last_time(text: list[int], k: int) -> None:
     drafter = NgramDrafter(longest=3, shortest=2)

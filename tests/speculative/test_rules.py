@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_trace.speculative.rules import (
@@ -165,6 +165,7 @@ def test_a_token_that_the_target_never_says_never_stands() -> None:
             assert (verdict.following > 0).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=7), st.lists(st.integers(0, 3), max_size=6))
 def test_match_is_the_common_prefix(drawn: list[int], draft: list[int]) -> None:
     draft = draft[: len(drawn) - 1]
@@ -175,6 +176,7 @@ def test_match_is_the_common_prefix(drawn: list[int], draft: list[int]) -> None:
     assert accepted == len(draft) or drawn[accepted] != draft[accepted]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_tree_that_is_a_chain_is_a_match(data: st.DataObject) -> None:
     draft = data.draw(st.lists(st.integers(0, 2), max_size=5))

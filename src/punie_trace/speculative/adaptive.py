@@ -30,6 +30,7 @@ from punie_trace.speculative.costs import LowQuantile, VerificationCost
 from punie_trace.speculative.rounds import RoundRecord
 
 _FIRST_PLAIN = 3  # plain rounds at the very start, so that there is something to compare with
+_DEBT = -2.0  # plain rounds: deeper than this the purse does not go, whatever one round cost
 _KEPT = 0.95  # of what a drafter has achieved so far, at each new round
 _LAGGING = 16  # tokens to read first, from which on that is a cost of its own
 _AMORTISED = 12  # rounds over which what a drafter has to read first is spread
@@ -59,6 +60,10 @@ class DraftCost:
             self.token.add(nanoseconds / max(1, drafted))
         else:
             self.reading.add(max(0.0, nanoseconds - drafted * (self.token.value or 0.0)) / lag)
+
+    def each(self, plain: float) -> float:
+        """A draft token; no more than a plain round, and little until it was seen a few times (see `costs`)."""
+        return min(self.token.value or 0.0, plain * (1.0 if len(self.token) >= 3 else 0.1))
 
     def first(self, lag: int, plain: float) -> float:
         """What comes before the first token; a guess from the plain cost before it was timed."""
@@ -178,7 +183,7 @@ class AdaptiveController:
         achieved[0] = achieved[0] * _KEPT + record.emitted
         achieved[1] = achieved[1] * _KEPT + expected
         gain = record.emitted - expected / plain
-        self._saved = min(self.purse, self._saved + gain + self.loss * expected / plain)
+        self._saved = max(_DEBT, min(self.purse, self._saved + gain + self.loss * expected / plain))
         if self._probing and gain > 0:
             self._interval = 1  # look again at once
         self._probing = False
@@ -213,7 +218,7 @@ class AdaptiveController:
         """The rule that ends a model's draft: the next token's reach against what it adds, at the rate attained now."""
         table = self._table(offer.drafter)
         usual = table.overall(_context(offer))
-        step = self.draft_cost(offer.drafter) or 0.0
+        step = self._costs.get(offer.drafter, DraftCost()).each(self._plain.value or 0.0)
         curve = self.verification.curve(self.longest + 2)
         reach = 1.0
         sums = 0.0
@@ -252,7 +257,7 @@ class AdaptiveController:
             return Plan(limit, tokens / (spent + rounds * first))
         context = _context(offer)
         reach = self._table(offer.drafter).reach(context, limit)
-        step = costs.token.value if costs and costs.token.value is not None else 0.0
+        step = costs.each(plain) if costs else 0.0
         rest = self._rest.value or 0.0
         curve = self.verification.curve(limit + 1)
         plan = _best_length(reach, curve, [rest + first + step * k for k in range(1, limit + 1)], min_acceptance)
@@ -272,7 +277,7 @@ class AdaptiveController:
         """What such a round takes by the costs known, in ns."""
         costs = self._costs[offer.drafter]
         curve = self.verification.curve(record.rows)
-        drafting = costs.token.value or 0.0
+        drafting = costs.each(plain)
         reading = costs.first(record.lag, plain)
         verifying = curve[record.rows - 1] + (self._rest.value or 0.0) if record.drafted else plain
         return verifying + drafting * record.proposed + reading

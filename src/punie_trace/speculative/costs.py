@@ -10,7 +10,10 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Sequence
+from math import ceil
 
+_TRUSTED = 3  # timings from which on they are believed
+_UNPROVEN = 0.25  # of V(1) for each row, at most, until then
 _SLOPE = 0.02  # of V(1) for each row beyond those measured: hopeful, so that longer drafts get their trial
 
 
@@ -36,8 +39,8 @@ class LowQuantile:
 
     @property
     def value(self) -> float | None:
-        """The quantile."""
-        return self._sorted[int(self._quantile * (len(self._sorted) - 1))] if self._sorted else None
+        """The quantile, rounded up: a step that was computed while nobody looked seems to take no time at all."""
+        return self._sorted[ceil(self._quantile * (len(self._sorted) - 1))] if self._sorted else None
 
 
 def isotonic(values: Sequence[float], weights: Sequence[float]) -> list[float]:
@@ -80,9 +83,19 @@ class VerificationCost:
             self._stale = False
         return self._curve[:longest]
 
+    def _believed(self, m: int) -> float:
+        """The low quantile, but no more than m single rows would take, and much less until it was seen a few times.
+
+        The first pass of a new shape pays for what later ones find done, and a lone timing may be the host's.
+        """
+        value, single = self._seen[m].value or 0.0, self._seen.get(1)
+        if single is None or not single.value:
+            return value
+        return min(value, single.value * (1.0 + (m - 1) * (1.0 if len(self._seen[m]) >= _TRUSTED else _UNPROVEN)))
+
     def _fitted(self, longest: int) -> list[float]:
         rows = sorted(self._seen)
-        fitted = isotonic([self._seen[m].value or 0.0 for m in rows], [len(self._seen[m]) for m in rows])
+        fitted = isotonic([self._believed(m) for m in rows], [len(self._seen[m]) for m in rows])
         slope = _SLOPE * fitted[0]
         curve: list[float] = []
         at = 0
