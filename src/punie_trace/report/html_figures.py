@@ -8,7 +8,7 @@ from typing import Final
 
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Observed, Summary
 from punie_trace.report import svg
-from punie_trace.report.console import (
+from punie_trace.report.configuration_columns import (
     ACCURACY,
     LEDGER,
     PER_RIGHT,

@@ -25,7 +25,7 @@ from punie_trace.report.compare_console import (
     wall_before,
     work_words,
 )
-from punie_trace.report.console import SPECULATION, tells_speculation
+from punie_trace.report.configuration_columns import SPECULATION, tells_speculation
 from punie_trace.report.details import (
     WORK_TITLES,
     cold_and_warm,
