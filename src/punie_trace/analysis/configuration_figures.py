@@ -14,17 +14,8 @@ from typing import Final
 from punie_trace.analysis.client import client_figures
 from punie_trace.analysis.compare import identity
 from punie_trace.analysis.drafted import speculation_figures
-from punie_trace.analysis.figures import (
-    Bounded,
-    CategoryFigures,
-    ConfigurationFigures,
-    Goodput,
-    LedgerFigures,
-    Observed,
-    Problem,
-    TokenFigures,
-    WallFigures,
-)
+from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed, TokenFigures, WallFigures
+from punie_trace.analysis.figures import CategoryFigures, ConfigurationFigures, Goodput, Problem
 from punie_trace.analysis.findings import batched
 from punie_trace.analysis.observations import Observation, right_queries
 from punie_trace.analysis.split import PHASES, GenerationSplit

@@ -14,13 +14,7 @@ from punie_trace.analysis.compare import compare
 from punie_trace.analysis.configuration_figures import configuration_figures
 from punie_trace.analysis.critical_path import parts
 from punie_trace.analysis.disturbances import disturbed, round_spans
-from punie_trace.analysis.figures import (
-    Constants,
-    PathPart,
-    RunFacts,
-    SlowestQuery,
-    Summary,
-)
+from punie_trace.analysis.figures import Constants, PathPart, RunFacts, SlowestQuery, Summary
 from punie_trace.analysis.findings import find
 from punie_trace.analysis.observations import Observation, observe
 from punie_trace.header import RunHeader, unique

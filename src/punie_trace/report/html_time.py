@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from punie_trace.analysis.figures import Observed, Summary
+from punie_trace.analysis.figure_kinds import Observed
+from punie_trace.analysis.figures import Summary
 from punie_trace.report import svg
 from punie_trace.report.details import (
     PATH_TITLES,

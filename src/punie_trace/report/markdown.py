@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from punie_trace.analysis.contrast import Contrast
-from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Observed, RunFacts, Summary
+from punie_trace.analysis.figure_kinds import Observed
+from punie_trace.analysis.figures import Comparison, ConfigurationFigures, RunFacts, Summary
 from punie_trace.analysis.gates import GateResult
 from punie_trace.analysis.named_figures import comparison_of
 from punie_trace.report.compare_console import (
