@@ -27,8 +27,9 @@ from pathlib import Path
 from punie_trace.analysis.ledger import close_ledger
 from punie_trace.header import Clock, ConfigurationRecord, Machine, RunHeader, ServerRecord, SuiteRecord
 from punie_trace.otlp_json import row_line
+from punie_trace.outcome_line import encode_outcome
 from punie_trace.records import AttributeValue, Outcome, Query, SpanRow, Verdict
-from punie_trace.runfile import RunWriter, encode_outcome
+from punie_trace.run_writer import RunWriter
 from punie_trace.telemetry import names
 
 ANCHOR = 1_790_000_000_000_000_000

@@ -23,9 +23,9 @@ from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver
 from punie_trace.driver.schedule import ClosedLoop, plan_endless
 from punie_trace.driver.target import Target
+from punie_trace.outcome_line import encode_outcome
 from punie_trace.precise_loop import new_event_loop
 from punie_trace.records import Answer, Generation, Ledger, Outcome, Query, ToolCall
-from punie_trace.runfile import encode_outcome
 from punie_trace.suite.check import judge
 from punie_trace.telemetry.clock import Clock
 

@@ -27,7 +27,7 @@ from punie_trace.records import (
     ToolCall,
     Verdict,
 )
-from punie_trace.runfile import RunWriter
+from punie_trace.run_writer import RunWriter
 from punie_trace.telemetry import names
 
 MS = 1_000_000

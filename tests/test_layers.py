@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "punie_trace"
-BASE = {"errors", "records", "runfile", "header", "otlp_json", "precise_loop", "weights_digest", "__init__"}
+FILES_OF_A_RUN = {"header", "outcome_line", "run_writer", "runfile", "otlp_json"}
+BASE = {"errors", "records", *FILES_OF_A_RUN, "precise_loop", "weights_digest", "__init__"}
 ALLOWED: dict[str, set[str]] = {
     "suite": set(),
     "models": set(),

@@ -1,6 +1,6 @@
 """The header of a run, `run.json`: what was asked for, of whom, on what machine, and how it ended.
 
-These are values only: `runfile` writes and reads them, and nothing here touches a disk or looks at the machine.
+These are values only: `run_writer` writes and `runfile` reads them. Nothing here touches a disk or looks at a machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Frozen values that cross folders: what was asked, what came back, what it cost.
 
 All times are integer nanoseconds of one clock: wall-clock anchored once per run, monotonic after that. Nothing here
-does I/O or computes a statistic; `runfile` writes these values, `analysis` reads them.
+does I/O or computes a statistic; `run_writer` writes these values, `runfile` reads them, `analysis` works with them.
 """
 
 from __future__ import annotations

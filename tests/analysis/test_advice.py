@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from punie_trace.analysis.advice import MOST_ADVICE, advise, amdahl
-from punie_trace.analysis.figures import ConfigurationFigures, LedgerFigures, Summary
+from punie_trace.analysis.figure_kinds import LedgerFigures
+from punie_trace.analysis.figures import ConfigurationFigures, Summary
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
 from punie_trace.runfile import read_run

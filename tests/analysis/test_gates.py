@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_trace.analysis.figures import Bounded, Summary
+from punie_trace.analysis.figure_kinds import Bounded
+from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.gates import (
     OTHERS,
     PRESETS,

@@ -14,11 +14,12 @@ from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import summarize
 from punie_trace.errors import RunFolderError
 from punie_trace.otlp_json import row_line
+from punie_trace.outcome_line import encode_outcome
 from punie_trace.records import Outcome, Query, SpanRow, ToolCall, Verdict
 from punie_trace.report import html_data
 from punie_trace.report.html import html_report, write_html
 from punie_trace.report.html_data import data_block, embed, select
-from punie_trace.runfile import Run, encode_outcome, read_run
+from punie_trace.runfile import Run, read_run
 from punie_trace.telemetry import names
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from punie_trace.analysis.figures import ClientFigures, Observed, WallFigures
+from punie_trace.analysis.figure_kinds import Observed, WallFigures
+from punie_trace.analysis.figures import ClientFigures
 from punie_trace.header import ClientRecord, RunHeader, unique
 
 NS_PER_MS: Final = 1e6

@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from punie_trace.analysis.figures import Figures
+from punie_trace.analysis.figure_kinds import Figures
 from punie_trace.errors import ConfigurationError
 from punie_trace.header import RunHeader, ServerRecord, unique
 

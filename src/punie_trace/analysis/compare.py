@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from punie_trace.analysis.figure_kinds import Bounded
 from punie_trace.analysis.figures import (
     AccuracyDifference,
-    Bounded,
     Comparison,
     GenerationFactors,
     Identity,

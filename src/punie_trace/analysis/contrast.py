@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from punie_trace.analysis.comparable import Difference, header_differences, shared_queries
 from punie_trace.analysis.compare import compare_pairs, identity
-from punie_trace.analysis.figures import Figures, Summary
+from punie_trace.analysis.figure_kinds import Figures
+from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.gates import Gate, GateResult, check_gates
 from punie_trace.analysis.observations import Observation, observe
 from punie_trace.analysis.summary import summarize

@@ -6,81 +6,22 @@ Times are in ms, memory in bytes. None is 'not observable' or 'too few to say', 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import Field
 
+from punie_trace.analysis.figure_kinds import (
+    Bounded,
+    Figures,
+    LedgerFigures,
+    Observed,
+    Rounded,
+    TokenFigures,
+    WallFigures,
+)
 from punie_trace.analysis.statistics import SpeedVerdict
 from punie_trace.header import Machine, RunStatus
 
 SUMMARY_SCHEMA_VERSION = 1
-
-# Six decimals keep a nanosecond of a time in ms, and drop the digits in which platforms differ.
-Rounded = Annotated[float, AfterValidator(lambda value: round(value, 6))]
-
-
-class Figures(BaseModel):
-    """A frozen group of figures."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Bounded(Figures):
-    """An estimate with its interval, which reaches `confidence`; no bounds where there are too few values."""
-
-    value: Rounded
-    low: Rounded | None
-    high: Rounded | None
-    confidence: Rounded
-    n: int
-
-
-class Observed(Figures):
-    """A value seen in `n` of `of` cases; None with the reason where it was seen in none."""
-
-    value: Rounded | None
-    n: int
-    of: int
-    not_observable: str | None = None
-
-
-class WallFigures(Figures):
-    """Wall time from due to done, in ms, of the answered queries."""
-
-    median: Rounded
-    """Median over queries of each query's median over rounds; so are its bounds."""
-    low: Rounded | None
-    high: Rounded | None
-    confidence: Rounded
-    p95: Rounded
-    """Nearest rank over all answered; so are its bounds, of the suite's queries, with what they reach."""
-    mean: Rounded
-    answered: int
-    p95_low: Rounded | None = None
-    p95_high: Rounded | None = None
-    p95_confidence: Rounded | None = None
-
-
-class LedgerFigures(Figures):
-    """Means over queries in ms, which add up to `wall`; as shares they add up to 1. `tool_work` stands beside."""
-
-    wall: Rounded
-    client_queue: Rounded
-    generation: Rounded
-    tool: Rounded
-    framework: Rounded
-    tool_work: Rounded
-
-
-class TokenFigures(Figures):
-    """Totals over the answered queries, and means for each; None where the server reported none for some of them."""
-
-    input: int | None
-    output: int | None
-    cached: int | None
-    input_per_query: Rounded | None
-    output_per_query: Rounded | None
-    cached_per_query: Rounded | None
 
 
 class CategoryFigures(Figures):
@@ -123,7 +64,7 @@ class Goodput(Figures):
     value: Rounded | None
     good: int
     of: int
-    objectives: dict[str, float] = {}
+    objectives: dict[str, float] = Field(default_factory=dict)
     not_observable: str | None = None
 
 
@@ -235,7 +176,7 @@ class ConfigurationFigures(Figures):
     time_per_correct_ms: Rounded | None = None
     """All time that was spent, errors included, for each correct answer."""
     goodput: Goodput | None = None
-    finish_reasons: dict[str, int] = {}
+    finish_reasons: dict[str, int] = Field(default_factory=dict)
     """Why generations ended, and how many did so."""
     ttft_cold_ms: Observed | None = None
     """Of generations of whose input less than half came from the server's prompt cache."""
@@ -355,7 +296,7 @@ class Summary(Figures):
     ledger_errors: tuple[str, ...]
     """Queries whose ledger does not close: left out of the ledger figures, and a defect."""
     advice: tuple[Advice, ...]
-    disturbed_rounds: dict[int, tuple[str, ...]] = {}
+    disturbed_rounds: dict[int, tuple[str, ...]] = Field(default_factory=dict)
     """Rounds that something else disturbed, and by what."""
     slowest: SlowestQuery | None = None
     notes: tuple[str, ...]

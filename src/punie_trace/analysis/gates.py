@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
-from punie_trace.analysis.figures import Figures, Summary
+from punie_trace.analysis.figure_kinds import Figures
+from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.named_figures import FIGURES, Measured, NamedFigure, Quantity, failed_queries
 from punie_trace.errors import ConfigurationError, nearest
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from punie_trace.analysis.figures import Bounded, Comparison, ConfigurationFigures, LedgerFigures, Observed, Summary
+from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed
+from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
 
 Quantity: TypeAlias = Literal["time", "memory", "share", "ratio", "count", "rate"]
 """Times are in ms, memory in bytes, shares from 0 to 1, rates per second."""

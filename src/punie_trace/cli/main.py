@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from punie_trace import __version__
+from punie_trace.cli import run_options as options
 from punie_trace.errors import PunieTraceError
 
 EXIT_EARLY = 4
@@ -53,114 +54,40 @@ def root(
 
 @app.command()
 def run(
-    config: Annotated[Path | None, typer.Option(help="A TOML file with any of these settings and more.")] = None,
-    suite: Annotated[
-        str | None, typer.Option(help="A shipped suite or a pydantic-evals file. [discrimination]")
-    ] = None,
-    workspace: Annotated[Path | None, typer.Option(help="The code base that the tools read. [the shipped one]")] = None,
-    model: Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped one]")] = None,
-    draft_model: Annotated[str | None, typer.Option(help="A draft model; adds speculative-2, -3 and -5.")] = None,
-    url: Annotated[
-        str | None, typer.Option(help="Measure a server that already runs, e.g. http://127.0.0.1:8080/v1.")
-    ] = None,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Only this configuration; may be given more than once.")
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(help="decided: go on until every comparison is decided (at most 5 % of runs err), or the budget."),
-    ] = None,
-    max_rounds: Annotated[int | None, typer.Option(min=1, help="With --until: the budget of rounds. [30]")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="With --until: a budget of minutes as well.")] = None,
-    repeat_contaminated: Annotated[
-        bool | None,
-        typer.Option("--repeat-contaminated", help="Ask a round again that other load, swapping or heat disturbed."),
-    ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Queries in flight at once. [1]")] = None,
-    rate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="R",
-            help="Queries a second, sent when they are due even if the server falls behind (open loop), each "
-            "configuration alone; latency counts from due. 1..8 ramps, 1,2,4 steps. [a closed loop]",
-        ),
-    ] = None,
-    arrivals: Annotated[
-        str | None,
-        typer.Option(
-            help="How they come at a rate: poisson (independent users), constant (even), gamma (see --burstiness), "
-            "ramp, steps, or replay. [poisson]"
-        ),
-    ] = None,
-    burstiness: Annotated[
-        float | None,
-        typer.Option(help="Shape of the gaps of gamma arrivals: 1 is Poisson, 0.25 comes in bursts, 4 is more even."),
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option(help="Repeat recorded arrivals: a run's folder, or a file with seconds, one a line.")
-    ] = None,
-    think_time: Annotated[
-        float | None,
-        typer.Option(help="In a closed loop: seconds from an answer to that worker's next query. [0]"),
-    ] = None,
-    duration: Annotated[
-        float | None,
-        typer.Option(help="Send for so many seconds (each configuration, where there is a rate or a sweep)."),
-    ] = None,
-    queries: Annotated[int | None, typer.Option(min=1, help="Send at most so many queries, as --duration.")] = None,
-    sweep: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHAT=LIST",
-            help="One load after another, each a row of the report: concurrency=1,2,4 or rate=0.5,1,2.",
-        ),
-    ] = None,
-    max_in_flight: Annotated[
-        int | None,
-        typer.Option(min=1, help="The most that a rate may have in flight; others wait in the client queue. [512]"),
-    ] = None,
-    max_error_ratio: Annotated[
-        float | None, typer.Option(help="End early where more than this share fails (of 20 or more). [never]")
-    ] = None,
-    cool_down: Annotated[
-        float | None,
-        typer.Option(help="Seconds that queries in flight may take once the duration is over. [their timeout]"),
-    ] = None,
-    stop_when_saturated: Annotated[
-        bool | None,
-        typer.Option(
-            "--stop-when-saturated/--keep-on",
-            help="At a steady rate, end where latency keeps growing: the server cannot hold it. [stop]",
-        ),
-    ] = None,
-    path: Annotated[
-        str | None, typer.Option(help="agent, http or inprocess: what carries the requests. [agent]")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Fixes the order of queries. [0]")] = None,
-    timeout: Annotated[
-        float | None, typer.Option(help="The longest that one query may take, in seconds. [300]")
-    ] = None,
-    ready_timeout: Annotated[
-        float | None, typer.Option(help="The longest that a server may take to get ready. [600]")
-    ] = None,
-    together: Annotated[
-        bool | None,
-        typer.Option(
-            "--together/--one-by-one",
-            help="Keep all servers up at once, so that all configurations interleave. [where memory allows]",
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; must not hold anything. [runs/<id>]")] = None,
-    otlp: Annotated[
-        str, typer.Option(help="Also send spans to a collector: auto (if one answers), off, or a URL.")
-    ] = "auto",
-    otlp_metrics: Annotated[
-        str, typer.Option(help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.")
-    ] = "auto",
-    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live display.")] = False,
+    config: options.Config = None,
+    suite: options.Suite = None,
+    workspace: options.Workspace = None,
+    model: options.Model = None,
+    draft_model: options.DraftModel = None,
+    url: options.Url = None,
+    only: options.Only = None,
+    rounds: options.Rounds = None,
+    until: options.Until = None,
+    max_rounds: options.MaxRounds = None,
+    max_minutes: options.MaxMinutes = None,
+    repeat_contaminated: options.RepeatContaminated = None,
+    concurrency: options.Concurrency = None,
+    rate: options.Rate = None,
+    arrivals: options.Arrivals = None,
+    burstiness: options.Burstiness = None,
+    replay: options.Replay = None,
+    think_time: options.ThinkTime = None,
+    duration: options.Duration = None,
+    queries: options.Queries = None,
+    sweep: options.Sweep = None,
+    max_in_flight: options.MaxInFlight = None,
+    max_error_ratio: options.MaxErrorRatio = None,
+    cool_down: options.CoolDown = None,
+    stop_when_saturated: options.StopWhenSaturated = None,
+    path: options.RequestPath = None,
+    seed: options.Seed = None,
+    timeout: options.Timeout = None,
+    ready_timeout: options.ReadyTimeout = None,
+    together: options.Together = None,
+    out: options.Out = None,
+    otlp: options.OtlpTraces = "auto",
+    otlp_metrics: options.OtlpMetrics = "auto",
+    plain: options.Plain = False,
 ) -> None:
     """Start the servers, ask the suite, close a ledger for every query, and compare the configurations."""
     from punie_trace.cli.config import read_config

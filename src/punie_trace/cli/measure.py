@@ -27,7 +27,8 @@ from punie_trace.errors import ModelError, ServerError
 from punie_trace.header import ConfigurationRecord, ServerRecord
 from punie_trace.records import Ledger, Outcome
 from punie_trace.report.progress import Progress
-from punie_trace.runfile import SERVERS_FOLDER, RunWriter
+from punie_trace.run_writer import RunWriter
+from punie_trace.runfile import SERVERS_FOLDER
 from punie_trace.servers.config import ServerConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server

@@ -16,7 +16,7 @@ from punie_trace.driver.limits import Failures
 from punie_trace.header import Look, StoppingRecord
 from punie_trace.records import MachineSample, Outcome, Verdict
 from punie_trace.report.progress import Progress
-from punie_trace.runfile import RunWriter
+from punie_trace.run_writer import RunWriter
 from punie_trace.telemetry.clock import Clock
 
 NS_PER_MINUTE = 60_000_000_000

@@ -31,7 +31,8 @@ from punie_trace.header import RunHeader, RunStatus, SuiteRecord
 from punie_trace.precise_loop import new_event_loop
 from punie_trace.report.compare_console import print_gates
 from punie_trace.report.progress import Progress
-from punie_trace.runfile import RunWriter, new_run_id, read_run
+from punie_trace.run_writer import RunWriter, new_run_id
+from punie_trace.runfile import read_run
 from punie_trace.servers.models import check_models
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 from punie_trace.telemetry.clock import Clock

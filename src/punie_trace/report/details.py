@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from punie_trace.analysis.figures import ConfigurationFigures, Goodput, Observed, Summary
+from punie_trace.analysis.figure_kinds import Observed
+from punie_trace.analysis.figures import ConfigurationFigures, Goodput, Summary
 from punie_trace.analysis.parting import in_words
 from punie_trace.report.compare_console import work_words
 from punie_trace.report.units import duration, share

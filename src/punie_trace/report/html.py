@@ -24,14 +24,13 @@ from punie_trace.report.html_figures import (
     all_figures,
     definitions,
     first_screen,
-    slowest_path,
     speed_ups,
     what_to_know,
     where_answers_part,
-    where_time_goes,
     work_factors,
 )
 from punie_trace.report.html_text import note, section, tag, text
+from punie_trace.report.html_time import slowest_path, where_time_goes
 from punie_trace.runfile import Run
 
 HTML_FILE: Final = "report.html"

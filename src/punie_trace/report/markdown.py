@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from punie_trace.analysis.contrast import Contrast
-from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Observed, RunFacts, Summary
+from punie_trace.analysis.figure_kinds import Observed
+from punie_trace.analysis.figures import Comparison, ConfigurationFigures, RunFacts, Summary
 from punie_trace.analysis.gates import GateResult
 from punie_trace.analysis.named_figures import comparison_of
 from punie_trace.report.compare_console import (
@@ -25,7 +26,7 @@ from punie_trace.report.compare_console import (
     wall_before,
     work_words,
 )
-from punie_trace.report.console import SPECULATION, tells_speculation
+from punie_trace.report.configuration_columns import SPECULATION, tells_speculation
 from punie_trace.report.details import (
     WORK_TITLES,
     cold_and_warm,

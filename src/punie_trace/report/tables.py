@@ -15,7 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from punie_trace.analysis.figures import CategoryFigures, Observed, Summary
+from punie_trace.analysis.figure_kinds import Observed
+from punie_trace.analysis.figures import CategoryFigures, Summary
 from punie_trace.report.units import duration
 
 NONE: Final = "-"

@@ -19,68 +19,22 @@ import json
 import random
 import signal
 import sys
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Final, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ValidationError
 
 from punie_trace.precise_loop import new_event_loop
-from punie_trace.servers.fake_answer import Answer, JsonObject, ReceivedRequest
-from punie_trace.servers.fake_script import Reply, Script, Seconds, Text, ToolCall
+from punie_trace.servers.fake_answer import JsonObject
+from punie_trace.servers.known_latency_answer import KnownLatency, Piece, Truth, rendered
+from punie_trace.servers.known_latency_connection import Connection
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Piece = tuple[float, bytes]
-"""(seconds to wait before it, bytes)"""
+__all__ = ["KnownLatency", "KnownLatencyServer", "Truth", "known_latency_server", "main"]
 
-_HEAD_LIMIT: Final = 64 * 1024
 _KNOWN_BODIES: Final = 64
-
-
-class KnownLatency(BaseModel):
-    """What every answer does. Times count from when the request's last byte was read; delays are drift-free."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    first_s: Seconds = 0.05
-    """To the first chunk."""
-    between_s: Seconds = 0.01
-    """From one chunk to the next."""
-    jitter: Share = 0.0
-    """Each delay is multiplied by a factor drawn evenly from 1 - jitter to 1 + jitter."""
-    chunks: Annotated[int, Field(ge=1)] = 16
-    """Chunks with text; the reason of the end, the usage and the end mark follow the last one at once."""
-    tool: str | None = None
-    """Call this tool first; the text follows once it has answered."""
-    tool_arguments: dict[str, JsonValue] = {}
-    fail_share: Share = 0.0
-    """Of the requests, answered with status 500 when the first chunk would be due."""
-    cut_share: Share = 0.0
-    """Of the requests, cut off after half of their chunks."""
-    seed: int = 0
-    models: tuple[str, ...] = ("known-latency",)
-
-
-@dataclass(slots=True)
-class Truth:
-    """One request and what became of it. Times in ns of `time.monotonic_ns`, which all processes of a machine share."""
-
-    id: int
-    traceparent: str | None
-    """The request's header of that name, which ties it to the client's span."""
-    head_ns: int
-    """When the head had been read."""
-    body_ns: int
-    """When the last byte of the body had been read: the delays count from here."""
-    kind: str = "text"
-    """'text', 'tool', 'failed', 'cut', 'whole' (no stream was asked for), or 'probe'."""
-    written_ns: list[int] = field(default_factory=list)
-    """When each chunk was handed to the network, just before the call; what followed the last one at once included."""
-    done_ns: int | None = None
-    """When the last byte had been; None where the client went away."""
 
 
 class KnownLatencyServer:
@@ -97,7 +51,7 @@ class KnownLatencyServer:
         self._random = random.Random(settings.seed)
         self._ids = 0
         self._server: asyncio.Server | None = None
-        self._open: set[_Connection] = set()
+        self._open: set[Connection] = set()
         self._known: dict[tuple[str, str, bool, bool], tuple[Piece, ...]] = {}
 
     @property
@@ -108,7 +62,7 @@ class KnownLatencyServer:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen from now on, in the running event loop."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), host, port, backlog=1024)
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=1024)
         self.address = self._server.sockets[0].getsockname()[:2]
 
     def close(self) -> None:
@@ -118,12 +72,12 @@ class KnownLatencyServer:
         for connection in tuple(self._open):
             connection.abort()
 
-    def opened(self, connection: _Connection) -> None:
+    def opened(self, connection: Connection) -> None:
         """Note a connection."""
         self.connections += 1
         self._open.add(connection)
 
-    def closed(self, connection: _Connection) -> None:
+    def closed(self, connection: Connection) -> None:
         """Forget a connection."""
         self._open.discard(connection)
 
@@ -156,7 +110,7 @@ class KnownLatencyServer:
         if known is None:
             if len(self._known) >= _KNOWN_BODIES:  # whoever names a new model each time shall not fill the memory
                 self._known.clear()
-            known = self._known[key] = _rendered(self.settings, *key)
+            known = self._known[key] = rendered(self.settings, *key)
         return known
 
     def finished(self, truth: Truth) -> None:
@@ -176,213 +130,6 @@ async def known_latency_server(
     finally:
         server.close()
         await asyncio.sleep(0)  # the transports close in the next turn of the loop
-
-
-class _Connection(asyncio.Protocol):
-    """One connection: requests one after another, each answered before the next is looked at."""
-
-    def __init__(self, server: KnownLatencyServer) -> None:
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._head_ns: int | None = None
-        self._head = b""
-        self._need = 0
-        self._truth: Truth | None = None
-        self._pieces: tuple[Piece, ...] = ()
-        self._next = 0
-        self._due_s = 0.0
-        self._waited = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._server.opened(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._server.closed(self)
-        self._transport = None
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._truth is not None:
-            truth, self._truth = self._truth, None
-            self._server.finished(truth)
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if self._truth is None:
-            self._read()
-
-    def _read(self) -> None:
-        """Take the next request out of what has come, if it is whole."""
-        if self._head_ns is None:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                if len(self._buffer) > _HEAD_LIMIT:
-                    self.abort()
-                return
-            self._head_ns = time.monotonic_ns()
-            self._head = bytes(self._buffer[:end])
-            del self._buffer[: end + 4]
-            length = _header(self._head, b"content-length") or b"0"
-            self._need = int(length) if length.isdigit() else 0
-        if len(self._buffer) < self._need:
-            return
-        body_ns, head_ns = time.monotonic_ns(), self._head_ns
-        body = bytes(self._buffer[: self._need])
-        del self._buffer[: self._need]
-        self._head_ns = None
-        self._answer(body, head_ns, body_ns)
-
-    def _answer(self, body: bytes, head_ns: int, body_ns: int) -> None:
-        method, _, rest = self._head.partition(b" ")
-        path = rest.partition(b" ")[0].decode("latin-1")
-        if method == b"GET":
-            self._plain(*_page(path, self._server.settings.models))
-            return
-        parsed = _object(body)
-        if method != b"POST" or not path.endswith("/chat/completions"):
-            self._plain(404, {"error": {"message": "not found"}})
-            return
-        if parsed is None:
-            self._plain(400, {"error": {"message": "the body is not a JSON object"}})
-            return
-        traceparent = _header(self._head, b"traceparent")
-        said = None if traceparent is None else traceparent.decode("latin-1")
-        truth = self._server.decide(parsed, said, head_ns, body_ns)
-        settings = self._server.settings
-        options = parsed.get("stream_options")
-        usage = isinstance(options, dict) and options.get("include_usage") is True
-        model = str(parsed.get("model") or settings.models[-1])
-        self._truth = truth
-        self._pieces = self._server.pieces(truth.kind, model, parsed.get("stream") is True, usage)
-        self._next = 0
-        self._waited = False
-        self._due_s = body_ns / 1e9  # the loop's clock is this one
-        self._go_on()
-
-    def _go_on(self) -> None:
-        """Write what is due; come back for what is not."""
-        self._timer = None
-        transport, truth = self._transport, self._truth
-        if transport is None or truth is None:
-            return
-        while self._next < len(self._pieces):
-            delay, data = self._pieces[self._next]
-            if delay and not self._waited:
-                self._due_s += self._server.varied(delay)
-                self._waited = True
-                if self._due_s > self._loop.time():
-                    self._timer = self._loop.call_at(self._due_s, self._go_on)
-                    return
-            self._waited = False
-            truth.written_ns.append(time.monotonic_ns())
-            transport.write(data)
-            self._next += 1
-        truth.done_ns = time.monotonic_ns()
-        self._truth = None
-        self._server.finished(truth)
-        if truth.kind == "cut":
-            transport.abort()
-        elif self._buffer:
-            self._read()
-
-    def _plain(self, status: int, content: JsonObject) -> None:
-        payload = json.dumps(content).encode()
-        if self._transport is not None:
-            self._transport.write(_head(status, "application/json", len(payload)) + payload)
-
-
-class _Recorder:
-    """A stage that keeps what is played on it."""
-
-    def __init__(self) -> None:
-        self.pieces: list[Piece] = []
-        self._waited = 0.0
-        self._head = b""
-        self._chunked = False
-
-    def start(self, status: int, content_type: str, length: int | None) -> None:
-        """Keep the head for the first bytes: a real server sends it with them."""
-        self._chunked = length is None
-        self._head = _head(status, content_type, length)
-
-    def write(self, data: bytes) -> None:
-        """Keep bytes, framed as HTTP wants them."""
-        framed = b"%x\r\n%s\r\n" % (len(data), data) if self._chunked else data
-        self.pieces.append((self._waited, self._head + framed))
-        self._waited, self._head = 0.0, b""
-
-    def pause(self, seconds: float | None) -> None:
-        """Keep a wait."""
-        self._waited += seconds or 0.0
-
-    def end(self) -> None:
-        """Nothing follows."""
-        if self._chunked:
-            waited, data = self.pieces[-1]
-            self.pieces[-1] = (waited, data + b"0\r\n\r\n")
-
-
-def _rendered(known: KnownLatency, kind: str, model: str, stream: bool, usage: bool) -> tuple[Piece, ...]:
-    """The bytes of an answer, played once by the scripted server's own rules."""
-    if kind == "probe":
-        reply = Reply(steps=(Text(text="."),), finish_reason="length")
-    elif kind == "failed":
-        reply = Reply(status=500, error="failed, as this server was told to")
-    elif kind == "tool":
-        call = ToolCall(name=known.tool or "", arguments=known.tool_arguments, delay_s=known.first_s)
-        reply = Reply(steps=(call,))
-    else:
-        delays = (known.first_s, *(known.between_s for _ in range(known.chunks - 1)))
-        reply = Reply(steps=tuple(Text(text=f"word{n} ", delay_s=delay) for n, delay in enumerate(delays)))
-    recorder = _Recorder()
-    body: JsonObject = {"model": model, "stream": stream, "stream_options": {"include_usage": usage}, "messages": []}
-    if kind == "failed":
-        recorder.pause(known.first_s)
-    Answer(recorder, Script(fingerprint="known-1"), ReceivedRequest(body, 0, kind == "probe", {}), reply).send()
-    if kind == "cut":
-        return tuple(recorder.pieces[: max(1, known.chunks // 2)])
-    recorder.end()
-    return tuple(recorder.pieces)
-
-
-def _head(status: int, content_type: str, length: int | None) -> bytes:
-    reason = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}.get(status, "Status")
-    size = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-    return f"HTTP/1.1 {status} {reason}\r\ncontent-type: {content_type}\r\n{size}\r\n\r\n".encode("ascii")
-
-
-def _header(head: bytes, name: bytes) -> bytes | None:
-    """The value of the header `name` (in lower case), None where there is none."""
-    for line in head.split(b"\r\n")[1:]:
-        key, _, value = line.partition(b":")
-        if key.strip().lower() == name:
-            return value.strip()
-    return None
-
-
-def _page(path: str, models: tuple[str, ...]) -> tuple[int, JsonObject]:
-    if path == "/health":
-        return 200, {"status": "ok"}
-    if path.endswith("/models"):
-        return 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in models]}
-    return 404, {"error": {"message": "not found"}}
-
-
-def _object(body: bytes) -> JsonObject | None:
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return parsed if isinstance(parsed, dict) else None
 
 
 def _tool_answered(body: JsonObject) -> bool:

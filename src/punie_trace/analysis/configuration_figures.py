@@ -1,0 +1,290 @@
+"""The figures of one configuration, from what was observed of its queries.
+
+Pure, and about this configuration alone: of the baseline it takes only whether the answers are the same. What is
+compared, and what goes for the whole run, is `compare`'s and `summary`'s part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from punie_trace.analysis.client import client_figures
+from punie_trace.analysis.compare import identity
+from punie_trace.analysis.drafted import speculation_figures
+from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed, TokenFigures, WallFigures
+from punie_trace.analysis.figures import CategoryFigures, ConfigurationFigures, Goodput, Problem
+from punie_trace.analysis.findings import batched
+from punie_trace.analysis.observations import Observation, right_queries
+from punie_trace.analysis.split import PHASES, GenerationSplit
+from punie_trace.analysis.statistics import quantile, wilson
+from punie_trace.header import RunHeader, ServerRecord, unique
+from punie_trace.records import Ledger, Verdict
+
+NS_PER_S: Final = 1e9
+NS_PER_MS: Final = 1e6
+_WARM: Final = 0.5
+"""Share of its input from the prompt cache from which on a generation counts as warm."""
+
+
+def configuration_figures(
+    name: str, header: RunHeader, observations: Sequence[Observation], reference: Sequence[Observation] | None
+) -> ConfigurationFigures:
+    """All figures of the configuration `name`, of which `observations` are everything that was observed.
+
+    `reference` is what was observed of the baseline, None for the baseline itself. What was not observed is None or
+    says why; nothing is raised for a configuration that answered nothing.
+    """
+    record = header.configurations.get(name)
+    server = header.servers.get(record.server, ServerRecord()) if record and record.server else ServerRecord()
+    answered = [one for one in observations if one.answered]
+    timed = [one for one in answered if one.ledger is not None]
+    right = right_queries(observations)
+    ledger = _mean_ledger([one.ledger for one in timed if one.ledger is not None])
+    splits = [split for one in answered for split in one.splits]
+    output = _total([one.outcome.output_tokens for one in timed])
+    seconds = sum(one.ledger.generation_ns for one in timed if one.ledger is not None) / NS_PER_S
+    wall_seconds = sum(one.outcome.wall_ns for one in timed) / NS_PER_S
+    wall, ttft = _wall(answered), _ttft(answered)
+    return ConfigurationFigures(
+        path=record.path if record else None,
+        kind=record.kind if record else None,
+        server=record.server if record else None,
+        model=record.model if record else None,
+        draft_model=record.draft_model if record else None,
+        num_draft_tokens=record.num_draft_tokens if record else None,
+        queries=len(right),
+        correct=sum(right.values()),
+        accuracy=_accuracy(sum(right.values()), len(right)),
+        outcomes=len(observations),
+        verdicts=_verdicts(observations),
+        wall_ms=wall,
+        ledger_ms=ledger,
+        ledger_share=_shares(ledger),
+        ledger_queries=len(timed),
+        generation_split_ms=_split(splits),
+        tokens=_tokens(answered),
+        output_tokens_per_s=output / seconds if output is not None and seconds > 0 else None,
+        effective_output_tokens_per_s=output / wall_seconds if output is not None and wall_seconds > 0 else None,
+        ttft_ms=ttft,
+        tpot_ms=_observed([split.per_token_ns for split in splits], _reason(splits, "per_token")),
+        generations_per_query=_mean([one.outcome.generations for one in answered]),
+        tool_calls_per_query=_mean([len(one.outcome.tool_calls) for one in answered]),
+        memory_peak_bytes=server.memory_peak_bytes,
+        memory_kind=server.memory_kind,
+        memory_shared_with=tuple(
+            other
+            for other, one in header.configurations.items()
+            if record and record.server is not None and other != name and one.server == record.server
+        ),
+        client=client_figures(name, header, record.path if record else None, wall, ttft),
+        failure=header.failures.get(name),
+        answers_identical_to_baseline=None if reference is None else identity(reference, observations),
+        by_category=_by_category(observations),
+        time_per_correct_ms=_time_per_correct(observations),
+        goodput=_goodput(observations, header),
+        finish_reasons=_finish_reasons(splits),
+        ttft_cold_ms=_ttft_by_cache(splits, warm=False),
+        ttft_warm_ms=_ttft_by_cache(splits, warm=True),
+        batched=batched(header, record) if record else None,
+        problems=_problems(observations),
+        speculation=speculation_figures([drafted for one in answered for drafted in one.drafted]),
+    )
+
+
+def _accuracy(correct: int, queries: int) -> Bounded | None:
+    if not queries:
+        return None
+    share = wilson(correct, queries)
+    return Bounded(value=share.value, low=share.low, high=share.high, confidence=share.confidence, n=share.n)
+
+
+def _verdicts(observations: Sequence[Observation]) -> dict[str, int]:
+    counts = Counter(one.outcome.verdict for one in observations)
+    return {verdict.value: counts[verdict] for verdict in Verdict if counts[verdict]}
+
+
+def _wall(answered: Sequence[Observation]) -> WallFigures | None:
+    if not answered:
+        return None
+    median = quantile(_medians(answered), 0.5)
+    walls = [one.outcome.wall_ns / NS_PER_MS for one in answered]
+    p95 = quantile(walls, 0.95)
+    return WallFigures(
+        median=median.value,
+        low=median.low,
+        high=median.high,
+        confidence=median.confidence,
+        p95=p95.value,
+        mean=sum(walls) / len(walls),
+        answered=len(walls),
+        p95_low=p95.low,
+        p95_high=p95.high,
+        p95_confidence=p95.confidence,
+    )
+
+
+def _medians(answered: Sequence[Observation]) -> list[float]:
+    """Each query's median wall time over its rounds, in ms."""
+    walls: dict[str, list[float]] = {}
+    for one in answered:
+        walls.setdefault(one.outcome.query, []).append(one.outcome.wall_ns / NS_PER_MS)
+    return [quantile(values, 0.5).value for values in walls.values()]
+
+
+def _mean_ledger(ledgers: Sequence[Ledger]) -> LedgerFigures | None:
+    if not ledgers:
+        return None
+    per_ms = NS_PER_MS * len(ledgers)
+    return LedgerFigures(
+        wall=sum(one.wall_ns for one in ledgers) / per_ms,
+        client_queue=sum(one.client_queue_ns for one in ledgers) / per_ms,
+        generation=sum(one.generation_ns for one in ledgers) / per_ms,
+        tool=sum(one.tool_ns for one in ledgers) / per_ms,
+        framework=sum(one.framework_ns for one in ledgers) / per_ms,
+        tool_work=sum(one.tool_work_ns for one in ledgers) / per_ms,
+    )
+
+
+def _shares(ledger: LedgerFigures | None) -> LedgerFigures | None:
+    if ledger is None or ledger.wall <= 0:
+        return None
+    return LedgerFigures(**{line: value / ledger.wall for line, value in ledger.model_dump().items()})
+
+
+def _split(splits: Sequence[GenerationSplit]) -> dict[str, Observed]:
+    return {phase: _observed([one.phase(phase) for one in splits], _reason(splits, phase)) for phase in PHASES}
+
+
+def _reason(splits: Sequence[GenerationSplit], phase: str) -> str:
+    reasons = unique(one.not_observable[phase] for one in splits if phase in one.not_observable)
+    return "; ".join(reasons) or "the server reported no token counts" if splits else "no generation was recorded"
+
+
+def _observed(values_ns: Sequence[float | None], reason: str) -> Observed:
+    """The mean in ms over the cases where it was seen."""
+    seen = [value / NS_PER_MS for value in values_ns if value is not None]
+    return Observed(value=_mean(seen), n=len(seen), of=len(values_ns), not_observable=None if seen else reason)
+
+
+def _ttft(answered: Sequence[Observation]) -> Observed:
+    """The median over the answered whose first generation streams what it makes."""
+    first = [one.splits[0] for one in answered if one.splits]
+    seen = [split.first_chunk_ns / NS_PER_MS for split in first if split.first_chunk_ns is not None]
+    if not seen:
+        return Observed(value=None, n=0, of=len(answered), not_observable=_reason(first, "first_chunk"))
+    return Observed(value=quantile(seen, 0.5).value, n=len(seen), of=len(answered))
+
+
+def _ttft_by_cache(splits: Sequence[GenerationSplit], *, warm: bool) -> Observed:
+    """The median over generations that stream, of whose input at least half was (or was not) in the prompt cache."""
+    told = [one for one in splits if one.cached_share is not None]
+    if not told:
+        return Observed(value=None, n=0, of=len(splits), not_observable="the server reports no cached tokens")
+    chosen = [one for one in told if ((one.cached_share or 0.0) >= _WARM) is warm]
+    seen = [one.first_chunk_ns / NS_PER_MS for one in chosen if one.first_chunk_ns is not None]
+    if not seen:
+        why = _reason(chosen, "first_chunk") if chosen else f"no generation was {'warm' if warm else 'cold'}"
+        return Observed(value=None, n=0, of=len(chosen), not_observable=why)
+    return Observed(value=quantile(seen, 0.5).value, n=len(seen), of=len(chosen))
+
+
+def _finish_reasons(splits: Sequence[GenerationSplit]) -> dict[str, int]:
+    return dict(Counter(one.finish_reason or "not told" for one in splits).most_common())
+
+
+def _time_per_correct(observations: Sequence[Observation]) -> float | None:
+    """All wall time, of errors and wrong answers too, for each correct answer; None where none is correct."""
+    correct = sum(one.outcome.verdict is Verdict.CORRECT for one in observations)
+    return sum(one.outcome.wall_ns for one in observations) / NS_PER_MS / correct if correct else None
+
+
+def _goodput(observations: Sequence[Observation], header: RunHeader) -> Goodput | None:
+    """Correct and within every objective, of all that were sent."""
+    if not observations:
+        return None
+    objectives = _objectives(header)
+    good = 0
+    for one in observations:
+        if one.outcome.verdict is not Verdict.CORRECT:
+            continue
+        first = one.splits[0].first_chunk_ns if one.splits else None
+        if "ttft_s" in objectives and first is None:
+            why = "the objective on the time to first token cannot be judged: it was not seen in every correct query"
+            return Goodput(value=None, good=0, of=len(observations), objectives=objectives, not_observable=why)
+        good += one.outcome.wall_ns <= objectives.get("wall_s", math.inf) * NS_PER_S and (
+            first is None or first <= objectives.get("ttft_s", math.inf) * NS_PER_S
+        )
+    return Goodput(value=good / len(observations), good=good, of=len(observations), objectives=objectives)
+
+
+def _objectives(header: RunHeader) -> dict[str, float]:
+    recorded = header.configuration.get("objectives")
+    if not isinstance(recorded, dict):
+        return {}
+    return {
+        name: float(value)
+        for name in ("wall_s", "ttft_s")
+        if isinstance(value := recorded.get(name), int | float) and not isinstance(value, bool)
+    }
+
+
+def _tokens(answered: Sequence[Observation]) -> TokenFigures:
+    totals = {
+        "input": _total([one.outcome.input_tokens for one in answered]),
+        "output": _total([one.outcome.output_tokens for one in answered]),
+        "cached": _total([one.outcome.cached_tokens for one in answered]),
+    }
+    each = {f"{kind}_per_query": None if total is None else total / len(answered) for kind, total in totals.items()}
+    return TokenFigures.model_validate({**totals, **each})
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    """Their sum, None where one is not known (part of a sum would be taken for the whole) or there is none."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _by_category(observations: Sequence[Observation]) -> dict[str, CategoryFigures]:
+    grouped: dict[str, list[Observation]] = {}
+    for one in observations:
+        grouped.setdefault(one.category, []).append(one)
+    return {category: _category(members) for category, members in sorted(grouped.items())}
+
+
+def _category(members: Sequence[Observation]) -> CategoryFigures:
+    right = right_queries(members)
+    answered = [one for one in members if one.answered]
+    return CategoryFigures(
+        queries=len(right),
+        correct=sum(right.values()),
+        wall_ms_median=quantile(_medians(answered), 0.5).value if answered else None,
+        output_tokens_per_query=_tokens(answered).output_per_query,
+    )
+
+
+def _problems(observations: Sequence[Observation]) -> tuple[Problem, ...]:
+    grouped: dict[str, list[Observation]] = {}
+    for one in observations:
+        grouped.setdefault(one.outcome.query, []).append(one)
+    return tuple(_problem(query, members) for query, members in grouped.items() if _any_wrong(members))
+
+
+def _any_wrong(members: Sequence[Observation]) -> bool:
+    return any(one.outcome.verdict is not Verdict.CORRECT for one in members)
+
+
+def _problem(query: str, members: Sequence[Observation]) -> Problem:
+    return Problem(
+        query=query,
+        category=members[0].category,
+        rounds=len(members),
+        verdicts=_verdicts(members),
+        error=next((one.outcome.error for one in members if one.outcome.error), None),
+    )

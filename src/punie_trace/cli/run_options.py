@@ -1,0 +1,105 @@
+"""The options of `punie-trace run`: the type of each, and what its help says.
+
+An option that is not given is None, and the TOML file and then `cli.config` choose; what they then take stands in
+brackets in the help. Values are checked there too, but for what typer does itself. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path | None, typer.Option(help="A TOML file with any of these settings and more.")]
+Suite = Annotated[str | None, typer.Option(help="A shipped suite or a pydantic-evals file. [discrimination]")]
+Workspace = Annotated[Path | None, typer.Option(help="The code base that the tools read. [the shipped one]")]
+Model = Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped one]")]
+DraftModel = Annotated[str | None, typer.Option(help="A draft model; adds speculative-2, -3 and -5.")]
+Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, e.g. http://127.0.0.1:8080/v1.")]
+Only = Annotated[list[str] | None, typer.Option(help="Only this configuration; may be given more than once.")]
+Rounds = Annotated[int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")]
+Until = Annotated[
+    str | None,
+    typer.Option(help="decided: go on until every comparison is decided (at most 5 % of runs err), or the budget."),
+]
+MaxRounds = Annotated[int | None, typer.Option(min=1, help="With --until: the budget of rounds. [30]")]
+MaxMinutes = Annotated[float | None, typer.Option(help="With --until: a budget of minutes as well.")]
+RepeatContaminated = Annotated[
+    bool | None,
+    typer.Option("--repeat-contaminated", help="Ask a round again that other load, swapping or heat disturbed."),
+]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Queries in flight at once. [1]")]
+Rate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R",
+        help="Queries a second, sent when they are due even if the server falls behind (open loop), each "
+        "configuration alone; latency counts from due. 1..8 ramps, 1,2,4 steps. [a closed loop]",
+    ),
+]
+Arrivals = Annotated[
+    str | None,
+    typer.Option(
+        help="How they come at a rate: poisson (independent users), constant (even), gamma (see --burstiness), "
+        "ramp, steps, or replay. [poisson]"
+    ),
+]
+Burstiness = Annotated[
+    float | None,
+    typer.Option(help="Shape of the gaps of gamma arrivals: 1 is Poisson, 0.25 comes in bursts, 4 is more even."),
+]
+Replay = Annotated[
+    Path | None, typer.Option(help="Repeat recorded arrivals: a run's folder, or a file with seconds, one a line.")
+]
+ThinkTime = Annotated[
+    float | None,
+    typer.Option(help="In a closed loop: seconds from an answer to that worker's next query. [0]"),
+]
+Duration = Annotated[
+    float | None,
+    typer.Option(help="Send for so many seconds (each configuration, where there is a rate or a sweep)."),
+]
+Queries = Annotated[int | None, typer.Option(min=1, help="Send at most so many queries, as --duration.")]
+Sweep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHAT=LIST",
+        help="One load after another, each a row of the report: concurrency=1,2,4 or rate=0.5,1,2.",
+    ),
+]
+MaxInFlight = Annotated[
+    int | None,
+    typer.Option(min=1, help="The most that a rate may have in flight; others wait in the client queue. [512]"),
+]
+MaxErrorRatio = Annotated[
+    float | None, typer.Option(help="End early where more than this share fails (of 20 or more). [never]")
+]
+CoolDown = Annotated[
+    float | None,
+    typer.Option(help="Seconds that queries in flight may take once the duration is over. [their timeout]"),
+]
+StopWhenSaturated = Annotated[
+    bool | None,
+    typer.Option(
+        "--stop-when-saturated/--keep-on",
+        help="At a steady rate, end where latency keeps growing: the server cannot hold it. [stop]",
+    ),
+]
+RequestPath = Annotated[str | None, typer.Option(help="agent, http or inprocess: what carries the requests. [agent]")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Fixes the order of queries. [0]")]
+Timeout = Annotated[float | None, typer.Option(help="The longest that one query may take, in seconds. [300]")]
+ReadyTimeout = Annotated[float | None, typer.Option(help="The longest that a server may take to get ready. [600]")]
+Together = Annotated[
+    bool | None,
+    typer.Option(
+        "--together/--one-by-one",
+        help="Keep all servers up at once, so that all configurations interleave. [where memory allows]",
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="The run's folder; must not hold anything. [runs/<id>]")]
+OtlpTraces = Annotated[str, typer.Option(help="Also send spans to a collector: auto (if one answers), off, or a URL.")]
+OtlpMetrics = Annotated[
+    str, typer.Option(help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.")
+]
+Plain = Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live display.")]
