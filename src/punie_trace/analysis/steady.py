@@ -34,7 +34,7 @@ class StartUp:
 
 
 def start_up(observations: Sequence[Observation]) -> StartUp | None:
-    """The start that is unlike the rest, None where there is none to be told of."""
+    """The start that is slower than the rest, None where there is none to be told of."""
     answered = sorted((one.outcome for one in observations if one.answered), key=lambda one: one.due_ns)
     by_query: dict[str, list[float]] = {}
     for outcome in answered:
@@ -51,7 +51,8 @@ def start_up(observations: Sequence[Observation]) -> StartUp | None:
     spread = float(rest.var(ddof=1))
     error = math.sqrt(spread / len(first) + spread / len(rest))
     factor = math.exp(float(first.mean() - rest.mean()))
-    if max(factor, 1 / factor) < _LITTLE or abs(math.log(factor)) <= _CERTAIN * error:
+    # A start that is faster than the rest is no warming up; it is a change that the chart over time shows.
+    if factor < _LITTLE or math.log(factor) <= _CERTAIN * error:
         return None
     return StartUp("query" if end == 1 else f"{end} queries", factor)
 

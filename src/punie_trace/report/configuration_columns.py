@@ -152,7 +152,7 @@ def _k(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
     one = figures.speculation
     if one is not None and one.mean_k is not None:
         return number(one.mean_k, 2)
-    return NONE if figures.num_draft_tokens is None else f"{figures.num_draft_tokens} asked"
+    return NONE if figures.num_draft_tokens is None else str(figures.num_draft_tokens)
 
 
 def _drafters(_: str, figures: ConfigurationFigures, __: Comparison | None) -> str:
@@ -207,8 +207,8 @@ SPECULATION: Final = (
     Column("acceptance", _acceptance),
     Column("length", _length),
     Column("K", _k),
-    Column("drafted by", _drafters, justify_right=False),
-    Column("fell back", _went_plain),
+    Column("drafter", _drafters, justify_right=False),
+    Column("went plain", _went_plain),
 )
 
 

@@ -5,7 +5,7 @@ All text that comes from a model, a server or a suite goes through `plain`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -127,7 +127,11 @@ def print_split(summary: Summary, console: Console) -> None:
             table.add_column(_words(phase), justify="right", no_wrap=True)
         for name, row in rows.items():
             table.add_row(plain(name), *(plain(_phase_cell(row[phase])) for phase in seen))
-        print_table("A generation: mean of each phase (seen in how many, where not in all)", table, console)
+        print_table("A generation: mean of each phase", table, console)
+        partly = [name for name, row in rows.items() if any(0 < row[phase].n < row[phase].of for phase in seen)]
+        if partly:
+            said = ", ".join(f"{name} {_share_seen(rows[name], seen)}" for name in partly)
+            console.print(Padding(plain(f"* not seen in every generation: {said}", "dim"), (0, 0, 0, 2)))
     reasons: dict[tuple[str, str], None] = {}
     for row in rows.values():
         for phase, one in row.items():
@@ -140,7 +144,11 @@ def print_split(summary: Summary, console: Console) -> None:
 def _phase_cell(one: Observed) -> str:
     if one.value is None:
         return UNSEEN if one.of else NONE
-    return duration(one.value) + (f" ({one.n}/{one.of})" if one.n < one.of else "")
+    return duration(one.value) + ("*" if one.n < one.of else "")
+
+
+def _share_seen(row: Mapping[str, Observed], seen: Sequence[str]) -> str:
+    return " and ".join(dict.fromkeys(f"{row[p].n}/{row[p].of}" for p in seen if 0 < row[p].n < row[p].of))
 
 
 def _words(phase: str) -> str:
