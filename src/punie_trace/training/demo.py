@@ -1,6 +1,6 @@
 """The recipe of the demo models: tokenizer, target, draft, and the two folders that are served.
 
-`train_demo` runs it all; each stage can be run alone. Expect about an hour for the target and ten minutes for the
+`train_demo` runs it all; each stage can be run alone. Expect about three hours for the target and ten minutes for the
 draft on two CPU cores with a threaded OpenBLAS (preloaded, see the README); without one, a hundred times that. The
 same seed and steps give the same data and first weights; a limit in minutes stops at a step that depends on the
 machine. The shipped weights came out of this code in several sittings while its settings were still being found, so
@@ -27,8 +27,8 @@ Progress = Callable[[str], None]
 class DemoSettings:
     """How long each stage may take, and how large its batches are (places in one batch of one process)."""
 
-    target_minutes: float = 55.0
-    draft_minutes: float = 12.0
+    target_minutes: float = 180.0
+    draft_minutes: float = 10.0
     target_steps: int = 1_000_000
     draft_steps: int = 1_000_000
     tokenizer_conversations: int = 3000
@@ -74,7 +74,7 @@ def train_demo(
     drafting = Plan(
         DRAFT, tokenizer, work / "draft", seed=seed + 1, minutes=chosen.draft_minutes * share,
         steps=steps or chosen.draft_steps, tokens=chosen.draft_tokens,
-        processes=chosen.processes, forbidden=texts, teacher=trained, teacher_shape=TARGET,
+        processes=chosen.processes, forbidden=texts, first_turns=0.1,
     )  # fmt: skip
     drafted = train(drafting, on_progress)
     return export(trained, TARGET, tokenizer, out / "target"), export(drafted, DRAFT, tokenizer, out / "draft")
