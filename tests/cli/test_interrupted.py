@@ -35,7 +35,14 @@ def started(bench: Bench) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "punie_trace", "run", "--config", str(bench.config(toml))]
     command += ["--suite", str(bench.suite), "--out", str(bench.out), "--otlp", "off"]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=bench.folder, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=bench.folder,
+        start_new_session=True,
+        # A shell that runs the tests in the background has them ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -193,7 +193,7 @@ class AdaptiveController:
         self._since_probe = 0
         self._interval = min(max(2 * self._interval, _PROBE_FIRST), _PROBE_LAST)
         at = self._random.randrange(len(offers))
-        k = min(offers[at].limit, 4)
+        k = min(offers[at].limit, self.longest, 4)
         costs = self._costs.get(offers[at].drafter) or DraftCost()
         if not k or costs.first(offers[at].lag, plain) > self._saved * plain:
             return PLAIN
