@@ -13,7 +13,7 @@ from punie_trace.analysis.disturbances import disturbance_finding
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.steady import start_up
-from punie_trace.header import ConfigurationRecord, RunHeader, unique
+from punie_trace.header import ConfigurationRecord, RunHeader
 from punie_trace.runfile import Run
 
 _MOST_NAMES = 3
@@ -30,7 +30,7 @@ PROMPT_CACHE_DEFECT = (
 
 def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> tuple[str, ...]:
     """All findings: how the run ended, what was noticed while measuring, then what the figures show."""
-    return unique(
+    return _joined(
         [
             *_ending(run.header, summary),
             *_ledgers(summary, observed),
@@ -47,8 +47,21 @@ def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation
             *_disturbed(run.header, summary),
             *_fallbacks(summary),
             *_suite(run.header),
-        ]
+        ],
+        list(summary.configurations),
     )
+
+
+def _joined(findings: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Those that say the same of several configurations as one, in the place of the first."""
+    of: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        head, mark, rest = finding.partition(" ")
+        name = head.removesuffix(":")
+        known = of.setdefault((head.removeprefix(name) + mark + rest, "") if name in names else ("", finding), [])
+        if name in names and name not in known:
+            known.append(name)
+    return tuple(", ".join(known) + rest if known else whole for (rest, whole), known in of.items())
 
 
 def _ending(header: RunHeader, summary: Summary) -> Iterator[str]:
@@ -135,7 +148,7 @@ def _lost_answers(summary: Summary) -> Iterator[str]:
         if comparison.accuracy is not None and comparison.accuracy.lost:
             lost = comparison.accuracy.lost
             yield (
-                f"{comparison.other} gets {_queries(len(lost))} wrong that {comparison.baseline} gets right: "
+                f"{comparison.other} got {_queries(len(lost))} wrong that {comparison.baseline} got right: "
                 f"{_some(lost)}"
             )
         figures = summary.configurations[comparison.other]
