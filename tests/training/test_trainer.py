@@ -64,21 +64,22 @@ def test_loss_falls_and_a_checkpoint_goes_on(tokenizer, tmp_path):
         TINY,
         tokenizer,
         tmp_path / "run",
-        steps=3,
+        steps=8,
         chunk=40,
         tokens=512,
         processes=1,
         warmup=1,
-        rate=3e-3,
+        rate=1e-2,
+        matrix_rate=2e-2,
         report_every=1,
     )
     checkpoint = train(plan, said.append)
     losses = [float(line.split()[3]) for line in said]
-    assert len(losses) == 3
+    assert len(losses) == 8
     assert losses[-1] < losses[0]
-    assert json.loads((tmp_path / "run" / "step.json").read_text())["step"] == 3
+    assert json.loads((tmp_path / "run" / "step.json").read_text())["step"] == 8
     train(plan, said.append)
-    assert said[-1].startswith("step 6 ")
+    assert said[-1].startswith("step 16 ")
     out = export(checkpoint, TINY, tokenizer, tmp_path / "model")
     model, held = load(str(out))[:2]
     assert model.layers[0].self_attn.q_proj.weight.dtype == mx.float16
