@@ -1,6 +1,6 @@
 """How often `run --until decided` errs, and what it finds: the stopping rule on made-up runs whose truth is known.
 
-Purpose: the rule promises at most 5 % of runs with any wrong verdict, however many rounds it looks after and however
+Purpose: the rule aims at 5 % of runs at most with any wrong verdict, however many rounds it looks after and however
 many configurations are compared. That promise rests on approximations (medians for means, few queries, estimated
 spread), so that it is measured here, with the very functions that a run and its report use.
 
