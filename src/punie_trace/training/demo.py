@@ -1,10 +1,10 @@
 """The recipe of the demo models: tokenizer, target, draft, and the two folders that are served.
 
-`train_demo` runs it all; each stage can be run alone. Expect about three hours for the target and ten minutes for the
-draft on two CPU cores with a threaded OpenBLAS (preloaded, see the README); without one, a hundred times that. The
-same seed and steps give the same data and first weights; a limit in minutes stops at a step that depends on the
-machine. The shipped weights came out of this code in several sittings while its settings were still being found, so
-it will make others, not those.
+`train_demo` runs it all; each stage can be run alone. Unless told otherwise it takes three hours for the target and ten
+minutes for the draft, meant for two CPU cores with a threaded OpenBLAS (preloaded, see the README). The same seed and
+steps give the same data and first weights; a limit in minutes stops at a step that depends on the machine. The shipped
+weights came out of this code in several sittings while its settings were still being found, so it will make others, not
+those.
 """
 
 from __future__ import annotations

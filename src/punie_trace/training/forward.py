@@ -41,13 +41,6 @@ def loss(model: Model, prefix: mx.array, batch: Batch) -> mx.array:
     return mx.sum(each * batch.weights) / mx.sum(batch.weights)
 
 
-def predictions(model: Model, prefix: mx.array, batch: Batch) -> mx.array:
-    """The most likely token at each of the batch's places: what a draft of this model should propose there."""
-    hidden = suffix_hidden(model, prefix, batch.tokens)
-    chosen = hidden.reshape(-1, hidden.shape[-1])[batch.places]
-    return mx.argmax(model.model.embed_tokens.as_linear(chosen), axis=-1).astype(mx.int32)
-
-
 def suffix_hidden(model: Model, prefix: mx.array, tokens: mx.array) -> mx.array:
     """Last hidden states (after the final norm) of the suffix rows: (rows, length, width)."""
     embed = model.model.embed_tokens

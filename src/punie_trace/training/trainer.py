@@ -16,7 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,8 +66,6 @@ class Plan:
     report_every: int = 20
     forbidden: tuple[str, ...] = ()
     start: Path | None = None  # a checkpoint to begin from, with a fresh optimizer
-    teacher: Path | None = None  # a checkpoint whose greedy choices are the targets, in place of the data's own tokens
-    teacher_shape: Shape | None = None
 
 
 def train(plan: Plan, on_progress: Callable[[str], None] = print) -> Path:
@@ -146,7 +144,7 @@ def _work(plan: Plan, rank: int, memory: str | None, barrier: Any, on_progress: 
     import mlx.nn as nn
     from mlx.utils import tree_unflatten
 
-    from punie_trace.training.forward import Batch, loss, predictions
+    from punie_trace.training.forward import Batch, loss
     from punie_trace.training.optimizer import Muon
     from punie_trace.training.shape import build, initialise
 
@@ -161,10 +159,6 @@ def _work(plan: Plan, rank: int, memory: str | None, barrier: Any, on_progress: 
     weights = np.concatenate([np.array(value).reshape(-1) for _, value in _flat(model.trainable_parameters())])
     prefix = mx.array(Encoder(load_tokenizer(plan.tokenizer)).prefix)
     gradient = nn.value_and_grad(model, loss)
-    teacher = None
-    if plan.teacher is not None and plan.teacher_shape is not None:
-        teacher = build(plan.teacher_shape)
-        teacher.load_weights(str(plan.teacher))
     shared = SharedMemory(memory) if memory else None
     count = parameters(plan.shape) + 2
     slots = np.ndarray((plan.processes, count), dtype=np.float32, buffer=shared.buf) if shared else None
@@ -187,8 +181,6 @@ def _work(plan: Plan, rank: int, memory: str | None, barrier: Any, on_progress: 
         flat, value = mx.array(0.0), 0.0
         for rows in parts:
             batch = Batch(*(mx.array(part) for part in (rows.tokens, rows.places, rows.targets, rows.weights)))
-            if teacher is not None:
-                batch = replace(batch, targets=predictions(teacher, prefix, batch))
             one, gradients = gradient(model, prefix, batch)
             flat = flat + mx.concatenate([g.reshape(-1) for _, g in _flat(gradients)]) / len(parts)
             mx.eval(flat)
