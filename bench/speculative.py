@@ -97,8 +97,8 @@ class Arm:
 class NeverRight(ModelDrafter):
     """The same draft model at the same cost and as sure of itself, but what it proposes is never right."""
 
-    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
-        proposal = super().propose(context, k, keep=keep, sampler=sampler, alternatives=alternatives)
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False):
+        proposal = super().propose(context, k, after=after, sampler=sampler, alternatives=alternatives)
         return type(proposal)((0,) * len(proposal.tokens), None, proposal.confidence)  # padding, which nobody says
 
 
@@ -212,7 +212,7 @@ def measure(args: argparse.Namespace) -> None:
     if args.size:
         pad(model, args.size * 1_000_000)
     print(f"target {weights_of(model) / 1e6:.0f} MB, draft {weights_of(draft) / 1e6:.1f} MB, {len(prompts)} prompts")
-    rows = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
+    rows = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 33)
     cost = {m: pass_time(model, m, repeats=args.repeats) for m in rows}
     step = pass_time(draft, 1, repeats=args.repeats)
     print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.2f} ({cost[m] / cost[1]:.2f})" for m in rows))
@@ -276,7 +276,7 @@ def limit_time(rounds: list[RoundRecord], cost: dict[int, float], step: float) -
     total = 0.0
     for r in rounds:
         total += float(np.interp(r.rows, measured, [cost[m] for m in measured]))
-        total += step * r.proposed if r.drafter == "model" else 0.0
+        total += step * r.computed
     return total / 1e3
 
 

@@ -53,7 +53,7 @@ class Knowing:
     def end(self, context, prompt_length):
         pass
 
-    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False):
         true = self.answer[self._at : self._at + min(k, 12)]
         said = tuple(t if self._random.random() < self.right else t ^ 1 for t in true)
         return Proposal(said, None, (self.right,) * len(said), 8)

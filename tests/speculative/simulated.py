@@ -6,7 +6,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from punie_trace.speculative.composing import composed
 from punie_trace.speculative.controller import Controller, Offer
+from punie_trace.speculative.drafting import Kind, Proposal
+from punie_trace.speculative.ngram import NgramDrafter
 from punie_trace.speculative.rounds import RoundRecord
 
 MS = 1_000_000
@@ -52,45 +55,61 @@ class World:
         return self
 
     def _round(self, controller: Controller, min_acceptance: float | None) -> None:
-        offers = []
+        offers: list[Offer] = []
         if self._random.random() < self.text:
             offers.append(Offer("suffix", True, self._random.randint(4, 20), 8))
         if self.model:
             offers.append(Offer("model", False, 64))
+        drafters = [Guessing(offer, self) for offer in offers]
         decision = controller.decide(offers, min_acceptance)
         noise = self._random.uniform(1.0, 3.0) if self.noisy and self._random.random() < 0.1 else 1.0
         if decision.at is None or not decision.k:
-            self._count(
-                controller, None, (), RoundRecord("", 0, 0, 0, 0, 1, 1, 0, 0, int(self.verify(1) * MS * noise), 0)
-            )
+            record = RoundRecord("", 0, 0, 0, 0, 1, 1, 0, 0, int(self.verify(1) * MS * noise), 0)
+            self._count(controller, None, record)
             return
-        offer = offers[decision.at]
-        chances = [self._chance(offer) for _ in range(decision.k)]
-        confidence: list[float] = []
-        for chance in chances:
-            confidence.append(min(0.999, chance**0.7))
-            if decision.keep is not None and not decision.keep(confidence):
-                break
-        made = len(confidence)
-        n = controller.cut(offer, confidence, min_acceptance) if not offer.free else made
+        drafter = drafters[decision.at]
+        if decision.growth is not None:
+            proposal = composed([], drafters, decision.growth, decision.k)
+        else:
+            proposal = drafter.propose([], decision.k).of(drafter.kind, drafter.free)
+        n = len(proposal.tokens)
         accepted = 0
-        while accepted < n and self._random.random() < chances[accepted]:
+        while accepted < n and self._random.random() < proposal.tokens[accepted] / MS:
             accepted += 1
-        drafting = 0.02 if offer.free else self.step * made
-        times = (int(drafting * MS * noise), int(self.verify(n + 1) * MS * noise))
-        record = RoundRecord(offer.drafter, decision.k, made, n, accepted, accepted + 1, n + 1, 0, *times, 0)
-        self._count(controller, offer, confidence[:n], record)
+        drafting = (0.02 + self.step * proposal.computed) * noise
+        times = (int(drafting * MS), int(self.verify(n + 1) * MS * noise))
+        record = RoundRecord(
+            drafter.kind, decision.k, n, n, accepted, accepted + 1, n + 1, 0, *times, 0, proposal.computed
+        )
+        self._count(controller, proposal, record)
 
-    def _chance(self, offer: Offer) -> float:
-        mean = self.copied if offer.free else self.acceptance
+    def chance(self, free: bool) -> float:
+        """The chance of one draft token."""
+        mean = self.copied if free else self.acceptance
         if mean in (0.0, 1.0):
             return mean
         return self._random.betavariate(3 * mean, 3 * (1 - mean))
 
-    def _count(self, controller: Controller, offer: Offer | None, confidence, record: RoundRecord) -> None:
-        controller.observe(offer, confidence, record)
+    def _count(self, controller: Controller, proposal: Proposal | None, record: RoundRecord) -> None:
+        controller.observe(proposal, record.accepted, False, record)
         self.tokens += record.emitted
         self.ms += record.total_ns / MS
         self.drafted += record.drafted
         self.accepted += record.accepted
         self.lengths.append(record.drafted)
+
+
+class Guessing(NgramDrafter):
+    """Proposes tokens that are their own chances, in millionths."""
+
+    def __init__(self, offer: Offer, world: World) -> None:
+        super().__init__()
+        self.offer = offer
+        self.world = world
+        self.free = offer.free
+        self.kind: Kind = "suffix" if offer.free else "model"
+
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
+        chances = [self.world.chance(self.free) for _ in range(min(k, self.offer.limit - len(after)))]
+        sure = tuple(min(0.999, chance**0.7) for chance in chances)
+        return Proposal(tuple(int(chance * MS) for chance in chances), None, sure, self.offer.matched)

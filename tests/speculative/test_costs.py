@@ -9,7 +9,6 @@ from math import ceil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_trace.speculative.acceptance import AcceptanceTable
 from punie_trace.speculative.costs import LowQuantile, VerificationCost, isotonic
 
 
@@ -53,38 +52,33 @@ def test_a_noisy_curve_comes_out_right() -> None:
 def test_a_lone_wild_timing_is_not_believed() -> None:
     cost = VerificationCost()
     for _ in range(10):
-        cost.add(1, 100)
+        for m in (1, 3, 4):
+            cost.add(m, 90 + 10 * m)
     cost.add(9, 50_000)
-    assert cost.curve(9)[8] == 300
-    for _ in range(3):
+    assert cost.curve(9)[8] < 330  # 180 by the line of the others
+    for _ in range(60):
         cost.add(9, 50_000)
-    assert cost.curve(9)[8] == 900  # never more than nine single rows
-    for _ in range(20):
+    assert 800 < cost.curve(9)[8] <= 900  # never more than nine single rows
+    for _ in range(40):
         cost.add(9, 120)
-    assert cost.curve(9)[8] == 120
+    assert 119 < cost.curve(9)[8] < 190
+
+
+def test_a_curve_that_bends_upwards_is_carried_on_as_steeply() -> None:
+    cost = VerificationCost()
+    for _ in range(30):
+        for m in (1, 2, 4, 6, 8):
+            cost.add(m, 100 + m)
+        for m in (10, 12, 14, 16):
+            cost.add(m, 100 + 20 * (m - 8))
+    assert cost.curve(20)[19] > 300
+
+
+def test_before_anything_longer_was_timed_it_is_hoped_for() -> None:
+    cost = VerificationCost()
+    cost.add(1, 100)
+    assert 100 < cost.curve(9)[8] < 150
 
 
 def test_nothing_measured_is_no_curve() -> None:
     assert VerificationCost().curve(4) == []
-
-
-def test_acceptance_is_learnt_by_context_and_position() -> None:
-    table = AcceptanceTable(0.7)
-    for _ in range(200):
-        table.add("tool", 3, 2, (0.9, 0.9, 0.4))
-        table.add("prose", 3, 0, (0.6, 0.5, 0.4))
-    one, two, three = table.reach("tool", 3)
-    assert one > 0.9
-    assert two > 0.85
-    assert three < 0.15
-    assert table.reach("prose", 2)[0] < 0.1
-    assert table.overall("tool") > 0.5 > table.overall("prose")
-    assert table.confident(0.9) > 0.9 > 0.2 > table.confident(0.4)
-
-
-def test_an_unknown_context_leans_on_what_is_known_of_the_drafter() -> None:
-    table = AcceptanceTable(0.7)
-    assert table.overall("new") == 0.7
-    for _ in range(100):
-        table.add("old", 2, 0, ())
-    assert table.overall("new") < 0.1

@@ -289,7 +289,7 @@ class Raising:
     def end(self, context, prompt_length):
         self._at("end")
 
-    def propose(self, context, k, *, keep=None, sampler=None, alternatives=False):
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False):
         self._at("propose")
         return Proposal((1,) * k, None, (0.5,) * k, 3)
 

@@ -156,7 +156,7 @@ def test_a_hybrid_asks_the_model_where_the_match_is_short() -> None:
     class Sure(NgramDrafter):
         free = False
 
-        def propose(self, context, k, *, keep=None, sampler=None, alternatives=False) -> Proposal:
+        def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
             return Proposal((99,) * k, None, (1.0,) * k)
 
     hybrid = HybridDrafter(SuffixDrafter(), Sure())

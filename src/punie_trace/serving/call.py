@@ -71,7 +71,7 @@ class Call:
     @property
     def drafters(self) -> str | None:
         """Who drafted, in the order of their first round."""
-        return ",".join(dict.fromkeys(one.drafter for one in self.drafting)) or None
+        return ",".join(dict.fromkeys(name for one in self.drafting for name in one.origins or (one.drafter,))) or None
 
     @property
     def mean_k(self) -> float | None:

@@ -113,9 +113,9 @@ class ServerMetrics:
         counters["vllm:spec_decode_num_accepted_tokens"] += record.accepted
         counters["punie_trace_spec_draft_seconds"] += record.draft_ns / NS_PER_S
         counters["punie_trace_spec_verify_seconds"] += sum(one.verify_ns for one in call.drafting) / NS_PER_S
-        for one in call.drafting:
-            self._by_drafter[one.drafter, "drafted"] += one.drafted
-            self._by_drafter[one.drafter, "accepted"] += one.accepted
+        for drafter, (drafted, accepted) in record.by_drafter().items():
+            self._by_drafter[drafter, "drafted"] += drafted
+            self._by_drafter[drafter, "accepted"] += accepted
         self._positions.update({place: accepted for place, (_, accepted) in enumerate(record.by_position())})
 
     def _time(self, call: Call) -> None:

@@ -1,20 +1,20 @@
-"""How likely a draft token is to stand: by drafter, context and position, and by the drafter's own confidence.
+"""How likely a draft token is to stand, learnt from those that were verified.
 
-Counts are forgotten exponentially, so that a change of text shows within a few dozen rounds. A token's outcome is only
-counted where all before it stood: that is the chance the round needs. A context that is rare leans on what is known of
-the drafter as a whole, and that on a prior. Pure Python.
+Two things tell: for a model's token, how sure the model was of it; for a copied one, the length of the repeated text
+behind it, which grows with every token of the draft. Inside and outside a tool call are counted apart. Counts are
+forgotten exponentially, so that a change of text shows within a few dozen rounds, and only outcomes of tokens whose
+predecessors all stood are counted: that is the chance that a round needs. Pure Python.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Hashable, Sequence
 
 CONFIDENCE_EDGES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 _KEPT = 0.97  # of every count, at each new one
 _LEAN = 4.0  # how many outcomes what is known more generally weighs
-_POSITIONS = 12  # positions beyond are counted as this one
+_LONGEST = 127  # a repeated text longer than this counts as this long
 
 
 class Chance:
@@ -36,46 +36,53 @@ class Chance:
         return (self.stood + _LEAN * prior) / (self.tried + _LEAN)
 
 
-class AcceptanceTable:
-    """Chances of one drafter; `prior` is assumed before anything was seen.
-
-    A context is whatever the caller distinguishes: inside or outside a tool call, the length of the match.
-    """
+class ModelAcceptance:
+    """Chances of a draft model's tokens; `prior` is assumed before anything was seen."""
 
     def __init__(self, prior: float = 0.7) -> None:
         self.prior = prior
         self._all = Chance()
-        self._positions: dict[tuple[Hashable, int], Chance] = {}
-        self._contexts: dict[Hashable, Chance] = {}
+        self._inside = {True: Chance(), False: Chance()}
         self._confidence = [Chance() for _ in range(len(CONFIDENCE_EDGES) + 1)]
 
-    def add(self, context: Hashable, drafted: int, accepted: int, confidence: Sequence[float]) -> None:
-        """A draft of so many tokens was verified, and so many stood."""
-        for at in range(min(drafted, accepted + 1)):
-            stood = at < accepted
-            self._all.add(stood)
-            self._contexts.setdefault(context, Chance()).add(stood)
-            self._positions.setdefault((context, min(at, _POSITIONS)), Chance()).add(stood)
-            if at < len(confidence):
-                self._confidence[bisect_right(CONFIDENCE_EDGES, confidence[at])].add(stood)
+    def add(self, inside: bool, confidence: float, stood: bool) -> None:
+        """A token of such confidence, all before it having stood, stood or not."""
+        self._all.add(stood)
+        self._inside[inside].add(stood)
+        self._confidence[bisect_right(CONFIDENCE_EDGES, confidence)].add(stood)
 
-    def overall(self, context: Hashable) -> float:
-        """The chance of a token whose predecessors stood, wherever it is in the draft."""
-        general = self._all.given(self.prior)
-        chance = self._contexts.get(context)
-        return general if chance is None else chance.given(general)
-
-    def reach(self, context: Hashable, k: int) -> list[float]:
-        """The chance that the first 1, 2, ..., k tokens all stand."""
-        general = self.overall(context)
-        result: list[float] = []
-        product = 1.0
-        for at in range(k):
-            chance = self._positions.get((context, min(at, _POSITIONS)))
-            product *= general if chance is None else chance.given(general)
-            result.append(product)
-        return result
+    def usual(self, inside: bool) -> float:
+        """The chance of a token that is not drafted yet."""
+        return self._inside[inside].given(self._all.given(self.prior))
 
     def confident(self, confidence: float) -> float:
         """The chance of a token that the drafter is so confident of, as experience has it."""
         return self._confidence[bisect_right(CONFIDENCE_EDGES, confidence)].given(min(max(confidence, 0.02), 0.98))
+
+
+class CopyAcceptance:
+    """Chances of copied tokens, by the length m of the repeated text, in doublings.
+
+    Before anything was seen m / (m + 1), Laplace's rule of succession for a text that went on alike m times out of m.
+    """
+
+    def __init__(self) -> None:
+        self._lengths: dict[int, Chance] = {}
+        self._inside: dict[tuple[bool, int], Chance] = {}
+
+    def add(self, inside: bool, matched: int, stood: bool) -> None:
+        """A token after a repetition of so many, all before it having stood, stood or not."""
+        length = min(matched, _LONGEST).bit_length()
+        self._lengths.setdefault(length, Chance()).add(stood)
+        self._inside.setdefault((inside, length), Chance()).add(stood)
+
+    def chance(self, inside: bool, matched: int) -> float:
+        """The chance of the token after a repetition of `matched` tokens."""
+        length = min(matched, _LONGEST).bit_length()
+        shortest = 1 << max(0, length - 1)
+        general = self._lengths.get(length)
+        prior = shortest / (shortest + 1.0)
+        if general is not None:
+            prior = general.given(prior)
+        here = self._inside.get((inside, length))
+        return prior if here is None else here.given(prior)

@@ -79,6 +79,11 @@ class SuffixAutomaton:
             end[suffix] = position
             suffix = link[suffix]
 
+    @property
+    def matched_state(self) -> int:
+        """The state of the longest suffix of the text that had occurred before."""
+        return max(0, self._link[self._last])
+
     def step(self, state: int, matched: int, token: int) -> tuple[int, int]:
         """Follow another text through this one: the state and length of the longest suffix of it that occurs here."""
         while state and token not in self._next[state]:

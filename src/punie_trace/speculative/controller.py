@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from punie_trace.speculative.rounds import RoundRecord
+if TYPE_CHECKING:
+    from punie_trace.speculative.drafting import Proposal
+    from punie_trace.speculative.rounds import RoundRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,37 @@ class Offer:
     inside: bool = False
 
 
+class Growth(Protocol):
+    """Asked token by token while a draft grows from several drafters (`composing`)."""
+
+    def copies(self, drafter: str, matched: int) -> bool:
+        """Whether to take the next token from a repeated text of `matched` tokens that this free drafter found."""
+        ...
+
+    def asks(self) -> bool:
+        """Whether else to ask the model for it."""
+        ...
+
+    def copied(self, drafter: str, matched: int) -> None:
+        """It was copied."""
+        ...
+
+    def said(self, confidence: float) -> None:
+        """The model said it, so sure of it."""
+        ...
+
+    def length(self) -> int:
+        """How many of the tokens drafted are worth verifying."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Offer `at` (None: decode plainly), at most `k` tokens; `keep` is asked after each, None goes on to k."""
+    """At most `k` tokens (0: decode plainly): of offer `at` alone, or with `growth` of all of them in turn."""
 
     at: int | None = None
     k: int = 0
-    keep: Callable[[Sequence[float]], bool] | None = None
+    growth: Growth | None = None
 
 
 PLAIN = Decision()
@@ -48,12 +74,11 @@ class Controller(Protocol):
         """Which drafter, and how far. `offers` is empty where nothing can be drafted."""
         ...
 
-    def cut(self, offer: Offer, confidence: Sequence[float], min_acceptance: float | None = None) -> int:
-        """How many of the drafted tokens are worth verifying."""
-        ...
+    def observe(self, proposal: Proposal | None, stood: int, inside: bool, record: RoundRecord) -> None:
+        """A round is over: so many of the proposal's first tokens stood. None in a plain round.
 
-    def observe(self, offer: Offer | None, confidence: Sequence[float], record: RoundRecord) -> None:
-        """A round is over; `offer` is the one that was asked for a draft, None in a plain round."""
+        `inside` says whether it began within a tool call.
+        """
         ...
 
 
@@ -75,9 +100,5 @@ class FixedController:
         """Always."""
         return True
 
-    def cut(self, offer: Offer, confidence: Sequence[float], min_acceptance: float | None = None) -> int:
-        """All of them."""
-        return len(confidence)
-
-    def observe(self, offer: Offer | None, confidence: Sequence[float], record: RoundRecord) -> None:
+    def observe(self, proposal: Proposal | None, stood: int, inside: bool, record: RoundRecord) -> None:
         """Learns nothing."""

@@ -2,7 +2,9 @@
 
 A busy host only ever adds time, so a low quantile is nearer to the true cost than a mean, and a window forgets what the
 host no longer does. V(m), the time of one forward pass of m rows, cannot fall as m grows: where timings say so it is
-noise, and isotonic regression (pool adjacent violators) averages it away. Pure Python; nothing is timed here.
+noise, and isotonic regression (pool adjacent violators) averages it away. What was timed seldom leans on the line that
+all timings together suggest, so that a lone slow pass does not stand like a wall before all longer drafts. Pure Python;
+nothing is timed here.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from collections import deque
 from collections.abc import Sequence
 from math import ceil
 
-_TRUSTED = 3  # timings from which on they are believed
-_UNPROVEN = 0.25  # of V(1) for each row, at most, until then
-_SLOPE = 0.02  # of V(1) for each row beyond those measured: hopeful, so that longer drafts get their trial
+_SEEN = 3  # timings from which on they are believed
+_LAGGING = 16  # tokens to read first, from which on that is a cost of its own
+_HOPED = 0.04  # of V(1), for each further row, before anything was timed: hopeful, so that drafts get their trial
+_HOPED_WEIGHT = 9.0  # rows
+_LEAN = 6.0  # timings that the common line weighs against those of one m
 
 
 class LowQuantile:
@@ -83,20 +87,31 @@ class VerificationCost:
             self._stale = False
         return self._curve[:longest]
 
-    def _believed(self, m: int) -> float:
-        """The low quantile, but no more than m single rows would take, and much less until it was seen a few times.
-
-        The first pass of a new shape pays for what later ones find done, and a lone timing may be the host's.
-        """
-        value, single = self._seen[m].value or 0.0, self._seen.get(1)
-        if single is None or not single.value:
-            return value
-        return min(value, single.value * (1.0 + (m - 1) * (1.0 if len(self._seen[m]) >= _TRUSTED else _UNPROVEN)))
+    def _slope(self, single: float) -> float:
+        """What a further row takes, over all m: the median of (V(m) - V(1)) / (m - 1), weighted by rows timed."""
+        slopes = [(_HOPED * single, _HOPED_WEIGHT)]
+        for m, seen in self._seen.items():
+            if m > 1:
+                slope = min(single, max(0.0, (seen.value or 0.0) - single) / (m - 1))
+                slopes.append((slope, len(seen) * (m - 1)))
+        half = sum(weight for _, weight in slopes) / 2
+        for slope, weight in sorted(slopes):
+            half -= weight
+            if half <= 0:
+                return slope
+        return slopes[0][0]
 
     def _fitted(self, longest: int) -> list[float]:
         rows = sorted(self._seen)
-        fitted = isotonic([self._believed(m) for m in rows], [len(self._seen[m]) for m in rows])
-        slope = _SLOPE * fitted[0]
+        single = self._seen[rows[0]].value or 0.0
+        slope = self._slope(single)
+        counts = [len(self._seen[m]) for m in rows]
+        leans = [0.0 if m == rows[0] else _LEAN for m in rows]
+        believed = [
+            (n * min(self._seen[m].value or 0.0, m * single) + lean * (single + slope * (m - rows[0]))) / (n + lean)
+            for m, n, lean in zip(rows, counts, leans, strict=True)
+        ]  # no more than m single rows: the first pass of a new shape pays for what later ones find done
+        fitted = isotonic(believed, counts)
         curve: list[float] = []
         at = 0
         for m in range(1, longest + 1):
@@ -107,6 +122,36 @@ class VerificationCost:
             elif at + 1 < len(rows):
                 share = (m - rows[at]) / (rows[at + 1] - rows[at])
                 curve.append(fitted[at] + share * (fitted[at + 1] - fitted[at]))
+            elif m == rows[-1]:
+                curve.append(fitted[-1])
+                middle = curve[(m - 1) // 2]
+                slope = max(slope, (fitted[-1] - middle) / max(1, m - 1 - (m - 1) // 2))  # it may have bent upwards
             else:
                 curve.append(fitted[-1] + slope * (m - rows[-1]))
         return curve
+
+
+class DraftCost:
+    """What a draft model takes: for each token, and for each that it must read first. In ns."""
+
+    def __init__(self) -> None:
+        self.token = LowQuantile()
+        self.reading = LowQuantile()
+
+    def add(self, drafted: int, lag: int, nanoseconds: float) -> None:
+        """So many tokens took so long."""
+        if lag < _LAGGING:
+            self.token.add(nanoseconds / max(1, drafted))
+        else:
+            self.reading.add(max(0.0, nanoseconds - drafted * (self.token.value or 0.0)) / lag)
+
+    def each(self, plain: float) -> float:
+        """A draft token; no more than a plain round, and little until it was seen a few times."""
+        return min(self.token.value or 0.0, plain * (1.0 if len(self.token) >= _SEEN else 0.1))
+
+    def first(self, lag: int, plain: float) -> float:
+        """What comes before the first token; a guess from the plain cost before it was timed."""
+        if lag < _LAGGING:
+            return 0.0
+        reading = self.reading.value
+        return lag * (plain / 200 if reading is None else reading)

@@ -6,9 +6,9 @@ without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import mlx.core as mx
 import numpy as np
@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 Kind: TypeAlias = Literal["model", "ngram", "suffix", "hybrid"]
 KINDS: tuple[Kind, ...] = ("model", "ngram", "suffix", "hybrid")
-
-Keep: TypeAlias = Callable[[Sequence[float]], bool]
-"""Asked after each drafted token, with the confidence of all so far: is one more worth its cost?"""
 
 
 class KnownSampler(Protocol):
@@ -39,8 +36,11 @@ class Proposal:
 
     `probabilities` (k, V) is what each token was drawn from, None where the drafter always proposes the same (a point
     mass). `confidence` holds one number in 0..1 for each token: the drafter's own view, not calibrated. `matched` is
-    the length of the repeated text the guess rests on (0: no text). `seconds_best` are (index, token): what the drafter
-    would have said else at that index, for draft trees.
+    the length of the repeated text the guess rests on (0: no text); every token that stands makes it one longer.
+    `seconds_best` are (index, token): what the drafter would have said else at that index, for draft trees.
+
+    The engine adds, for each token, the kind of the drafter it came from (`origins`) and the repeated text behind it
+    (`matches`, 0 for a model's), and how many a model `computed` for it, those that were cut off later included.
     """
 
     tokens: tuple[int, ...] = ()
@@ -48,6 +48,9 @@ class Proposal:
     confidence: tuple[float, ...] = ()
     matched: int = 0
     seconds_best: tuple[tuple[int, int], ...] = ()
+    origins: tuple[str, ...] = ()
+    matches: tuple[int, ...] = ()
+    computed: int = 0
 
     def first(self, k: int) -> Proposal:
         """The same guess, no longer than k tokens."""
@@ -59,10 +62,35 @@ class Proposal:
             self.confidence[:k],
             self.matched,
             tuple(pair for pair in self.seconds_best if pair[0] < k),
+            self.origins[:k],
+            self.matches[:k],
+            self.computed,
         )
+
+    @property
+    def origin(self) -> str:
+        """The kind of the drafter of all tokens; 'hybrid' where there were several."""
+        kinds = set(self.origins)
+        return kinds.pop() if len(kinds) == 1 else "hybrid"
+
+    def of(self, kind: str, free: bool) -> Proposal:
+        """The same guess, with its origin: a drafter of this kind."""
+        length = len(self.tokens)
+        matches = tuple(range(self.matched, self.matched + length)) if free else (0,) * length
+        return replace(self, origins=(kind,) * length, matches=matches, computed=0 if free else length)
 
 
 NOTHING = Proposal()
+
+
+class Drafted(NamedTuple):
+    """A draft and what came before it: who led, how many were asked for, proposed, and read first by a model."""
+
+    proposal: Proposal
+    drafter: str
+    k: int
+    proposed: int
+    lag: int
 
 
 class Drafter(Protocol):
@@ -112,14 +140,15 @@ class Drafter(Protocol):
         context: Sequence[int],
         k: int,
         *,
-        keep: Keep | None = None,
+        after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
     ) -> Proposal:
-        """At most k tokens to follow the context. Fewer, or none, where it has no idea or `keep` says stop.
+        """At most k tokens to follow the context. Fewer, or none, where it has no idea.
 
-        With `sampler` a drafter that has probabilities draws from them through it; otherwise it proposes what it holds
-        most likely. `alternatives` asks for `seconds_best`.
+        `after` are tokens drafted already, assumed to follow the context. With `sampler` a drafter that has
+        probabilities draws from them through it; otherwise it proposes what it holds most likely. `alternatives` asks
+        for `seconds_best`.
         """
         ...
 

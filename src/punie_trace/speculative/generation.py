@@ -17,9 +17,11 @@ import mlx.nn as nn
 from mlx_lm.generate import generation_stream
 
 from punie_trace.speculative.cache import length_of, refusal, remember_tokens, trim_to
+from punie_trace.speculative.composing import composed
 from punie_trace.speculative.controller import PLAIN, Controller, Decision, Offer
-from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Proposal
+from punie_trace.speculative.drafting import NOTHING, Drafted, Drafter, Proposal
 from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
+from punie_trace.speculative.rules import alike
 from punie_trace.speculative.tree import grown
 from punie_trace.speculative.verifier import Ahead, Verified, Verifier
 
@@ -101,6 +103,7 @@ class Generation:
         self._inside = False
         self._ahead: Ahead | None = None
         self._postponed: tuple[str, Decision] | None = None
+        self._within = False
         self._plain_before = False
         self._emitted = 0
         self._prefill_ns = 0
@@ -181,27 +184,22 @@ class Generation:
         """Decide, draft, verify; or one plain step."""
         begun = time.perf_counter_ns()
         self._commit()
-        decision, offers, proposals = self._decide()
+        self._within = self._inside
+        decision, offers, guesses = self._decide()
         if decision.at is None or not decision.k:
             return self._plain(begun, ahead=True)
         offer = offers[decision.at]
         if self._ahead is not None:  # its token comes first; the decision stands until then
             self._postponed = offer.drafter, decision
             return self._plain(begun, ahead=False)
-        drafter, proposal = proposals[decision.at]
-        if proposal is None:
-            proposal = self._propose(drafter, decision.k, decision.keep)
-            proposed = len(proposal.tokens)
-            proposal = proposal.first(self._controller.cut(offer, proposal.confidence, self._min_acceptance))
-        else:
-            proposed = len(proposal.tokens)
-            proposal = proposal.first(decision.k)
+        draft = self._drafted(decision, offers, guesses)
+        proposal = draft.proposal
         if not proposal.tokens:
-            return self._plain(begun, ahead=False, offer=offer, k=decision.k, proposed=proposed)
+            return self._plain(begun, ahead=False, draft=draft)
         drafted = time.perf_counter_ns()
         rows = 1 + len(proposal.tokens)
         if self._tree and self._verifier.deterministic_rows:
-            others = [free.first(decision.k) for _, free in proposals if free is not None]
+            others = [guess.first(decision.k) for guess in guesses if guess is not None]
             tree = grown(self._context[-1], [proposal, *others], rows=max(rows, _TREE_ROWS))
             rows = len(tree.tokens)
             verified = self._verifier.tree(tree)
@@ -211,26 +209,49 @@ class Generation:
         done = time.perf_counter_ns()
         self._plain_before = False
         record = RoundRecord(
-            offer.drafter,
-            decision.k,
-            proposed,
-            len(proposal.tokens),
+            proposal.origin,
+            draft.k,
+            draft.proposed,
+            max(len(proposal.tokens), verified.accepted),
             verified.accepted,
             len(verified.tokens),
             rows,
-            offer.lag,
+            draft.lag,
             drafted - begun,
             done - drafted,
             time.perf_counter_ns() - done,
+            proposal.computed,
+            proposal.origins,
         )
         self._rounds.append(record)
-        self._controller.observe(offer, proposal.confidence, record)
+        stood = alike(proposal.tokens, verified.tokens[: verified.accepted])
+        self._controller.observe(proposal, stood, self._within, record)
         if len(self._rounds) % _MEMORY_CHECKED == 0:
             self._check_memory()
         return verified
 
-    def _plain(self, begun: int, *, ahead: bool, offer: Offer | None = None, k: int = 0, proposed: int = 0) -> Verified:
-        """One step. With `ahead`, after another, the next is begun before this is handed out, as mlx-lm does it."""
+    def _drafted(self, decision: Decision, offers: list[Offer], guesses: list[Proposal | None]) -> Drafted:
+        """The draft that was decided on, cut to what is worth verifying."""
+        assert decision.at is not None
+        offer, guess, growth = offers[decision.at], guesses[decision.at], decision.growth
+        if growth is not None:
+            options = {"sampler": self._verifier.known, "alternatives": self._tree}
+            compose = partial(composed, self._context, self._drafters, growth, decision.k, **options)
+            proposal = self._guarded(compose) or NOTHING
+            proposed = max(len(proposal.tokens), proposal.computed)
+        else:
+            if guess is None:
+                guess = self._propose(next(d for d in self._drafters if d.kind == offer.drafter), decision.k)
+            proposed = len(guess.tokens)
+            proposal = guess.first(decision.k).of(offer.drafter, offer.free)
+        lag = max(o.lag for o in offers) if proposal.computed else 0
+        return Drafted(proposal, offer.drafter, decision.k, proposed, lag)
+
+    def _plain(self, begun: int, *, ahead: bool, draft: Drafted | None = None) -> Verified:
+        """One step. With `ahead`, after another, the next is begun before this is handed out, as mlx-lm does it.
+
+        `draft` is what was drafted for this round in vain.
+        """
         started = time.perf_counter_ns()
         step = self._ahead or self._verifier.step(mx.array(self._context[-1:], mx.uint32))
         self._ahead = None
@@ -240,35 +261,36 @@ class Generation:
         done = time.perf_counter_ns()
         self._plain_before = True
         spent = started - begun  # deciding, and drafting where that was in vain
-        if offer is None:
+        if draft is None:
             record = RoundRecord("", 0, 0, 0, 0, 1, 1, 0, 0, done - started, spent)
         else:
-            record = RoundRecord(offer.drafter, k, proposed, 0, 0, 1, 1, offer.lag, spent, done - started, 0)
+            _, name, k, proposed, lag = draft
+            record = RoundRecord(name, k, proposed, 0, 0, 1, 1, lag, spent, done - started, 0, draft.proposal.computed)
         self._rounds.append(record)
         if self._drafters:
-            self._controller.observe(offer, (), record)
+            self._controller.observe(draft.proposal if draft else None, 0, self._within, record)
         if self._emitted % 256 == 0:
             mx.clear_cache()
         return Verified((token,), step.logprobs, 0)
 
-    def _decide(self) -> tuple[Decision, list[Offer], list[tuple[Drafter, Proposal | None]]]:
+    def _decide(self) -> tuple[Decision, list[Offer], list[Proposal | None]]:
         """Ask the free drafters for their guesses, and the controller what to do with them."""
         offers: list[Offer] = []
-        proposals: list[tuple[Drafter, Proposal | None]] = []
+        guesses: list[Proposal | None] = []
         most = min(self._most, self._left - 1, self._longest - self._length() - 2)
         if most < 1 or not self._drafters:
-            return PLAIN, offers, proposals
+            return PLAIN, offers, guesses
         for drafter in self._drafters:
             if drafter.free:
                 guess = self._propose(drafter, min(most, _LONGEST_COPY))
                 if guess.tokens:
                     offers.append(Offer(drafter.kind, True, len(guess.tokens), guess.matched, 0, self._inside))
-                    proposals.append((drafter, guess))
+                    guesses.append(guess)
             else:
                 room = min(most, drafter.room(self._context))
                 if room > 0:
                     offers.append(Offer(drafter.kind, False, room, 0, drafter.lag(self._context), self._inside))
-                    proposals.append((drafter, None))
+                    guesses.append(None)
         if not self._drafters:  # one of them raised
             return PLAIN, [], []
         self._offered = self._offered or bool(offers)
@@ -276,8 +298,8 @@ class Generation:
             (name, decision), self._postponed = self._postponed, None
             for at, offer in enumerate(offers):
                 if offer.drafter == name:
-                    return Decision(at, min(decision.k, offer.limit), decision.keep), offers, proposals
-        return self._controller.decide(offers, self._min_acceptance), offers, proposals
+                    return Decision(at, min(decision.k, most), decision.growth), offers, guesses
+        return self._controller.decide(offers, self._min_acceptance), offers, guesses
 
     def _length(self) -> int:
         """Tokens the cache holds by contract now: prompt and emitted but the last."""
@@ -305,11 +327,10 @@ class Generation:
             self._stop_drafting(f"drafter error: {type(error).__name__}: {error}")
             return None
 
-    def _propose(self, drafter: Drafter, k: int, keep: Keep | None = None) -> Proposal:
+    def _propose(self, drafter: Drafter, k: int) -> Proposal:
         known = self._verifier.known
         return (
-            self._guarded(lambda: drafter.propose(self._context, k, keep=keep, sampler=known, alternatives=self._tree))
-            or NOTHING
+            self._guarded(lambda: drafter.propose(self._context, k, sampler=known, alternatives=self._tree)) or NOTHING
         )
 
     def _check_memory(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Kind, KnownSampler, Proposal
+from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
 
 
 class HybridDrafter:
@@ -58,14 +58,14 @@ class HybridDrafter:
         context: Sequence[int],
         k: int,
         *,
-        keep: Keep | None = None,
+        after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
     ) -> Proposal:
         """The first guess that can be trusted; the last drafter's in any case."""
         last = len(self._members) - 1
         for at, member in enumerate(self._members):
-            proposal = member.propose(context, k, keep=keep, sampler=sampler, alternatives=alternatives)
+            proposal = member.propose(context, k, after=after, sampler=sampler, alternatives=alternatives)
             if proposal.tokens and (at == last or not member.free or proposal.matched >= self.trusted):
                 return proposal
         return NOTHING

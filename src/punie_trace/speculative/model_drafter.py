@@ -16,7 +16,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from punie_trace.errors import ModelError
 from punie_trace.speculative.arrays import doubles, integers, numbers
 from punie_trace.speculative.cache import length_of, refusal, trim_to
-from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Kind, KnownSampler, Proposal
+from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
 
 _AT_ONCE = 64  # tokens read together with the one that is proposed after
 
@@ -63,7 +63,8 @@ class ModelDrafter:
     def prepare(self, context: Sequence[int]) -> None:
         """Reads all but the last token."""
         if len(context) > 1:
-            self._cut_to_agreed(context)
+            self._agree(context)
+            self._cut_to(self._agreed)
             self._read_up_to(context, len(context) - 1)
 
     def lag(self, context: Sequence[int]) -> int:
@@ -86,15 +87,15 @@ class ModelDrafter:
         context: Sequence[int],
         k: int,
         *,
-        keep: Keep | None = None,
+        after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
     ) -> Proposal:
-        """The model's own continuation, token by token, until k or until `keep` says stop."""
-        k = min(k, self.room(context))
+        """The model's own continuation, token by token."""
+        k = min(k, self.room(context) - len(after))
         if k < 1:
             return NOTHING
-        logits = self._catch_up(context)
+        logits = self._catch_up(context, after)
         tokens: list[int] = []
         confidence: list[float] = []
         rows: list[mx.array] = []
@@ -110,7 +111,7 @@ class ModelDrafter:
                 seconds.append((len(tokens), integers(mx.argmax(others, axis=-1))[0]))
             tokens.append(said)
             confidence.append(chance)
-            if len(tokens) == k or (keep is not None and not keep(confidence)):
+            if len(tokens) == k:
                 break
             logits = self.model(token[:, None], cache=self._cache)[:, -1]
             self._read.append(said)
@@ -136,22 +137,29 @@ class ModelDrafter:
             at += 1
         self._agreed = at
 
-    def _catch_up(self, context: Sequence[int]) -> mx.array:
-        """Read what is new; the logits (1, V) after the context."""
-        self._cut_to_agreed(context)
-        if len(context) - self._agreed > _AT_ONCE:
-            self._read_up_to(context, len(context) - 1)
-        rest = list(context[self._agreed :])
+    def _catch_up(self, context: Sequence[int], after: Sequence[int]) -> mx.array:
+        """Read what is new; the logits (1, V) after the context and the tokens drafted after it."""
+        self._agree(context)
+        length, read = len(context), self._read
+        held = self._agreed
+        if after and held == length - 1 and len(read) >= length and read[held] == context[held]:
+            held += 1  # a draft is being carried on: what the cache holds of it need not be read again
+            while held < min(len(read), length + len(after) - 1) and read[held] == after[held - length]:
+                held += 1
+        self._cut_to(held)
+        if length - held > _AT_ONCE:
+            self._read_up_to(context, length - 1)
+        rest = [*context[len(read) :], *after[max(0, len(read) - length) :]]
         logits = self.model(mx.array([rest], mx.uint32), cache=self._cache)[:, -1]
-        self._read += rest
-        self._agreed = len(self._read)
+        read += rest
+        self._agreed = length
         return logits
 
-    def _cut_to_agreed(self, context: Sequence[int]) -> None:
-        self._agree(context)
-        if len(self._read) != self._agreed or length_of(self._cache) != self._agreed:
-            trim_to(self._cache, self._agreed)
-            del self._read[self._agreed :]
+    def _cut_to(self, held: int) -> None:
+        """Cut cache and text read to `held` tokens."""
+        if len(self._read) != held or length_of(self._cache) != held:
+            trim_to(self._cache, held)
+            del self._read[held:]
 
     def _read_up_to(self, context: Sequence[int], end: int) -> None:
         """Read without asking for logits, in steps."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Kind, KnownSampler, Proposal
+from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
 
 
 class NgramDrafter:
@@ -67,13 +67,15 @@ class NgramDrafter:
         context: Sequence[int],
         k: int,
         *,
-        keep: Keep | None = None,
+        after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
     ) -> Proposal:
         """What followed the last time, at most k tokens; a repetition that reaches the end is continued."""
         text = self._text[: self._length]
-        longest = min(self.longest, self._length - 1)
+        if after:
+            text = np.concatenate([text, np.asarray(after, dtype=np.int64)])
+        longest = min(self.longest, len(text) - 1)
         if k < 1 or longest < self.shortest:
             return NOTHING
         ends = np.flatnonzero(text[:-1] == text[-1])
@@ -93,16 +95,17 @@ class NgramDrafter:
         self._length = 0
 
 
-def continued(text: Sequence[int] | np.ndarray, end: int, matched: int, k: int) -> Proposal:
-    """At most k tokens from text[end + 1] on; where that runs into the end of the text, the period goes on.
+def continued(text: Sequence[int] | np.ndarray, end: int, matched: int, k: int, after: Sequence[int] = ()) -> Proposal:
+    """At most k tokens from (text, after)[end + 1] on; where that runs into the end of both, the period goes on.
 
     Stops at a negative token, which separates texts.
     """
     tokens: list[int] = []
-    length, period = len(text), len(text) - 1 - end
+    written, length = len(text), len(text) + len(after)
+    period = length - 1 - end
     for i in range(k):
         at = end + 1 + i
-        token = int(text[at]) if at < length else tokens[i - period]
+        token = int(text[at]) if at < written else after[at - written] if at < length else tokens[i - period]
         if token < 0:
             break
         tokens.append(token)

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 class RoundRecord:
     """One forward pass of the target and what led to it. Times in ns, without the consumer's own between tokens.
 
-    `k` is how many tokens were asked for, `proposed` how many the drafter gave, `drafted` how many of them were
-    verified (the trunk of a tree), `rows` how many the target processed. `drafter` is '' in a plain round; one with
-    `drafted` 0 gave nothing worth verifying. `lag` is how many tokens the drafter had to read first.
+    `k` is how many tokens were asked for, `proposed` how many the drafters gave, `drafted` how many of them were
+    verified (of a tree its trunk, or the path that stood where that is longer), `rows` how many the target processed.
+    `drafter` is '' in a plain round, 'hybrid' where several gave; one with `drafted` 0 gave nothing worth verifying.
+    `lag` is how many tokens the draft model had to read first, `computed` how many it computed, and `origins` the
+    drafter of each token that was verified.
     """
 
     drafter: str
@@ -30,6 +32,8 @@ class RoundRecord:
     draft_ns: int
     verify_ns: int
     rest_ns: int
+    computed: int = 0
+    origins: tuple[str, ...] = ()
 
     @property
     def total_ns(self) -> int:
@@ -111,7 +115,7 @@ class GenerationRecord:
         """(drafted, accepted) for each drafter that drafted."""
         sums: dict[str, tuple[int, int]] = {}
         for r in self.rounds:
-            if r.drafted:
-                drafted, accepted = sums.get(r.drafter, (0, 0))
-                sums[r.drafter] = (drafted + r.drafted, accepted + r.accepted)
+            for at, name in enumerate(r.origins or (r.drafter,) * r.drafted):
+                drafted, accepted = sums.get(name, (0, 0))
+                sums[name] = (drafted + 1, accepted + (at < r.accepted))
         return sums

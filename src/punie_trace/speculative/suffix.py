@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from punie_trace.speculative.automaton import BYTES_PER_TOKEN, SuffixAutomaton
-from punie_trace.speculative.drafting import NOTHING, Drafter, Keep, Kind, KnownSampler, Proposal
+from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
 from punie_trace.speculative.ngram import continued
 
 _LEAD = 24  # tokens of the prompt's end kept before an answer, so that the start of the next answer finds a match
@@ -120,7 +120,7 @@ class SuffixDrafter:
         context: Sequence[int],
         k: int,
         *,
-        keep: Keep | None = None,
+        after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
     ) -> Proposal:
@@ -128,10 +128,17 @@ class SuffixDrafter:
         own, store = self._own, self.earlier.automaton
         if k < 1:
             return NOTHING
-        if own.matched >= max(self.shortest, self._matched):
-            return continued(own.text, own.matched_end, own.matched, k)
-        if self._matched >= self.shortest:
-            return continued(store.text, store.end_of(self._state), self._matched, k)
+        matched, end, stored, there = own.matched, own.matched_end, self._matched, self._state
+        if after:
+            here = own.matched_state
+            for token in after:
+                here, matched = own.step(here, matched, token)
+                there, stored = store.step(there, stored, token)
+            end = own.end_of(here)
+        if matched >= max(self.shortest, stored):
+            return continued(own.text, end, matched, k, after)
+        if stored >= self.shortest:
+            return continued(store.text, store.end_of(there), stored, k)
         return NOTHING
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:

@@ -1,0 +1,116 @@
+"""Drafts of several drafters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from punie_trace.speculative.composing import composed
+from punie_trace.speculative.drafting import Kind, Proposal
+from punie_trace.speculative.ngram import NgramDrafter
+from punie_trace.speculative.suffix import SuffixDrafter
+
+TEXT = [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3]
+
+
+class Counting(NgramDrafter):
+    """A model that counts on from the last token, sure of itself; tokens above `most` are doubtful."""
+
+    free = False
+    kind: Kind = "model"
+
+    def __init__(self, *, leap: int = 1, vocabulary: int | None = None) -> None:
+        super().__init__()
+        self.leap = leap
+        self.vocabulary = vocabulary
+        self.asked: list[tuple[int, ...]] = []
+
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
+        self.asked.append(tuple(after))
+        token = [*context, *after][-1] + self.leap
+        rows = None if self.vocabulary is None else np.full((1, self.vocabulary), 1 / self.vocabulary)
+        return Proposal((token,), rows, (0.9,), 0, ((0, 99),) if alternatives else ())
+
+
+class Wanting:
+    """Copies from `trusted` on, asks the model while it may, and keeps what it is told."""
+
+    def __init__(self, trusted: int, most: int = 99, keep: int | None = None) -> None:
+        self.trusted, self.most, self.keep = trusted, most, keep
+        self.taken = 0
+
+    def copies(self, drafter: str, matched: int) -> bool:
+        return matched >= self.trusted
+
+    def asks(self) -> bool:
+        return self.taken < self.most
+
+    def copied(self, drafter: str, matched: int) -> None:
+        self.taken += 1
+
+    def said(self, confidence: float) -> None:
+        self.taken += 1
+
+    def length(self) -> int:
+        return self.taken if self.keep is None else self.keep
+
+
+def suffix() -> SuffixDrafter:
+    drafter = SuffixDrafter()
+    drafter.begin(TEXT)
+    return drafter
+
+
+def test_a_model_goes_on_until_its_words_are_a_repetition_that_is_trusted() -> None:
+    model = Counting()
+    draft = composed(TEXT, [suffix(), model], Wanting(5), 8)
+    assert draft.tokens == (4, 5, 6, 7, 8, 9, 1, 2)
+    assert draft.origins == ("model", "model", *["suffix"] * 6)
+    assert draft.matches == (0, 0, 5, 6, 7, 8, 9, 10)
+    assert draft.computed == 2
+    assert model.asked == [(), (4,)]
+    assert draft.origin == "hybrid"
+
+
+def test_a_copy_goes_on_until_it_ends_and_the_model_after_it() -> None:
+    model = Counting(leap=10)
+    draft = composed([5, 6, 7, 5], [NgramDrafter(1, 1), model], Wanting(1), 3)
+    assert draft.origin == "model"  # nobody told the n-gram drafter of the text
+    ngram = NgramDrafter(2, 1)
+    ngram.begin([5, 6, -1, 5])
+    draft = composed([5, 6, -1, 5], [ngram, model], Wanting(1), 3)
+    assert draft.tokens == (6, 16, 26)
+    assert draft.origins == ("ngram", "model", "model")
+    assert model.asked[-2:] == [(6,), (6, 16)]
+
+
+def test_where_the_model_leaves_the_repetition_another_is_looked_for() -> None:
+    text = [1, 2, 3, 9, 9, 9, 1, 2, 4, 5, 6, 7, 1, 2]
+    drafter = SuffixDrafter()
+    drafter.begin(text)
+    model = Counting(leap=1)
+    draft = composed(text, [drafter, model], Wanting(3), 4)
+    assert draft.tokens == (3, 9, 9, 9)  # the model said 3, where the latest text has 4
+    assert draft.origins == ("model", "suffix", "suffix", "suffix")
+
+
+def test_the_tail_that_is_not_worth_it_is_cut_and_what_it_cost_is_kept() -> None:
+    draft = composed(TEXT, [Counting()], Wanting(99, most=6, keep=2), 32)
+    assert (draft.tokens, draft.computed) == ((4, 5), 6)
+    assert len(draft.confidence) == len(draft.origins) == len(draft.matches) == 2
+    assert composed(TEXT, [Counting()], Wanting(99, most=0), 32).tokens == ()
+
+
+def test_what_was_drawn_and_what_was_copied_have_their_distributions() -> None:
+    draft = composed(TEXT, [suffix(), Counting(vocabulary=12)], Wanting(5), 4)
+    assert draft.probabilities is not None
+    assert draft.probabilities.shape == (4, 12)
+    assert np.allclose(draft.probabilities.sum(axis=1), 1.0)
+    assert np.allclose(draft.probabilities[:2], 1 / 12)
+    assert (draft.probabilities[2][6], draft.probabilities[3][7]) == (1.0, 1.0)
+    copied = composed(TEXT, [suffix(), Counting(vocabulary=12)], Wanting(1), 4)
+    assert copied.probabilities is None
+
+
+def test_runners_up_know_their_place() -> None:
+    draft = composed(TEXT, [suffix(), Counting()], Wanting(5), 4, alternatives=True)
+    assert draft.seconds_best == ((0, 99), (1, 99))
