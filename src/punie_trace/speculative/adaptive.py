@@ -196,7 +196,7 @@ class AdaptiveController:
             copies=self._copies,
             model=None if model is None else self._models.setdefault(model.drafter, ModelAcceptance()),
             inside=inside,
-            future=attained.tokens / attained.rounds / 2 if attained.rounds else 1.0,
+            future=attained.tokens / attained.rounds if attained.rounds else 1.0,
             spare=_SPARE if self._rounds % _FURTHER == 0 and min_acceptance is None else 0,
             min_acceptance=min_acceptance,
         )
