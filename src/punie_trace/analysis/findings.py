@@ -203,11 +203,16 @@ def _processes(summary: Summary) -> Iterator[str]:
 
 
 def _cut_off(summary: Summary) -> Iterator[str]:
+    """One line, however many configurations it is true of and however their counts differ."""
+    shared: dict[str, list[str]] = {}
     for name, figures in summary.configurations.items():
         cut = figures.finish_reasons.get("length", 0)
         if cut:
             every = sum(figures.finish_reasons.values())
-            yield f"{name}: {cut} of {every} generations were cut off at max_tokens: their times are those of the limit"
+            shared.setdefault(f"{cut} of {every}", []).append(name)
+    if shared:
+        counts = "; ".join(f"{count} of {', '.join(names)}" for count, names in shared.items())
+        yield f"generations were cut off at max_tokens, and their times are those of the limit: {counts}"
 
 
 def _unsteady(observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
