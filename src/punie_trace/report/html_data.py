@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Final
 
+from punie_trace.analysis.critical_path import critical_path
 from punie_trace.analysis.observations import Observation
-from punie_trace.analysis.waterfall import MARKS, segment_of, waterfall
+from punie_trace.analysis.waterfall import MARKS, Bar, segment_of, waterfall
 from punie_trace.records import JsonValue, Outcome, SpanRow, Verdict
 from punie_trace.runfile import Run
 from punie_trace.telemetry import names
@@ -186,6 +187,7 @@ def _detail(outcome: Outcome, spans: Sequence[SpanRow], names_of_spans: dict[str
     detail: dict[str, JsonValue] = {
         "spans": laid,
         "left_out": max(0, len(bars) - MOST_SPANS),
+        "path": _path(outcome, spans, bars[:MOST_SPANS]),
         "answer": clip(outcome.answer),
         "calls": _calls(outcome, spans),
         # Texts are cut, and what is cut off may differ: these tell whether two queries were answered the same.
@@ -196,6 +198,17 @@ def _detail(outcome: Outcome, spans: Sequence[SpanRow], names_of_spans: dict[str
     if outcome.served_model is not None:
         detail["model"] = clip(outcome.served_model, 200)
     return detail
+
+
+def _path(outcome: Outcome, spans: Sequence[SpanRow], bars: Sequence[Bar]) -> list[JsonValue]:
+    """The stretches of the critical path one after another: the bar's place, start and length in us, each time."""
+    places = {bar.span_id: place for place, bar in enumerate(bars)}
+    path: list[JsonValue] = []
+    for stretch in critical_path(spans):
+        length = _us(stretch.end_ns - stretch.start_ns)
+        if length and stretch.span.span_id in places:
+            path += [places[stretch.span.span_id], _us(stretch.start_ns - outcome.due_ns), length]
+    return path
 
 
 def _calls(outcome: Outcome, spans: Iterable[SpanRow]) -> list[JsonValue]:
