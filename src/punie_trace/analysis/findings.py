@@ -85,8 +85,10 @@ def _ending(header: RunHeader, summary: Summary) -> Iterator[str]:
 
 
 def _ledgers(summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
-    for error in summary.ledger_errors:
+    for error in summary.ledger_errors[:_MOST_NAMES]:
         yield f"a ledger does not close, and its query is left out of the ledger figures: {error}"
+    if more := summary.ledger_errors[_MOST_NAMES:]:
+        yield f"{len(more)} more ledgers do not close, and are left out in the same way; summary.json names them all"
     for name, observations in observed.items():
         bare = sum(one.ledger is None and one.ledger_error is None for one in observations)
         if bare:
