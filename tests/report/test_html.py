@@ -230,6 +230,20 @@ def test_a_large_run_keeps_what_matters_with_its_partners(tmp_path: Path) -> Non
     assert (embedded.rows_held, embedded.details_held, embedded.of) == (40, 20, 120)
 
 
+def test_of_a_run_of_which_not_all_spans_were_read_it_shows_those_that_were(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", {"a": Arm(), "b": Arm()})
+    whole = read_run(folder)
+    kept = {one.trace_id: str(one.seq) for one in whole.outcomes if one.round == 1}
+    rows = [row_line(span) + "\n" for span in whole.spans if span.trace_id in kept]
+    (folder / "spans.jsonl").write_text("".join(rows))
+    run = read_run(folder)
+    details = json.loads(embed(run, observe(run), most_details=12).details)
+    assert len(details["of"]) == 12
+    assert set(kept.values()) <= set(details["of"])
+    page = Page(page_of(run))
+    assert "a, b: 10 of 15 queries without spans" in page.text
+
+
 def test_a_page_that_holds_a_part_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html_data, "MOST_TEXT", 3_000)
     page = Page(page_of(read_run(write_run(tmp_path / "r", {"a": Arm()}))))

@@ -89,10 +89,14 @@ def _ledgers(summary: Summary, observed: Mapping[str, Sequence[Observation]]) ->
         yield f"a ledger does not close, and its query is left out of the ledger figures: {error}"
     if more := summary.ledger_errors[_MOST_NAMES:]:
         yield f"{len(more)} more ledgers do not close, and are left out in the same way; summary.json names them all"
+    shared: dict[str, list[str]] = {}
     for name, observations in observed.items():
         bare = sum(one.ledger is None and one.ledger_error is None for one in observations)
         if bare:
-            yield f"{name}: {bare} of {_queries(len(observations))} without spans, left out of the ledger figures"
+            shared.setdefault(f"{bare} of {_queries(len(observations))}", []).append(name)
+    if shared:
+        counts = "; ".join(f"{', '.join(names)}: {count}" for count, names in shared.items())
+        yield f"{counts} without spans, left out of the ledger figures"
 
 
 def _client(summary: Summary) -> Iterator[str]:

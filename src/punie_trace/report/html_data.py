@@ -56,7 +56,7 @@ def embed(
     outcomes = [every[seq].outcome for seq in sorted(every)]
     shown = select(outcomes, most_rows)
     queries = {name: index for index, name in enumerate(dict.fromkeys(outcome.query for outcome in shown))}
-    details, held = _details(run, select(shown, most_details), queries)
+    details, held = _details(run, _with_spans_first(run, shown, most_details), queries)
     return Embedded(
         rows=data_block(_rows([every[outcome.seq] for outcome in shown], list(observed), queries)),
         details=data_block(details),
@@ -94,6 +94,13 @@ def select(outcomes: Sequence[Outcome], most: int) -> list[Outcome]:
             break
         chosen |= {outcome.seq: outcome for outcome in groups[key]}
     return [chosen[seq] for seq in sorted(chosen)]
+
+
+def _with_spans_first(run: Run, outcomes: Sequence[Outcome], most: int) -> list[Outcome]:
+    """As `select`, of those that have spans: of a run too large to be read whole, only some do."""
+    chosen = select([one for one in outcomes if one.trace_id in run.traces], most)
+    bare = select([one for one in outcomes if one.trace_id not in run.traces], most - len(chosen))
+    return sorted([*chosen, *bare], key=lambda one: one.seq)
 
 
 def _in_turn(*lists: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:

@@ -199,7 +199,7 @@
       make("p", { className: "note", textContent: tokens(i, detail) }),
       ...detail.spans.map((span, place) => bar(span, longest, onPath(detail.path, place))),
     );
-    if (!detail.spans.length) node.append(make("p", { className: "note unseen", textContent: "no span of it was written" }));
+    if (!detail.spans.length) node.append(make("p", { className: "note unseen", textContent: "this page holds no span of it" }));
     if (detail.left_out) node.append(make("p", { className: "note", textContent: `and ${detail.left_out} more spans` }));
     if (detail.error !== undefined) node.append(...labelled("error", detail.error));
     for (const [name, given, ok, result] of detail.calls) {
@@ -263,10 +263,10 @@
         else pick(query, round, a, b);
       });
     }
-    // The slowest of the first configuration that it has: most likely what one looks for.
+    // The slowest of the first configuration whose spans it has: most likely what one looks for.
     let slowest = -1;
     for (let i = 0; i < col.seq.length; i++) {
-      const held = col.seq[i] in details().of && col.configuration[i] === 0;
+      const held = details().of[col.seq[i]]?.spans.length > 0 && col.configuration[i] === 0;
       if (held && (slowest < 0 || col.wall[i] > col.wall[slowest])) slowest = i;
     }
     if (slowest >= 0) pick(col.query[slowest], col.round[slowest], 0, "");
