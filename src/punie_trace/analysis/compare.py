@@ -169,9 +169,12 @@ def _speed(ratio: Ratio) -> SpeedFigures:
 
 def _by_category(baseline: Sequence[Observation], other: Sequence[Observation]) -> dict[str, Bounded]:
     found: dict[str, Bounded] = {}
-    for category in dict.fromkeys(one.category for one in baseline):
-        before = _walls([one for one in baseline if one.category == category])
-        after = _walls([one for one in other if one.category == category])
+    grouped: dict[str, tuple[list[Observation], list[Observation]]] = {}
+    for side, observations in enumerate((baseline, other)):
+        for one in observations:
+            grouped.setdefault(one.category, ([], []))[side].append(one)
+    for category, (ours, theirs) in grouped.items():
+        before, after = _walls(ours), _walls(theirs)
         if before.keys() & after.keys():
             ratio = paired_ratio(before, after)
             # With one query the interval would be that of its rounds, and say nothing of the category.

@@ -128,14 +128,17 @@ def paired_ratio(
     which `settle` applies. `ValueError` for a time that is not above 0, or where no key is in both.
     """
     logs: dict[str, list[float]] = {}
-    for query, round_ in sorted(baseline.keys() & other.keys()):
-        before, after = baseline[query, round_], other[query, round_]
+    for (query, round_), after in other.items():
+        before = baseline.get((query, round_))
+        if before is None:
+            continue
         if not (before > 0 and after > 0):
             raise ValueError(f"query {query!r} in round {round_} took {before} and {after}: times are above 0")
         logs.setdefault(query, []).append(math.log(before) - math.log(after))
     if not logs:
         raise ValueError("no query and round is in both")
-    groups = list(logs.values())
+    # In an order of their own: sums of floats must not depend on the order in which times came.
+    groups = [sorted(logs[query]) for query in sorted(logs)]
     pairs, queries = sum(map(len, groups)), len(groups)
     note = ""
     if queries == 1:
