@@ -10,8 +10,10 @@ import pytest
 from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import summarize
 from punie_trace.header import Look, StoppingRecord
+from punie_trace.otlp_json import row_line
 from punie_trace.records import JsonValue, MachineSample, Verdict
 from punie_trace.runfile import Run, read_run
+from punie_trace.telemetry import names
 from tests.synthetic_run import ARMS, Arm, write_run
 
 
@@ -55,6 +57,26 @@ def test_an_objective_that_was_not_seen_is_not_judged(run: Run) -> None:
     assert goodput is not None
     assert goodput.value is None  # the server holds tool calls back, and nobody saw their first token
     assert "cannot be judged" in (goodput.not_observable or "")
+
+
+def test_generations_cut_off_are_one_finding_of_all_that_had_any(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", ARMS)
+    whole = read_run(folder)
+    # 'stop' of three configurations' first query: twice one generation of two, once both of them.
+    names_of = [one.configuration for one in whole.outcomes[:3]]
+    trace_of = {one.trace_id: one.seq for one in whole.outcomes[:3]}
+    rows = []
+    for span in whole.spans:
+        reasons = span.attributes.get(names.GEN_AI_FINISH_REASONS)
+        if reasons and span.trace_id in trace_of and (reasons == ("stop",) or trace_of[span.trace_id] == 2):
+            span = replace(span, attributes={**span.attributes, names.GEN_AI_FINISH_REASONS: ("length",)})
+        rows.append(row_line(span))
+    (folder / "spans.jsonl").write_text("\n".join(rows) + "\n")
+    said = [one for one in summarize(read_run(folder)).findings if "max_tokens" in one]
+    assert said == [
+        "generations were cut off at max_tokens, and their times are those of the limit: "
+        f"1 of 24 of {names_of[0]}, {names_of[1]}; 2 of 24 of {names_of[2]}"
+    ]
 
 
 def test_finish_reasons_are_counted(run: Run) -> None:

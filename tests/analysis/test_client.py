@@ -31,7 +31,7 @@ def figures(path: str = "http", lag_ms: float = 0.1, late_ms: float = 0.1, n: in
         **values,
     )
     header = RunHeader.model_construct(client=(record,))
-    wall = WallFigures.model_construct(median=100.0)
+    wall = WallFigures.model_construct(median=100.0, p95=130.0)
     found = client_figures("a", header, path, wall, Observed(value=20.0, n=1, of=1))
     assert found is not None
     return found
@@ -47,9 +47,9 @@ def test_a_client_that_is_on_time_marks_nothing() -> None:
 @pytest.mark.parametrize(
     ("what", "affected", "says"),
     [
-        ({"lag_ms": 3.0}, ("ttft_ms",), "event loop ran up to 3.0 ms late"),
-        ({"lag_ms": 15.0}, ("wall_ms", "ttft_ms"), "event loop ran up to 15.0 ms late"),
-        ({"late_ms": 15.0}, ("wall_ms", "ledger_ms.client_queue"), "sent up to 15.0 ms late"),
+        ({"lag_ms": 5.0}, ("ttft_ms",), "event loop ran 2.5 ms late at the median, 5.0 ms at p99"),
+        ({"lag_ms": 15.0}, ("wall_ms", "ttft_ms"), "event loop ran 7.5 ms late at the median, 15.0 ms at p99"),
+        ({"late_ms": 15.0}, ("wall_ms", "ledger_ms.client_queue"), "sent 7.5 ms late at the median, 15.0 ms at p99"),
         ({"loop_cpu_share": 0.97}, ("wall_ms", "ttft_ms", "ledger_ms.client_queue"), "computed for 97% of the time"),
         ({"dropped": 25}, ("wall_ms", "ledger_ms.client_queue"), "25 of 125 queries that were due were never sent"),
     ],
@@ -58,6 +58,11 @@ def test_what_it_was_late_with_is_marked(what: dict[str, Any], affected: tuple[s
     found = figures(**what)
     assert found.affected == affected
     assert says in (found.bottleneck or "")
+
+
+def test_a_tail_that_moves_no_median_marks_none() -> None:
+    # One reading in a hundred is 3 ms late: more than a tenth of the 20 ms to first token, less than one of the p95.
+    assert figures(lag_ms=3.0).affected == ()
 
 
 def test_a_few_readings_say_nothing() -> None:

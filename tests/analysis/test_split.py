@@ -99,6 +99,19 @@ def test_a_server_that_tells_gives_all_phases_even_of_a_call_that_it_held_back()
     assert set(split.not_observable) == {"first_chunk", "per_token"}  # the client still saw neither
 
 
+def test_what_a_server_does_not_tell_stays_as_the_client_saw_it() -> None:
+    attributes: dict[str, AttributeValue] = {
+        **STREAMED,
+        names.GEN_AI_FINISH_REASONS: ("length",),
+        names.GEN_AI_INPUT_TOKENS: 200,
+        names.GEN_AI_CACHED_TOKENS: 150,
+    }
+    span = make_span(attributes, first_chunk=1400, last_chunk=1990)
+    split = split_generation(span, {names.SPAN_QUEUE: served(names.SPAN_QUEUE, 1030, 1100)})
+    assert (split.finish_reason, split.cached_share) == ("length", 0.75)
+    assert split.first_chunk_ns == split_generation(span).first_chunk_ns is not None
+
+
 def test_steps_that_a_server_did_not_come_to_are_named_and_times_outside_are_cut() -> None:
     span = make_span({names.CHUNKS: 0})
     steps = {names.SPAN_QUEUE: served(names.SPAN_QUEUE, 900, 5000)}

@@ -90,8 +90,8 @@ def test_the_interval_of_the_median_covers_as_it_says() -> None:
 def test_swapping_the_two_gives_the_reciprocal(queries: int, rounds: int, seed: int) -> None:
     before = make_times(queries, rounds, 1.0, 0.2, seed)
     after = make_times(queries, rounds, 0.7, 0.2, seed + 1)
-    there = paired_ratio(before, after, seed=3, resamples=50)
-    back = paired_ratio(after, before, seed=3, resamples=50)
+    there = paired_ratio(before, after)
+    back = paired_ratio(after, before)
     assert there.estimate * back.estimate == pytest.approx(1)
     opposite = {"faster": "slower", "slower": "faster", "cannot tell": "cannot tell"}
     assert back.verdict == opposite[there.verdict]
@@ -99,14 +99,13 @@ def test_swapping_the_two_gives_the_reciprocal(queries: int, rounds: int, seed: 
         assert there.low * back.high == pytest.approx(1)
 
 
-def test_the_same_seed_gives_the_same_result() -> None:
+def test_the_order_in_which_times_came_is_nothing_to_it() -> None:
     before, after = make_times(5, 3, 1.0, 0.1, 1), make_times(5, 3, 0.8, 0.1, 2)
-    assert paired_ratio(before, after, seed=1) == paired_ratio(dict(reversed(before.items())), after, seed=1)
-    assert paired_ratio(before, after, seed=1) != paired_ratio(before, after, seed=2)
+    assert paired_ratio(before, after) == paired_ratio(dict(reversed(before.items())), after)
 
 
 def test_a_clear_difference_is_told_and_lies_in_the_interval() -> None:
-    ratio = paired_ratio(make_times(5, 3, 1.0, 0.05, 3), make_times(5, 3, 0.5, 0.05, 4), seed=1)
+    ratio = paired_ratio(make_times(5, 3, 1.0, 0.05, 3), make_times(5, 3, 0.5, 0.05, 4))
     assert ratio.verdict == "faster"
     assert ratio.low is not None
     assert ratio.high is not None
@@ -120,8 +119,6 @@ def test_where_there_is_no_difference_one_verdict_in_twenty_says_one(queries: in
         paired_ratio(
             make_times(queries, rounds, 1.0, 0.1, 2 * seed),
             make_times(queries, rounds, 1.0, 0.1, 2 * seed + 1),
-            seed=seed,
-            resamples=200,
         ).verdict
         != "cannot tell"
         for seed in range(600)
@@ -133,18 +130,18 @@ def test_where_there_is_no_difference_one_verdict_in_twenty_says_one(queries: in
 def test_each_query_counts_the_same_however_many_rounds_it_has() -> None:
     before = {("long", 0): 8.0, ("b", 0): 1.0, **{("many", round_): 1.0 for round_ in range(20)}}
     after = {key: value / (8 if key[0] == "long" else 1) for key, value in before.items()}
-    assert paired_ratio(before, after, seed=0).estimate == pytest.approx(2.0)
+    assert paired_ratio(before, after).estimate == pytest.approx(2.0)
 
 
 def test_one_disturbed_round_does_not_move_it() -> None:
     before = {(query, round_): 1.0 for query in "abcde" for round_ in range(3)}
     after = {**before, ("a", 1): 500.0}
-    assert paired_ratio(before, after, seed=0).estimate == 1.0
+    assert paired_ratio(before, after).estimate == 1.0
 
 
 def test_no_difference_at_all_cannot_be_told() -> None:
     same = make_times(5, 3, 1.0, 0.1, 1)
-    ratio = paired_ratio(same, same, seed=1)
+    ratio = paired_ratio(same, same)
     assert (ratio.estimate, ratio.p_value, ratio.verdict, ratio.more_rounds) == (1.0, 1.0, "cannot tell", None)
 
 
@@ -156,8 +153,26 @@ def test_verdicts_without_a_difference_are_rare() -> None:
         before = make_times(5, 3, 1.0, 0.1, 2 * seed)
         own = {f"q{query}": chance.lognormvariate(0, 0.1) for query in range(5)}
         after = {key: value * own[key[0]] for key, value in make_times(5, 3, 1.0, 0.1, 2 * seed + 1).items()}
-        told += paired_ratio(before, after, seed=seed, resamples=300).verdict != "cannot tell"
+        told += paired_ratio(before, after).verdict != "cannot tell"
     assert told / 300 < 0.08
+
+
+def test_the_interval_of_five_unequal_queries_covers_as_it_says() -> None:
+    """Queries gain differently and are noisy to different degrees; a percentile bootstrap holds in about 83 %."""
+    runs, held = 600, 0
+    for seed in range(runs):
+        chance = random.Random(seed)
+        before, after = {}, {}
+        for query in "abcde":
+            gain, noise = chance.gauss(math.log(1.5), 0.1), chance.lognormvariate(-2.5, 0.5)
+            for round_ in range(3):
+                before[query, round_] = chance.lognormvariate(0, noise)
+                after[query, round_] = chance.lognormvariate(-gain, noise)
+        ratio = paired_ratio(before, after)
+        assert ratio.low is not None
+        assert ratio.high is not None
+        held += ratio.low <= 1.5 <= ratio.high
+    assert held / runs > 0.95 - 3 * math.sqrt(0.95 * 0.05 / runs)
 
 
 def test_more_rounds_are_said_where_rounds_are_what_is_noisy() -> None:
@@ -165,7 +180,7 @@ def test_more_rounds_are_said_where_rounds_are_what_is_noisy() -> None:
     before = {(f"q{query}", round_): 1.0 for query in range(6) for round_ in range(4)}
     noise = [-0.30, -0.10, 0.10, 0.30]
     after = {key: math.exp(-0.04 + noise[(key[1] + chance.randrange(4)) % 4]) for key in before}
-    ratio = paired_ratio(before, after, seed=1)
+    ratio = paired_ratio(before, after)
     assert ratio.verdict == "cannot tell"
     assert ratio.more_rounds is not None
     assert ratio.more_rounds >= 1
@@ -174,29 +189,29 @@ def test_more_rounds_are_said_where_rounds_are_what_is_noisy() -> None:
 def test_where_queries_disagree_it_takes_more_queries() -> None:
     before = {(query, round_): 1.0 for query in "abcdef" for round_ in range(3)}
     after = {key: 2.0 if key[0] in "abc" else 0.55 for key in before}
-    ratio = paired_ratio(before, after, seed=1)
+    ratio = paired_ratio(before, after)
     assert (ratio.verdict, ratio.more_rounds) == ("cannot tell", None)
     assert "more queries" in ratio.note
 
 
 def test_too_few_say_so_in_words() -> None:
-    ratio = paired_ratio({("a", 0): 2.0}, {("a", 0): 1.0}, seed=0)
+    ratio = paired_ratio({("a", 0): 2.0}, {("a", 0): 1.0})
     assert (ratio.estimate, ratio.low, ratio.p_value, ratio.verdict) == (pytest.approx(2.0), None, None, "cannot tell")
     assert "too few" in ratio.note
 
 
 def test_one_query_is_told_by_its_rounds_and_says_so() -> None:
     before = {("a", round_): 2.0 + round_ / 100 for round_ in range(5)}
-    ratio = paired_ratio(before, dict.fromkeys(before, 1.0), seed=0)
+    ratio = paired_ratio(before, dict.fromkeys(before, 1.0))
     assert ratio.verdict == "faster"
     assert "one query only" in ratio.note
 
 
 def test_what_cannot_be_paired_is_refused() -> None:
     with pytest.raises(ValueError, match="in both"):
-        paired_ratio({("a", 0): 1.0}, {("a", 1): 1.0}, seed=0)
+        paired_ratio({("a", 0): 1.0}, {("a", 1): 1.0})
     with pytest.raises(ValueError, match="above 0"):
-        paired_ratio({("a", 0): 0.0}, {("a", 0): 1.0}, seed=0)
+        paired_ratio({("a", 0): 0.0}, {("a", 0): 1.0})
 
 
 def test_holm_gives_the_textbook_values() -> None:
@@ -213,14 +228,14 @@ def test_holm_never_lowers_and_keeps_the_order(p_values: list[float]) -> None:
 
 def test_a_verdict_that_does_not_stand_beside_the_others_is_withdrawn() -> None:
     before = make_times(5, 3, 1.0, 0.05, 1)
-    clear = paired_ratio(before, make_times(5, 3, 0.5, 0.05, 2), seed=1)
+    clear = paired_ratio(before, make_times(5, 3, 0.5, 0.05, 2))
     after = {
         key: value * {"q0": 0.80, "q1": 0.84, "q2": 1.0, "q3": 0.85, "q4": 0.80}[key[0]]
         for key, value in before.items()
     }
-    weak = paired_ratio(before, after, seed=1, comparisons=4)
+    weak = paired_ratio(before, after, comparisons=4)
     assert weak.verdict == "faster"
-    none = paired_ratio(before, before, seed=1)
+    none = paired_ratio(before, before)
     settled = settle([clear, weak, none, none])
     assert [ratio.verdict for ratio in settled] == ["faster", "cannot tell", "cannot tell", "cannot tell"]
     assert "Holm" in settled[1].note

@@ -175,6 +175,19 @@ def test_a_ledger_that_does_not_close_is_named_and_left_out(tmp_path: Path) -> N
     assert summary.configurations["only"].ledger_queries == 14
 
 
+def test_of_many_ledgers_that_do_not_close_a_few_are_named_and_the_rest_counted(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", {"only": Arm()})
+    spans = (folder / "spans.jsonl").read_text()
+    for outcome in read_run(folder).outcomes:
+        spans = spans.replace(f'"{outcome.wall_ns}"', '"1"')
+    (folder / "spans.jsonl").write_text(spans)
+    summary = summarize(read_run(folder))
+    assert len(summary.ledger_errors) == 15
+    said = [one for one in summary.findings if "close" in one]
+    assert len(said) == 4
+    assert said[-1].startswith("12 more ledgers do not close")
+
+
 def test_queries_without_spans_are_counted_and_not_guessed(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "r", {"only": Arm()})
     (folder / "spans.jsonl").unlink()

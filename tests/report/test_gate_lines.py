@@ -23,7 +23,7 @@ def lines(summary: Summary, *texts: str) -> list[str]:
 
 def test_one_configuration_is_one_line_with_value_and_interval(summary: Summary) -> None:
     assert lines(summary, "speculative-3.speedup > 1.5", "baseline.accuracy == 1", "baseline.memory.peak < 100MB") == [
-        "ok     speculative-3.speedup > 1.5: passed; speculative-3 1.72x (1.66x to 1.77x)",
+        "ok     speculative-3.speedup > 1.5: passed; speculative-3 1.72x (1.67x to 1.77x)",
         "ok     baseline.accuracy == 1: passed; baseline 100% (56.6% to 100%), 5/5",
         "FAILED baseline.memory.peak < 100MB: failed; baseline 248 MiB",
         "2 of 3 gates hold",

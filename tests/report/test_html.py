@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from punie_trace.analysis.summary import summarize
 from punie_trace.errors import RunFolderError
 from punie_trace.otlp_json import row_line
 from punie_trace.outcome_line import encode_outcome
-from punie_trace.records import Outcome, Query, SpanRow, ToolCall, Verdict
+from punie_trace.records import MachineSample, Outcome, Query, SpanRow, ToolCall, Verdict
 from punie_trace.report import html_data
 from punie_trace.report.html import html_report, write_html
 from punie_trace.report.html_data import data_block, embed, select
@@ -230,6 +230,20 @@ def test_a_large_run_keeps_what_matters_with_its_partners(tmp_path: Path) -> Non
     assert (embedded.rows_held, embedded.details_held, embedded.of) == (40, 20, 120)
 
 
+def test_of_a_run_of_which_not_all_spans_were_read_it_shows_those_that_were(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", {"a": Arm(), "b": Arm()})
+    whole = read_run(folder)
+    kept = {one.trace_id: str(one.seq) for one in whole.outcomes if one.round == 1}
+    rows = [row_line(span) + "\n" for span in whole.spans if span.trace_id in kept]
+    (folder / "spans.jsonl").write_text("".join(rows))
+    run = read_run(folder)
+    details = json.loads(embed(run, observe(run), most_details=12).details)
+    assert len(details["of"]) == 12
+    assert set(kept.values()) <= set(details["of"])
+    page = Page(page_of(run))
+    assert "a, b: 10 of 15 queries without spans" in page.text
+
+
 def test_a_page_that_holds_a_part_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html_data, "MOST_TEXT", 3_000)
     page = Page(page_of(read_run(write_run(tmp_path / "r", {"a": Arm()}))))
@@ -247,6 +261,55 @@ def test_long_texts_and_traces_are_cut_and_say_so(tmp_path: Path) -> None:
     assert detail["answer"].endswith("[... 94000 more characters]")
     assert len(detail["spans"]) == 200
     assert detail["left_out"] > 100
+
+
+def test_the_critical_path_names_the_spans_that_were_waited_for(run: Run, page: Page) -> None:
+    details = page.data("details")
+    assert "critical path: what the query waited for" in page.text
+    for outcome in run.outcomes[:4]:
+        detail = details["of"][str(outcome.seq)]
+        path = detail["path"]
+        stretches = list(zip(path[::3], path[1::3], path[2::3], strict=True))
+        assert abs(sum(length for _, _, length in stretches) - outcome.wall_ns / 1000) <= len(stretches)
+        assert [start for _, start, _ in stretches] == sorted(start for _, start, _ in stretches)
+        for place, start, length in stretches:  # each lies within the bar that it names
+            _, _, _, bar_start, bar_length, *_ = detail["spans"][place]
+            assert bar_start - 1 <= start
+            assert start + length <= bar_start + bar_length + 2
+
+
+def test_a_tool_that_ran_beside_a_longer_one_is_not_on_the_path(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", {"a": Arm()}, rounds=1)
+    run = read_run(folder)
+    outcome = run.outcomes[0]
+    tool = next(one for one in run.traces[outcome.trace_id] if one.name == "execute_tool")
+    beside = replace(tool, span_id="f" * 16, name="beside", start_ns=tool.start_ns + 1000, end_ns=tool.end_ns - 1000)
+    with (folder / "spans.jsonl").open("a") as file:
+        file.write(row_line(beside) + "\n")
+    details = Page(page_of(read_run(folder))).data("details")
+    detail = details["of"][str(outcome.seq)]
+    on_path = {details["names"][detail["spans"][place][0]] for place in detail["path"][::3]}
+    assert "execute_tool" in on_path
+    assert "beside" in details["names"]
+    assert "beside" not in on_path
+
+
+def test_disturbed_rounds_are_shaded_over_time_and_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r")
+    whole = read_run(folder)
+    assert 'class="disturbed"' not in page_of(whole)
+    second = [one for one in whole.outcomes if one.round == 1]
+    sample = MachineSample(second[0].due_ns, second[-1].done_ns, other_cpu=0.5)
+    (folder / "conditions.jsonl").write_text(json.dumps(asdict(sample)) + "\n")
+    page = Page(page_of(read_run(folder)))
+    bands = [at for tag, at in page.elements if tag == "rect" and at.get("class") == "disturbed"]
+    assert len(bands) == len(ARMS)  # one in each configuration's chart
+    begin = whole.outcomes[0].due_ns
+    last = whole.outcomes[-1].due_ns
+    place = (second[0].due_ns - begin) / (last - begin) * 100
+    assert float((bands[0]["x"] or "").rstrip("%")) == pytest.approx(place, abs=0.01)
+    assert 20 < float((bands[0]["width"] or "").rstrip("%")) < 50
+    assert "Shaded: round 1 is disturbed" in page.text
 
 
 def test_the_same_run_makes_the_same_page(run: Run) -> None:

@@ -73,6 +73,8 @@ def test_the_script_fills_table_and_waterfalls(tmp_path: Path) -> None:
     assert sides.count('class="side"') == 2
     assert sides.count('<rect class="generation"') >= 4
     assert sides.count("<pre>") >= 2
+    assert sides.count('<rect class="path"') >= 8
+    assert "of it on the critical path" in sides
     assert "The same tool calls, the same answer to the letter." in page.dom
     assert len(re.findall(r"<option", page.part('id="pick-query"', 'id="pick-round"'))) == 5
 

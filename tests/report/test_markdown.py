@@ -43,7 +43,7 @@ def test_a_run_is_a_table_that_ends_with_the_command_behind_it(run: Run) -> None
     ):
         assert part in shown
     row = next(line for line in shown.splitlines() if line.startswith("| `speculative-3`"))
-    assert cells(row)[3:7] == ["1.72x (1.66-1.77)", "faster", "5/5 (57-100%)", "3/5"]
+    assert cells(row)[3:7] == ["1.72x (1.67-1.77)", "faster", "5/5 (57-100%)", "3/5"]
     assert cells(row)[-1] == "312 MiB (shared server)"
     assert "seen in 6/15" in row
     assert shown.endswith("```\npunie-trace run\npunie-trace report 'runs/one run' --format markdown\n```\n")

@@ -56,7 +56,7 @@ def test_speedscope_closes_what_it_opens_in_order(run: Run) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=20))
 def test_within_a_lane_bars_nest_or_do_not_touch(times: list[tuple[int, int]]) -> None:
-    bars = [Bar("b", "other", 0, start, start + length, (), None) for start, length in times]
+    bars = [Bar("b", "other", 0, start, start + length, (), None, "") for start, length in times]
     laid = lanes(bars)
     assert sorted(map(repr, (bar for lane in laid for bar in lane))) == sorted(map(repr, bars))
     for lane in laid:

@@ -29,7 +29,6 @@ MOST_PARTINGS: Final = 10
 def compare(
     observed: Mapping[str, Sequence[Observation]],
     baseline: str | None,
-    seed: int,
     stopping: StoppingRecord | None = None,
 ) -> tuple[Comparison, ...]:
     """All configurations that have outcomes against `baseline`, with Holm's correction over them.
@@ -40,13 +39,12 @@ def compare(
         return ()
     before = observed[baseline]
     return compare_pairs(
-        [(baseline, before, name, after) for name, after in observed.items() if name != baseline], seed, stopping
+        [(baseline, before, name, after) for name, after in observed.items() if name != baseline], stopping
     )
 
 
 def compare_pairs(
     pairs: Sequence[tuple[str, Sequence[Observation], str, Sequence[Observation]]],
-    seed: int,
     stopping: StoppingRecord | None = None,
 ) -> tuple[Comparison, ...]:
     """Each pair (baseline's name, its observations, other's name, its observations) in which the other has any.
@@ -56,9 +54,7 @@ def compare_pairs(
     looks = stopping.looks if stopping is not None else ()
     alpha = stopping.alpha if stopping is not None else ALPHA
     decided = (
-        decide(_walls(pairs[0][1]), {one[2]: _walls(one[3]) for one in pairs}, looks, seed, alpha)
-        if looks and pairs
-        else {}
+        decide(_walls(pairs[0][1]), {one[2]: _walls(one[3]) for one in pairs}, looks, alpha) if looks and pairs else {}
     )
     pairs = [pair for pair in pairs if pair[3]]
     ratios: dict[str, Ratio] = {}
@@ -66,7 +62,7 @@ def compare_pairs(
         walls = _walls(before), _walls(after)
         if shared := {query for query, _ in walls[0].keys() & walls[1].keys()}:
             confidence = 1 - final_level(looks, len(shared), alpha)
-            ratios[other] = paired_ratio(*walls, seed=seed, comparisons=len(pairs), confidence=confidence)
+            ratios[other] = paired_ratio(*walls, comparisons=len(pairs), confidence=confidence)
     if looks:
         settled = {name: settle_looked_at(ratio, decided.get(name)) for name, ratio in ratios.items()}
     else:
@@ -76,7 +72,7 @@ def compare_pairs(
             baseline=baseline,
             other=other,
             speed=_speed(settled[other]) if other in settled else None,
-            speed_by_category=_by_category(before, after, seed),
+            speed_by_category=_by_category(before, after),
             accuracy=accuracy_difference(before, after),
             generation_factors=_factors(before, after),
         )
@@ -171,13 +167,16 @@ def _speed(ratio: Ratio) -> SpeedFigures:
     )
 
 
-def _by_category(baseline: Sequence[Observation], other: Sequence[Observation], seed: int) -> dict[str, Bounded]:
+def _by_category(baseline: Sequence[Observation], other: Sequence[Observation]) -> dict[str, Bounded]:
     found: dict[str, Bounded] = {}
-    for category in dict.fromkeys(one.category for one in baseline):
-        before = _walls([one for one in baseline if one.category == category])
-        after = _walls([one for one in other if one.category == category])
+    grouped: dict[str, tuple[list[Observation], list[Observation]]] = {}
+    for side, observations in enumerate((baseline, other)):
+        for one in observations:
+            grouped.setdefault(one.category, ([], []))[side].append(one)
+    for category, (ours, theirs) in grouped.items():
+        before, after = _walls(ours), _walls(theirs)
         if before.keys() & after.keys():
-            ratio = paired_ratio(before, after, seed=seed)
+            ratio = paired_ratio(before, after)
             # With one query the interval would be that of its rounds, and say nothing of the category.
             low, high = (ratio.low, ratio.high) if ratio.queries > 1 else (None, None)
             found[category] = Bounded(value=ratio.estimate, low=low, high=high, confidence=0.95, n=ratio.queries)

@@ -78,8 +78,7 @@ def contrast_across(first: Run, second: Run, baseline: str | None = None, gates:
         )
     reference, summary = summarize(first), summarize(second)
     comparisons = compare_pairs(
-        [(partner, before[partner], name, after[name]) for name, partner in partners.items() if before[partner]],
-        second.header.seed,
+        [(partner, before[partner], name, after[name]) for name, partner in partners.items() if before[partner]]
     )
     configurations = {
         name: figures.model_copy(

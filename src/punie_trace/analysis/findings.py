@@ -85,12 +85,18 @@ def _ending(header: RunHeader, summary: Summary) -> Iterator[str]:
 
 
 def _ledgers(summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
-    for error in summary.ledger_errors:
+    for error in summary.ledger_errors[:_MOST_NAMES]:
         yield f"a ledger does not close, and its query is left out of the ledger figures: {error}"
+    if more := summary.ledger_errors[_MOST_NAMES:]:
+        yield f"{len(more)} more ledgers do not close, and are left out in the same way; summary.json names them all"
+    shared: dict[str, list[str]] = {}
     for name, observations in observed.items():
         bare = sum(one.ledger is None and one.ledger_error is None for one in observations)
         if bare:
-            yield f"{name}: {bare} of {_queries(len(observations))} without spans, left out of the ledger figures"
+            shared.setdefault(f"{bare} of {_queries(len(observations))}", []).append(name)
+    if shared:
+        counts = "; ".join(f"{', '.join(names)}: {count}" for count, names in shared.items())
+        yield f"{counts} without spans, left out of the ledger figures"
 
 
 def _client(summary: Summary) -> Iterator[str]:
@@ -203,11 +209,16 @@ def _processes(summary: Summary) -> Iterator[str]:
 
 
 def _cut_off(summary: Summary) -> Iterator[str]:
+    """One line, however many configurations it is true of and however their counts differ."""
+    shared: dict[str, list[str]] = {}
     for name, figures in summary.configurations.items():
         cut = figures.finish_reasons.get("length", 0)
         if cut:
             every = sum(figures.finish_reasons.values())
-            yield f"{name}: {cut} of {every} generations were cut off at max_tokens: their times are those of the limit"
+            shared.setdefault(f"{cut} of {every}", []).append(name)
+    if shared:
+        counts = "; ".join(f"{count} of {', '.join(names)}" for count, names in shared.items())
+        yield f"generations were cut off at max_tokens, and their times are those of the limit: {counts}"
 
 
 def _unsteady(observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:

@@ -16,6 +16,9 @@ from punie_trace.header import unique
 from punie_trace.records import Ledger, Outcome, SpanRow, Verdict
 from punie_trace.runfile import Run
 
+# Asked of each query many times over: of a million, looking the members up takes seconds.
+_ERROR, _TIMEOUT = Verdict.ERROR, Verdict.TIMEOUT
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -32,7 +35,8 @@ class Observation:
     @property
     def answered(self) -> bool:
         """Whether there is an answer, right or wrong: its times are those of a whole query."""
-        return self.outcome.verdict not in (Verdict.ERROR, Verdict.TIMEOUT)
+        verdict = self.outcome.verdict
+        return verdict is not _ERROR and verdict is not _TIMEOUT
 
 
 def observe(run: Run) -> dict[str, list[Observation]]:

@@ -10,7 +10,7 @@ the first chunk of such a turn comes when nearly all of it is over, and with a d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from punie_trace.records import SpanRow
 from punie_trace.telemetry import names
@@ -90,14 +90,14 @@ def _told_by_server(span: SpanRow, seen: GenerationSplit, steps: Mapping[str, Sp
             continue
         end = min(max(steps[step].end_ns, reached), span.end_ns)
         found[phase], reached = end - reached, end
-    return GenerationSplit(
+    # Whatever the client alone can see (first chunk, finish reason, cached tokens) stays as it is.
+    return replace(
+        seen,
         connect_ns=seen.connect_ns or 0,
         server_queue_ns=found["server_queue"],
         prefill_ns=found["prefill"],
         decode_ns=found["decode"],
         transfer_ns=span.end_ns - reached,
-        first_chunk_ns=seen.first_chunk_ns,
-        per_token_ns=seen.per_token_ns,
         not_observable=reasons,
     )
 

@@ -31,7 +31,8 @@ DEFINITIONS: Final = {
     "median, mean, p95": "wall time from due to done, of queries that ended with an answer, right or wrong; the median "
     "is over queries, of each one's median over rounds (exact order-statistic interval)",
     "speed-up": "baseline's time / this one's, paired by query and round: geometric mean over queries of the median "
-    "over rounds; 95 % interval from a bootstrap over queries; verdicts at 5 % after Holm's correction",
+    "over rounds; 95 % interval of Student's t over queries, for queries like these; verdicts at 5 % after Holm's "
+    "correction",
     "ledger": "queue (due to sent), generation (a request to the model is open), tool (one runs, no request is open), "
     "framework (the rest); they add up to the wall time",
     "right": "queries that are correct in more than half of their rounds, errors included; Wilson's 95 % interval",
@@ -65,7 +66,7 @@ def summarize(run: Run, observed: dict[str, list[Observation]] | None = None) ->
     if baseline is None or baseline not in observed:
         baseline = next((name for name, observations in observed.items() if observations), None)
     reference = observed.get(baseline, []) if baseline is not None else []
-    comparisons = compare(observed, baseline, header.seed, header.stopping)
+    comparisons = compare(observed, baseline, header.stopping)
     summary = Summary(
         run=_facts(header, run.samples),
         baseline=baseline,

@@ -30,6 +30,7 @@ class Bar:
     marks: tuple[tuple[str, int], ...]
     """The events of `MARKS` that it has, with their times."""
     error: str | None
+    span_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +92,4 @@ def _in_order(spans: Iterable[SpanRow]) -> list[SpanRow]:
 
 def _bar(span: SpanRow, depth: int) -> Bar:
     marks = tuple((event.name, event.time_ns) for event in span.events if event.name in MARKS)
-    return Bar(span.name, segment_of(span), depth, span.start_ns, span.end_ns, marks, span.error)
+    return Bar(span.name, segment_of(span), depth, span.start_ns, span.end_ns, marks, span.error, span.span_id)

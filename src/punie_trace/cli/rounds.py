@@ -107,7 +107,6 @@ class Rounds:
             self._walls.get(baseline, {}),
             {name: self._walls.get(name, {}) for name in others},
             looks,
-            header.seed,
             record.alpha,
         )
         left = [name for name in others if name not in decided and name not in self.failures.reasons]

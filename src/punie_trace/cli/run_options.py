@@ -21,7 +21,7 @@ Only = Annotated[list[str] | None, typer.Option(help="Only this configuration; m
 Rounds = Annotated[int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")]
 Until = Annotated[
     str | None,
-    typer.Option(help="decided: go on until all comparisons are decided (5 to 8 % of runs err), or the budget."),
+    typer.Option(help="decided: rounds until each comparison is decided (at most 5 % of runs err), or the budget."),
 ]
 MaxRounds = Annotated[int | None, typer.Option(min=1, help="With --until: the budget of rounds. [30]")]
 MaxMinutes = Annotated[float | None, typer.Option(help="With --until: a budget of minutes as well.")]

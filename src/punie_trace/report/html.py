@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from punie_trace.analysis.disturbances import round_spans
 from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.observations import Observation, observe
 from punie_trace.analysis.waterfall import warm_ups
@@ -49,7 +50,7 @@ def html_report(run: Run, summary: Summary, observed: Mapping[str, Sequence[Obse
             work_factors(summary),
             where_time_goes(summary),
             distributions(summary, observed),
-            over_time(observed, warm_ups(run.spans)),
+            over_time(observed, warm_ups(run.spans), _disturbed(run, summary)),
             slowest_path(summary),
             _one_query(embedded),
             where_answers_part(summary),
@@ -89,6 +90,14 @@ def write_html(run_folder: Path, page: str) -> Path:
     return path
 
 
+def _disturbed(run: Run, summary: Summary) -> list[tuple[int, int, int]]:
+    """Each disturbed round with its beginning and end, in ns on the run's clock, those asked again too."""
+    if not summary.disturbed_rounds:
+        return []
+    spans = round_spans(run.outcomes)
+    return [(number, *spans[number]) for number in summary.disturbed_rounds if number in spans]
+
+
 def _one_query(embedded: Embedded) -> str:
     if not embedded.details_held:
         return ""
@@ -104,7 +113,12 @@ def _one_query(embedded: Embedded) -> str:
     )
     legend = "".join(
         tag("li", f'<i class="key {kind}"></i>{word}')
-        for kind, word in (("generation", "generation"), ("tool", "tool"), ("other", "other spans"))
+        for kind, word in (
+            ("generation", "generation"),
+            ("tool", "tool"),
+            ("other", "other spans"),
+            ("path", "critical path: what the query waited for"),
+        )
     )
     return section(
         "query",
@@ -115,7 +129,9 @@ def _one_query(embedded: Embedded) -> str:
         '<p id="question"></p><p id="same" class="note"></p><div id="sides"></div>',
         note(
             "One row a span, from due to done, on one time scale for both sides. Small marks within a generation: "
-            "first byte, end of prefill, first and last chunk, where they were seen."
+            "first byte, end of prefill, first and last chunk, where they were seen. The line below a bar is the part "
+            "of the critical path that is this span's own; a span without one ran beside what was waited for, or has "
+            "spans below it that take all its time."
         ),
         note(held),
     )

@@ -17,6 +17,7 @@ from punie_trace.report.units import duration, span
 
 NS_PER_MS: Final = 1e6
 _MOST_ROUND_LINES: Final = 60
+_MOST_NAMED: Final = 12
 
 Observations = Mapping[str, Sequence[Observation]]
 
@@ -52,8 +53,12 @@ def distributions(summary: Summary, observed: Observations) -> str:
     )
 
 
-def over_time(observed: Observations, warm_up: Sequence[WarmUp]) -> str:
-    """When each query was due and how long it took, with the rounds, what was not right, and the warm-up."""
+def over_time(observed: Observations, warm_up: Sequence[WarmUp], disturbed: Sequence[tuple[int, int, int]] = ()) -> str:
+    """When each query was due and how long it took, with the rounds, what was not right, and the warm-up.
+
+    `disturbed` are the rounds that something else disturbed: number, beginning and end in ns on the run's clock. They
+    are shaded, those too that were asked again and have no dots.
+    """
     every = sorted(
         (one.outcome for observations in observed.values() for one in observations), key=lambda outcome: outcome.seq
     )
@@ -61,6 +66,7 @@ def over_time(observed: Observations, warm_up: Sequence[WarmUp]) -> str:
         return ""
     begin = min(outcome.due_ns for outcome in every)
     begin = min([begin, *(one.due_ns for one in warm_up)])
+    begin = min([begin, *(start for _, start, _ in disturbed)])
     last = max(outcome.due_ns for outcome in every)
     time = svg.Scale(0.0, max((last - begin) / NS_PER_MS, 1.0))
     scale = svg.scale_for([*(one.wall_ns / NS_PER_MS for one in every), *(one.wall_ns / NS_PER_MS for one in warm_up)])
@@ -70,6 +76,7 @@ def over_time(observed: Observations, warm_up: Sequence[WarmUp]) -> str:
         if before is None or before.round != outcome.round
     ]
     lines = starts if len(starts) <= _MOST_ROUND_LINES else []
+    bands = [((start - begin) / NS_PER_MS, (end - begin) / NS_PER_MS, "disturbed") for _, start, end in disturbed]
     levels = _written(scale, 2)
     rows = []
     for name, observations in observed.items():
@@ -86,9 +93,11 @@ def over_time(observed: Observations, warm_up: Sequence[WarmUp]) -> str:
         if points:
             said = f"{len(observations)} queries"
             rows.append(tag("p", tag("b", text(name)) + tag("span", text(said)), "row"))
-            rows.append(svg.over_time(points, time, scale, lines, levels, f"{name}: wall time over time"))
+            rows.append(svg.over_time(points, time, scale, lines, levels, f"{name}: wall time over time", bands))
     keys = [("right", "right"), ("wrong", "not right")] + ([("warm-up", "warm-up, not counted")] if warm_up else [])
     legend = "".join(tag("li", f'<i class="key dot {kind}"></i>{word}') for kind, word in keys)
+    if disturbed:
+        legend += tag("li", '<i class="key disturbed"></i>disturbed round')
     rounds = "Each vertical line is where a round begins. " if lines else f"{len(starts)} rounds, not drawn. "
     return section(
         "time",
@@ -101,6 +110,21 @@ def over_time(observed: Observations, warm_up: Sequence[WarmUp]) -> str:
             "changed while it was measured; rounds mix all configurations that are up together, so that it falls on "
             "them alike."
         ),
+        note(_shaded(disturbed)),
+    )
+
+
+def _shaded(disturbed: Sequence[tuple[int, int, int]]) -> str:
+    if not disturbed:
+        return ""
+    numbers = [str(number) for number, _, _ in disturbed]
+    shown = ", ".join(numbers[:_MOST_NAMED]) + (
+        f" and {len(numbers) - _MOST_NAMED} more" if numbers[_MOST_NAMED:] else ""
+    )
+    rounds = f"round {shown} is" if len(numbers) == 1 else f"rounds {shown} are"
+    return (
+        f"Shaded: {rounds} disturbed by something else on the machine; by what, 'What to know before trusting this' "
+        "says. A shaded stretch without dots was asked again and counts in nothing."
     )
 
 

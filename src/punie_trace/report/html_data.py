@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Final
 
+from punie_trace.analysis.critical_path import critical_path
 from punie_trace.analysis.observations import Observation
-from punie_trace.analysis.waterfall import MARKS, segment_of, waterfall
+from punie_trace.analysis.waterfall import MARKS, Bar, segment_of, waterfall
 from punie_trace.records import JsonValue, Outcome, SpanRow, Verdict
 from punie_trace.runfile import Run
 from punie_trace.telemetry import names
@@ -55,7 +56,7 @@ def embed(
     outcomes = [every[seq].outcome for seq in sorted(every)]
     shown = select(outcomes, most_rows)
     queries = {name: index for index, name in enumerate(dict.fromkeys(outcome.query for outcome in shown))}
-    details, held = _details(run, select(shown, most_details), queries)
+    details, held = _details(run, _with_spans_first(run, shown, most_details), queries)
     return Embedded(
         rows=data_block(_rows([every[outcome.seq] for outcome in shown], list(observed), queries)),
         details=data_block(details),
@@ -93,6 +94,13 @@ def select(outcomes: Sequence[Outcome], most: int) -> list[Outcome]:
             break
         chosen |= {outcome.seq: outcome for outcome in groups[key]}
     return [chosen[seq] for seq in sorted(chosen)]
+
+
+def _with_spans_first(run: Run, outcomes: Sequence[Outcome], most: int) -> list[Outcome]:
+    """As `select`, of those that have spans: of a run too large to be read whole, only some do."""
+    chosen = select([one for one in outcomes if one.trace_id in run.traces], most)
+    bare = select([one for one in outcomes if one.trace_id not in run.traces], most - len(chosen))
+    return sorted([*chosen, *bare], key=lambda one: one.seq)
 
 
 def _in_turn(*lists: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int]]:
@@ -186,6 +194,7 @@ def _detail(outcome: Outcome, spans: Sequence[SpanRow], names_of_spans: dict[str
     detail: dict[str, JsonValue] = {
         "spans": laid,
         "left_out": max(0, len(bars) - MOST_SPANS),
+        "path": _path(outcome, spans, bars[:MOST_SPANS]),
         "answer": clip(outcome.answer),
         "calls": _calls(outcome, spans),
         # Texts are cut, and what is cut off may differ: these tell whether two queries were answered the same.
@@ -196,6 +205,17 @@ def _detail(outcome: Outcome, spans: Sequence[SpanRow], names_of_spans: dict[str
     if outcome.served_model is not None:
         detail["model"] = clip(outcome.served_model, 200)
     return detail
+
+
+def _path(outcome: Outcome, spans: Sequence[SpanRow], bars: Sequence[Bar]) -> list[JsonValue]:
+    """The stretches of the critical path one after another: the bar's place, start and length in us, each time."""
+    places = {bar.span_id: place for place, bar in enumerate(bars)}
+    path: list[JsonValue] = []
+    for stretch in critical_path(spans):
+        length = _us(stretch.end_ns - stretch.start_ns)
+        if length and stretch.span.span_id in places:
+            path += [places[stretch.span.span_id], _us(stretch.start_ns - outcome.due_ns), length]
+    return path
 
 
 def _calls(outcome: Outcome, spans: Iterable[SpanRow]) -> list[JsonValue]:

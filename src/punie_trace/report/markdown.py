@@ -62,8 +62,9 @@ _TITLES: Final = (
 )
 _DEFINITIONS: Final = (
     "Times run from due to done, of queries that ended with an answer; the median is over queries. Speed-up: paired by "
-    "query and round, interval bootstrapped over queries, verdict after Holm's correction. Right: more than half of a "
-    "query's rounds, Wilson's interval. Effective tok/s: output tokens / whole time. TTFT: where the server streams it."
+    "query and round, 95 % interval of Student's t over queries, verdict after Holm's correction. Right: more than "
+    "half of a query's rounds, Wilson's interval. Effective tok/s: output tokens / whole time. TTFT: where the server "
+    "streams it."
 )
 
 

@@ -197,9 +197,9 @@
       make("h3", { textContent: line(data.configurations[col.configuration[i]]) }),
       make("p", { className: "note", textContent: `${verdict}, ${time(col.wall[i])}: ${ledger}` }),
       make("p", { className: "note", textContent: tokens(i, detail) }),
-      ...detail.spans.map((span) => bar(span, longest)),
+      ...detail.spans.map((span, place) => bar(span, longest, onPath(detail.path, place))),
     );
-    if (!detail.spans.length) node.append(make("p", { className: "note unseen", textContent: "no span of it was written" }));
+    if (!detail.spans.length) node.append(make("p", { className: "note unseen", textContent: "this page holds no span of it" }));
     if (detail.left_out) node.append(make("p", { className: "note", textContent: `and ${detail.left_out} more spans` }));
     if (detail.error !== undefined) node.append(...labelled("error", detail.error));
     for (const [name, given, ok, result] of detail.calls) {
@@ -218,14 +218,26 @@
 
   const labelled = (label, text) => [make("p", { className: "label", textContent: label }), make("pre", { textContent: text === "" ? "(nothing)" : text })];
 
-  const bar = ([name, segment, depth, start, length, marks = [], error], longest) => {
+  // The stretches [start, length] of the critical path that are this span's own.
+  const onPath = (path, place) => {
+    const own = [];
+    for (let i = 0; i < path.length; i += 3) if (path[i] === place) own.push([path[i + 1], path[i + 2]]);
+    return own;
+  };
+
+  const bar = ([name, segment, depth, start, length, marks = [], error], longest, path) => {
     const { names, segments, marks: kinds } = details();
     const percent = (us) => `${Math.min(Math.max((us / longest) * 100, 0), 100)}%`;
-    const chart = draw("svg", { width: "100%", height: 14 });
+    const chart = draw("svg", { width: "100%", height: 18 });
     const rect = draw("rect", { class: segments[segment], x: percent(start), y: 1, width: percent(length), height: 12, rx: 2 });
     chart.append(rect, draw("rect", { class: segments[segment], x: percent(start), y: 1, width: 1.5, height: 12 }));
     const seen = marks.map(([kind, at]) => `${kinds[kind].replaceAll("_", " ")} at ${time(at)}`);
     for (const [, at] of marks) chart.append(draw("rect", { class: "mark", x: percent(at), y: 3, width: 1.5, height: 8 }));
+    for (const [from, us] of path) {
+      chart.append(draw("rect", { class: "path", x: percent(from), y: 14, width: percent(us), height: 3 }));
+      chart.append(draw("rect", { class: "path", x: percent(from), y: 14, width: 1, height: 3 }));
+    }
+    if (path.length) seen.push(`${time(path.reduce((sum, [, us]) => sum + us, 0))} of it on the critical path`);
     const label = make("span", { textContent: line(names[name]) });
     label.style.paddingLeft = `${Math.min(depth, 8) * 9}px`;
     const said = [`${line(names[name])}: from ${time(start)}, ${time(length)}`, ...seen, ...(error === undefined ? [] : [line(error)])].join("; ");
@@ -251,10 +263,10 @@
         else pick(query, round, a, b);
       });
     }
-    // The slowest of the first configuration that it has: most likely what one looks for.
+    // The slowest of the first configuration whose spans it has: most likely what one looks for.
     let slowest = -1;
     for (let i = 0; i < col.seq.length; i++) {
-      const held = col.seq[i] in details().of && col.configuration[i] === 0;
+      const held = details().of[col.seq[i]]?.spans.length > 0 && col.configuration[i] === 0;
       if (held && (slowest < 0 || col.wall[i] > col.wall[slowest])) slowest = i;
     }
     if (slowest >= 0) pick(col.query[slowest], col.round[slowest], 0, "");

@@ -145,20 +145,34 @@ def over_time(
     starts: Sequence[float],
     levels: Sequence[tuple[float, str]],
     label: str,
+    bands: Sequence[tuple[float, float, str]] = (),
 ) -> str:
-    """Dots of (class, time, value), lines where each of `starts` lies, and named `levels`. The value grows upward."""
+    """Dots of (class, time, value), lines where each of `starts` lies, and named `levels`. The value grows upward.
+
+    `bands` are stretches of time (from, to, class) that are shaded from top to bottom.
+    """
     groups: dict[str, list[tuple[float, float]]] = {}
     for kind, at, value in points:
         groups.setdefault(kind, []).append((time.at(at), 100 - values.at(value)))
     lines = [_line(time.at(start), 0, _PLOT, "round") for start in starts]
-    grid = []
+    grid, names = [], []
     for value, written in levels:
         y = (100 - values.at(value)) / 100 * (_PLOT - 6) + 3
         grid.append(element("line", {"class": "grid", "x1": "0", "x2": "100%", "y1": y, "y2": y}))
         below = y < 14  # above it the text would run into what stands over the chart
-        grid.append(element("text", {"class": "level", "x": "0", "y": y + (11 if below else -3)}, html.escape(written)))
+        names.append(
+            element("text", {"class": "level", "x": "0", "y": y + (11 if below else -3)}, html.escape(written))
+        )
     clouds = [_cloud(dots, kind, 3, _PLOT - 6) for kind, dots in groups.items()]
-    return _chart(_PLOT, label, *lines, *grid, *clouds)
+    shades = []
+    for begin, end, kind in bands:
+        x1, x2 = time.at(begin), time.at(end)
+        # Never narrower than can be seen.
+        width = _percent(max(x2 - x1, 0.2))
+        shades.append(
+            element("rect", {"class": kind, "x": _percent(x1), "y": 0.0, "width": width, "height": float(_PLOT)})
+        )
+    return _chart(_PLOT, label, *shades, *lines, *grid, *clouds, *names)
 
 
 def axis(scale: Scale, written: Sequence[tuple[float, str]], label: str) -> str:
