@@ -56,7 +56,7 @@ from padded import pad, weights_of
 from speculative_workloads import Prompt, workloads
 
 from punie_trace.models import shipped_model
-from punie_trace.servers.blas import preload_for
+from punie_trace.servers.blas import variables_for
 from punie_trace.speculative import (
     AdaptiveController,
     HybridDrafter,
@@ -331,8 +331,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--moe", action="store_true", help="V(m) and choices for a mixture of experts instead")
     args = parser.parse_args()
-    if library := preload_for(os.environ):
-        os.environ["LD_PRELOAD"] = library
+    if "LD_PRELOAD" in (added := variables_for(os.environ)):
+        os.environ.update(added)
         os.execv(sys.executable, [sys.executable, *sys.argv])
     if args.moe:
         from speculative_moe import measure_moe

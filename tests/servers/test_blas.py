@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from punie_trace.errors import ConfigurationError
-from punie_trace.servers.blas import blas_advice, blas_of, find_openblas, first_usable, mapped_blas, preload_for
+from punie_trace.servers.blas import (
+    blas_advice,
+    blas_of,
+    find_openblas,
+    first_usable,
+    mapped_blas,
+    preload_for,
+    variables_for,
+)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's")
 
@@ -51,6 +59,17 @@ def test_what_is_preloaded(tmp_path: Path) -> None:
     assert preload_for({"PUNIE_TRACE_BLAS": str(library)}) == str(library)
     with pytest.raises(ConfigurationError, match="does not exist"):
         preload_for({"PUNIE_TRACE_BLAS": str(tmp_path / "none.so")})
+
+
+@linux
+def test_idle_threads_of_openblas_shall_sleep_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    library = tmp_path / "lib.so"
+    library.touch()
+    named = {"PUNIE_TRACE_BLAS": str(library)}
+    assert variables_for(named) == {"LD_PRELOAD": str(library), "OPENBLAS_THREAD_TIMEOUT": "14"}
+    assert variables_for({**named, "OPENBLAS_THREAD_TIMEOUT": "26"}) == {"LD_PRELOAD": str(library)}
+    assert variables_for({"LD_PRELOAD": "mine.so"}) == {"OPENBLAS_THREAD_TIMEOUT": "14"}
+    assert variables_for({"PUNIE_TRACE_BLAS": "off"}) == {}
 
 
 @linux

@@ -15,7 +15,7 @@ import psutil
 
 from punie_trace.errors import ModelError
 from punie_trace.report.units import memory
-from punie_trace.servers.blas import blas_advice, preload_for
+from punie_trace.servers.blas import blas_advice, variables_for
 from punie_trace.servers.models import is_hub_id, local_folder, weight_files
 
 State: TypeAlias = Literal["ok", "note", "bad"]
@@ -54,10 +54,7 @@ def machine_checks(model: str | None, runs: Path) -> Iterator[Check]:
 
 def compute_checks() -> Iterator[Check]:
     """MLX's device, and the BLAS that servers will compute with."""
-    environment = {**os.environ}
-    library = preload_for(environment)
-    if library:
-        environment["LD_PRELOAD"] = library
+    environment = {**os.environ, **variables_for(os.environ)}
     command = [sys.executable, "-c", _ASK_MLX]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPUTE_S, check=False, env=environment)

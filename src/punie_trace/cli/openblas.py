@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import sys
 
-from punie_trace.servers.blas import preload_for
+from punie_trace.servers.blas import variables_for
 
 
 def restart_with_openblas() -> None:
     """Replaces this process by the same command with OpenBLAS preloaded; at most once. To be called before any work."""
-    library = preload_for(os.environ)
-    if not library:
+    added = variables_for(os.environ)
+    if "LD_PRELOAD" not in added:
         return
-    os.environ["LD_PRELOAD"] = library
+    os.environ.update(added)
     os.execv(sys.executable, [sys.executable, "-m", "punie_trace", *sys.argv[1:]])  # noqa: S606

@@ -23,7 +23,7 @@ from punie_trace.errors import ConfigurationError, IdentityError, ServerError
 from punie_trace.records import Generation
 from punie_trace.servers import identity as who
 from punie_trace.servers import ports
-from punie_trace.servers.blas import blas_advice, mapped_blas, preload_for
+from punie_trace.servers.blas import blas_advice, mapped_blas, variables_for
 from punie_trace.servers.command import build_server_command, process_part
 from punie_trace.servers.config import MLX_KINDS, ServerConfig
 from punie_trace.servers.identity import DEFAULT_MODEL, ServedIdentity
@@ -152,7 +152,9 @@ async def _listening(
             msg = f"the command {argv[0]!r} was not found or is not executable; check its name and PATH"
             raise ConfigurationError(msg)
         say("starting")
-        process = start_process(argv, environment, preload_for(environment) if _is_mlx(config) else "", log_path)
+        added = variables_for(environment) if _is_mlx(config) else {}
+        preload = added.pop("LD_PRELOAD", "")  # for the server alone, not for what starts it
+        process = start_process(argv, {**environment, **added}, preload, log_path)
         try:
             say("loading")
             await wait_listening(process, config.host, port, limits, deadline)
