@@ -55,7 +55,7 @@ class Ahead:
 class Verifier:
     """The target with its cache, sampler and processors, for one generation.
 
-    `history` are the tokens that processors are shown before those that are fed (the prompt but its last).
+    `history` are the tokens that processors are shown before those that are fed (all of the text but its last token).
     """
 
     def __init__(
