@@ -189,7 +189,7 @@ def attempt(
         speculation=speculation,
     )
     made = list(itertools.islice(stream, stop))
-    stream.close()  # ty: ignore[unresolved-attribute]
+    stream.close()  # ty: ignore[missing-attribute]
     record = decoder.last_generation
     assert record is not None
     tokens = [one.token for one in made]
