@@ -158,7 +158,7 @@ def test_so_they_are_in_the_batch_whose_cache_is_everybodys(asking: Asking) -> N
 def test_so_they_are_with_a_repetition_penalty(asking: Asking, mode: str) -> None:
     """It looks back into the part of the text that is in the cache."""
     conversation = Conversation(QUESTIONS[1])
-    penalty = {"repetition_penalty": 1.2, "repetition_context_size": 200}
+    penalty = {"repetition_penalty": 2.0, "repetition_context_size": 1000}
     for messages in conversation.turns():
         fields = {"speculation": MODES[mode], "cache_salt": f"penalty {mode}"}
         asking.checked(messages, **fields, **penalty)
