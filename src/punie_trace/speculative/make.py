@@ -37,8 +37,12 @@ def make_drafter(
     """A drafter of this kind: 'model', 'ngram', 'suffix', or 'hybrid' (suffix, then the model if there is one).
 
     `max_memory` in bytes bounds the store of earlier requests (1 MiB unless told less) and the weights of the model.
-    Raises `ConfigurationError` for a kind that is not known or lacks its model, `ModelError` for a draft model that has
-    other ids than the target, cannot be cut back, or is larger than `max_memory`.
+    A draft model comes with its tokenizer, so that its ids can be compared with the target's, token by token; ids that
+    only its padded output has are never proposed.
+
+    Raises `ConfigurationError` for a kind that is not known or lacks its model, or for a model without its tokenizer,
+    and `ModelError` for a draft model that has other ids than the target, cannot be cut back, or is larger than
+    `max_memory`.
     """
     if kind not in KINDS:
         raise ConfigurationError(f"there is no drafter {kind!r}; {nearest(str(kind), KINDS)}")
@@ -48,9 +52,13 @@ def make_drafter(
         return NgramDrafter()
     model: ModelDrafter | None = None
     if kind != "suffix" and draft_model is not None:
-        if draft_tokenizer is not None:
-            check_same_ids(target_tokenizer, draft_tokenizer)
-        model = ModelDrafter(draft_model)
+        if draft_tokenizer is None:
+            raise ConfigurationError(
+                "a draft model needs its tokenizer beside it (draft_tokenizer, the second thing that mlx_lm.load "
+                "returns): whether both models mean the same by an id cannot be told otherwise"
+            )
+        check_same_ids(target_tokenizer, draft_tokenizer)
+        model = ModelDrafter(draft_model, vocabulary=1 + max(target_tokenizer.get_vocab().values(), default=-1))
         if max_memory is not None and model.nbytes > max_memory:
             raise ModelError(
                 f"the draft model takes {model.nbytes / 1e6:.1f} MB, and {max_memory / 1e6:.1f} MB are allowed; "

@@ -24,15 +24,18 @@ _AT_ONCE = 64  # tokens read together with the one that is proposed after
 class ModelDrafter:
     """Proposes what a draft model says.
 
-    `prefill_step` tokens are read at once. Raises `ModelError` where the model's cache cannot be cut back, and when its
+    `prefill_step` tokens are read at once. Of `vocabulary` ids only the first may be proposed (models of one family pad
+    their outputs to different sizes); None for all that the model has. Whether its ids mean the same as the target's is
+    not checked here: `make_drafter` does. Raises `ModelError` where the model's cache cannot be cut back, and when its
     logits are not numbers.
     """
 
     kind: Kind = "model"
     free = False
 
-    def __init__(self, model: nn.Module, *, prefill_step: int = 2048) -> None:
+    def __init__(self, model: nn.Module, *, vocabulary: int | None = None, prefill_step: int = 2048) -> None:
         self.model = model
+        self.vocabulary = vocabulary
         self.prefill_step = prefill_step
         self._cache = make_prompt_cache(model)
         if reason := refusal(self._cache):
@@ -112,7 +115,7 @@ class ModelDrafter:
             confidence.append(chance)
             if len(tokens) == k or (keep is not None and not keep(confidence)):
                 break
-            logits = self.model(token[:, None], cache=self._cache)[:, -1]
+            logits = self._logits(token[:, None])
             self._read.append(said)
         probabilities = doubles(mx.concatenate(rows)) if rows else None
         return Proposal(tuple(tokens), probabilities, tuple(confidence), 0, tuple(seconds))
@@ -142,10 +145,14 @@ class ModelDrafter:
         if len(context) - self._agreed > _AT_ONCE:
             self._read_up_to(context, len(context) - 1)
         rest = list(context[self._agreed :])
-        logits = self.model(mx.array([rest], mx.uint32), cache=self._cache)[:, -1]
+        logits = self._logits(mx.array([rest], mx.uint32))
         self._read += rest
         self._agreed = len(self._read)
         return logits
+
+    def _logits(self, tokens: mx.array) -> mx.array:
+        """Feed tokens (1, n); what may follow them, (1, V)."""
+        return self.model(tokens, cache=self._cache)[:, -1, : self.vocabulary]
 
     def _cut_to_agreed(self, context: Sequence[int]) -> None:
         self._agree(context)
