@@ -166,6 +166,25 @@ def test_so_they_are_with_a_repetition_penalty(asking: Asking, mode: str) -> Non
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_stop_sequences_wherever_they_lie_in_a_draft(asking: Asking, mode: str) -> None:
+    """Nearly all of this answer is drafted right, so that stops in its midst fall on every place of a draft.
+
+    mlx_lm looks for the tokens of a stop text as it stands alone, which are not always those in the answer.
+    """
+    messages = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": QUESTIONS[0][1]}]
+    salt = f"stops {mode}"
+    said = asking.ask(messages, speculation="off", cache_salt=salt)["choices"][0]["message"]["content"]
+    ended = set()
+    for stop in [f" {word}" for word in said.split()[2:12]]:
+        answer = asking.checked(messages, speculation=MODES[mode], cache_salt=salt, stop=[stop])["choices"][0]
+        if answer["finish_reason"] == "stop":
+            assert said.startswith(answer["message"]["content"])
+            assert stop not in answer["message"]["content"]
+            ended.add(answer["message"]["content"])
+    assert len(ended) >= 5
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_conversation_goes_on_after_a_client_that_went_away(asking: Asking, mode: str) -> None:
     fields = {"speculation": MODES[mode], "cache_salt": f"gone {mode}"}
     conversation = Conversation(QUESTIONS[1])
