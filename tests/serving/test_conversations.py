@@ -173,13 +173,13 @@ def test_stop_sequences_wherever_they_lie_in_a_draft(asking: Asking, mode: str) 
     """
     messages = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": QUESTIONS[0][1]}]
     salt = f"stops {mode}"
-    said = asking.ask(messages, speculation="off", cache_salt=salt)["choices"][0]["message"]["content"]
+    said = asking.ask(messages, speculation="off")["choices"][0]["message"]["content"]
     ended = set()
     for stop in [f" {word}" for word in said.split()[2:12]]:
         answer = asking.checked(messages, speculation=MODES[mode], cache_salt=salt, stop=[stop])["choices"][0]
+        plain = asking.ask(messages, speculation="off", stop=[stop])["choices"][0]
+        assert (answer["finish_reason"], answer["message"]) == (plain["finish_reason"], plain["message"])
         if answer["finish_reason"] == "stop":
-            assert said.startswith(answer["message"]["content"])
-            assert stop not in answer["message"]["content"]
             ended.add(answer["message"]["content"])
     assert len(ended) >= 5
 
