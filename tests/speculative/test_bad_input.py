@@ -33,7 +33,8 @@ WAYS = (Speculation("fixed", k=4), Speculation("fixed", k=4, tree=True), Specula
 
 
 def run(decoder: SpeculativeDecoder, prompt: list[int], **options: Any) -> list[int]:
-    return [made.token for made in decoder.stream_generate(prompt, **{"max_tokens": N, **options})]
+    options = {"max_tokens": N, **options}
+    return [made.token for made in decoder.stream_generate(prompt, **options)]
 
 
 def fallback(decoder: SpeculativeDecoder) -> str:
@@ -49,7 +50,7 @@ def fallback(decoder: SpeculativeDecoder) -> str:
 def test_a_draft_model_without_its_tokenizer_is_not_taken() -> None:
     for kind in ("model", "hybrid"):
         with pytest.raises(ConfigurationError, match="needs its tokenizer beside it"):
-            make_drafter(kind, target_tokenizer=TOKENIZER, draft_model=DRAFT)  # ty: ignore[invalid-argument-type]
+            make_drafter(kind, target_tokenizer=TOKENIZER, draft_model=DRAFT)
 
 
 @pytest.mark.parametrize("padded", [64, 80])
