@@ -70,10 +70,10 @@ def main() -> None:
             )
             text += [made.token for made in stream]
             whole = time.perf_counter() - begun
-            lag, seconds = drafter.lags[-1], drafter.seconds[-1]
+            lag, seconds, held = drafter.lags[-1], drafter.seconds[-1], drafter.nbytes / 1e6
             print(
                 f"turn {turn + 1} of {'ABCDEFGH'[name]}: {len(text):5} tokens, the draft read {lag:5} in "
-                f"{1e3 * seconds:6.0f} ms, the turn took {1e3 * whole:6.0f} ms; drafter holds {drafter.nbytes / 1e6:.1f} MB"
+                f"{1e3 * seconds:6.0f} ms, the turn took {1e3 * whole:6.0f} ms; drafter holds {held:.1f} MB"
             )
             text += pieces[turn % len(pieces)][-40:]
             if turn:

@@ -8,7 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
-from mlx_lm.models.cache import QuantizedKVCache, RotatingKVCache, make_prompt_cache
+from mlx_lm.models.cache import ConcatenateKVCache, QuantizedKVCache, RotatingKVCache, make_prompt_cache
 from mlx_lm.sample_utils import make_logits_processors
 
 from punie_trace.errors import ConfigurationError
@@ -85,6 +85,15 @@ def test_a_draft_that_is_wider_than_the_target_proposes_only_what_the_tokenizers
             assert np.allclose(proposal.probabilities.sum(axis=-1), 1)
 
 
+def test_an_id_that_only_the_target_has_is_no_row_of_the_drafts_embedding() -> None:
+    """A gather beyond the last row reads whatever lies there."""
+    drafter = ModelDrafter(tiny_model(2))
+    for unknown in (64, 5000, 2**31):
+        context = [*PROMPT, unknown, *MORE]
+        drafter.begin(context)
+        assert drafter.propose(context, 4).tokens == ModelDrafter(tiny_model(2)).propose([*PROMPT, 0, *MORE], 4).tokens
+
+
 # Caches that cannot be cut back
 
 
@@ -119,6 +128,16 @@ def test_a_cache_that_rotates_is_decoded_plainly_before_and_when_it_wraps() -> N
         prompt = MORE
     assert isinstance(ours[0], RotatingKVCache)
     assert not ours[0].is_trimmable()
+
+
+def test_a_cache_that_only_counts_what_it_cuts_off_is_cut_for_good() -> None:
+    """mlx-lm's trims by its count alone, and hands out the rows all the same."""
+    decoder = SpeculativeDecoder(TARGET, TOKENIZER, ModelDrafter(DRAFT))
+    cache = [ConcatenateKVCache() for _ in TARGET.layers]
+    got = run(decoder, PROMPT, prompt_cache=cache, speculation=WAYS[0])
+    assert got == reference(TARGET, TOKENIZER, PROMPT, N)
+    held = {part.shape[2] for layer in cache for part in layer.keys_and_values()}
+    assert held == {cache[0].offset} == {len(PROMPT) + N - 1}
 
 
 # A context that runs out

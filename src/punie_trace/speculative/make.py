@@ -11,7 +11,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from punie_trace.errors import ConfigurationError, ModelError, nearest
 from punie_trace.speculative.drafting import KINDS, Drafter, Kind
 from punie_trace.speculative.hybrid import HybridDrafter
-from punie_trace.speculative.model_drafter import ModelDrafter
+from punie_trace.speculative.model_drafter import ModelDrafter, cache_measure, weights_of
 from punie_trace.speculative.ngram import NgramDrafter
 from punie_trace.speculative.suffix import SuffixDrafter
 
@@ -36,7 +36,8 @@ def make_drafter(
 ) -> Drafter:
     """A drafter of this kind: 'model', 'ngram', 'suffix', or 'hybrid' (suffix, then the model if there is one).
 
-    `max_memory` in bytes bounds the store of earlier requests (1 MiB unless told less) and the weights of the model.
+    `max_memory` in bytes bounds the weights of the model, the store of earlier requests (1 MiB unless told less), and
+    with what is left the caches of the draft model's texts beside the one in use.
     A draft model comes with its tokenizer, so that its ids can be compared with the target's, token by token; ids that
     only its padded output has are never proposed.
 
@@ -58,7 +59,8 @@ def make_drafter(
                 "returns): whether both models mean the same by an id cannot be told otherwise"
             )
         check_same_ids(target_tokenizer, draft_tokenizer)
-        model = ModelDrafter(draft_model, vocabulary=1 + max(target_tokenizer.get_vocab().values(), default=-1))
+        vocabulary = 1 + max(target_tokenizer.get_vocab().values(), default=-1)
+        model = ModelDrafter(draft_model, vocabulary=vocabulary, cache_limit=_for_caches(kind, draft_model, max_memory))
         if max_memory is not None and model.nbytes > max_memory:
             raise ModelError(
                 f"the draft model takes {model.nbytes / 1e6:.1f} MB, and {max_memory / 1e6:.1f} MB are allowed; "
@@ -71,6 +73,14 @@ def make_drafter(
     if kind == "suffix":
         return suffix
     return HybridDrafter(suffix, model) if model else HybridDrafter(suffix)
+
+
+def _for_caches(kind: str, draft_model: nn.Module, max_memory: int | None) -> int | None:
+    """Bytes for a draft model's caches, None for its own measure; never more than that."""
+    if max_memory is None:
+        return None
+    left = max_memory - weights_of(draft_model) - (_STORE if kind == "hybrid" else 0)
+    return max(0, min(left, cache_measure(draft_model)))
 
 
 def check_same_ids(target: Vocabulary | TokenizerWrapper, draft: Vocabulary | TokenizerWrapper) -> None:
