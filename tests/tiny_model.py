@@ -10,7 +10,7 @@ TEMPLATE = (
 )
 
 
-def make_model(folder: Path, layers: int, seed: int = 0, context: int = 512) -> Path:
+def make_model(folder: Path, layers: int, seed: int = 0, context: int = 512, head: int = 16) -> Path:
     """A Qwen3-shaped model in fp32 that mlx_lm loads; what it says means nothing."""
     import mlx.core as mx
     from mlx.utils import tree_flatten
@@ -32,7 +32,7 @@ def make_model(folder: Path, layers: int, seed: int = 0, context: int = 512) -> 
         "intermediate_size": 64,
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
-        "head_dim": 16,
+        "head_dim": head,
         "rms_norm_eps": 1e-6,
         "vocab_size": len(alphabet) + len(special),
         "max_position_embeddings": context,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie_trace.analysis.drafted import Drafted, speculation_figures
 from punie_trace.analysis.figure_kinds import Bounded
 from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.gates import (
@@ -232,6 +233,59 @@ def test_what_was_not_observed_is_undecided_with_the_reason(tmp_path: Path) -> N
     (reading,) = check(summary, "tokens.output < 100").readings
     assert (reading.verdict, reading.value) == ("undecided", None)
     assert "did not report" in reading.why
+
+
+def drafting(summary: Summary, counts: list[tuple[int, int, int]] | None, fallback: str | None = None) -> Summary:
+    """The summary, whose 'fast' configuration drafted so much (drafted, accepted, rounds) for each query."""
+    told = None
+    if counts is not None:
+        told = speculation_figures({str(n): [Drafted(*one, ("model",), fallback)] for n, one in enumerate(counts)})
+    name = next(name for name in summary.configurations if name != summary.baseline)
+    configurations = dict(summary.configurations)
+    configurations[name] = configurations[name].model_copy(update={"speculation": told})
+    return summary.model_copy(update={"configurations": configurations})
+
+
+DRAFTS = [(100, 96, 20), (90, 85, 18), (110, 107, 22), (80, 75, 16), (100, 95, 20)]
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("others.acceptance > 0.85", "passed"),
+        ("others.acceptance > 85%", "passed"),
+        ("others.acceptance > 0.95", "undecided"),
+        ("others.acceptance < 0.85", "failed"),
+        ("others.mean_accepted_length > 2", "passed"),
+        ("others.mean_accepted_length > 5.8", "undecided"),
+        ("others.mean_accepted_length > 6.5", "failed"),
+    ],
+)
+def test_acceptance_is_decided_on_its_interval(tmp_path: Path, text: str, verdict: str) -> None:
+    summary = drafting(summary_of(tmp_path, {"baseline": Arm(), "adaptive": Arm(draft=True)}), DRAFTS)
+    result = check(summary, text)
+    assert result.verdict == verdict
+    (reading,) = result.readings
+    assert reading.detail == "458 accepted, 480 drafted, 96 rounds"
+
+
+@pytest.mark.parametrize(
+    ("counts", "fallback", "says"),
+    [
+        (None, None, "not observable: its server tells nothing of drafts"),
+        ([(0, 0, 0)] * 5, "draft: the draft model takes 9 MB", "nothing was drafted: draft: the draft model takes"),
+        ([(0, 0, 0)] * 5, None, "nothing was drafted"),
+        (DRAFTS[:3], None, "3 queries drafted, too few for an interval: it takes 5"),
+    ],
+)
+@pytest.mark.parametrize("figure", ["acceptance > 0.85", "mean_accepted_length > 2"])
+def test_acceptance_is_undecided_where_too_little_was_drafted(
+    tmp_path: Path, counts: list[tuple[int, int, int]] | None, fallback: str | None, says: str, figure: str
+) -> None:
+    summary = drafting(summary_of(tmp_path, {"baseline": Arm(), "adaptive": Arm()}), counts, fallback)
+    result = check(summary, f"adaptive.{figure}")
+    assert (result.verdict, result.holds) == ("undecided", False)
+    assert result.readings[0].why.startswith(says)
 
 
 def test_alone_nothing_can_be_compared(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ VOCABULARY = 64
 END = 63
 
 
-def tiny_model(seed: int, *, layers: int = 2, width: int = 32, vocabulary: int = VOCABULARY) -> nn.Module:
+def tiny_model(
+    seed: int, *, layers: int = 2, width: int = 32, vocabulary: int = VOCABULARY, head: int = 8
+) -> nn.Module:
     """A Qwen3 of random weights, sharp enough that ties do not decide."""
     mx.random.seed(seed)
     model = qwen3.Model(
@@ -35,7 +37,7 @@ def tiny_model(seed: int, *, layers: int = 2, width: int = 32, vocabulary: int =
             num_key_value_heads=2,
             max_position_embeddings=4096,
             tie_word_embeddings=False,
-            head_dim=8,
+            head_dim=head,
             rope_theta=10000.0,
         )
     )

@@ -13,7 +13,7 @@ from typing import Final
 
 from punie_trace.analysis.client import client_figures
 from punie_trace.analysis.compare import identity
-from punie_trace.analysis.drafted import speculation_figures
+from punie_trace.analysis.drafted import by_query, speculation_figures
 from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed, TokenFigures, WallFigures
 from punie_trace.analysis.figures import CategoryFigures, ConfigurationFigures, Goodput, Problem
 from punie_trace.analysis.findings import batched
@@ -90,7 +90,7 @@ def configuration_figures(
         ttft_warm_ms=_ttft_by_cache(splits, warm=True),
         batched=batched(header, record) if record else None,
         problems=_problems(observations),
-        speculation=speculation_figures([drafted for one in answered for drafted in one.drafted]),
+        speculation=speculation_figures(by_query((one.outcome.query, one.drafted) for one in answered)),
     )
 
 

@@ -138,6 +138,9 @@ class SpeculationFigures(Figures):
     drafters: tuple[str, ...]
     fallbacks: dict[str, int]
     """Why generations drafted nothing, or no more, and how many did."""
+    acceptance_interval: Bounded | None = None
+    """By query; None where nothing was drafted, without bounds where too few queries drafted."""
+    mean_length_interval: Bounded | None = None
 
 
 class ConfigurationFigures(Figures):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from punie_trace.analysis.drafted import FEWEST_QUERIES
 from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
 
@@ -160,6 +161,22 @@ def _plain(field: str) -> Callable[[Summary, str], Measured]:
     return read
 
 
+def _drafting(rate: Literal["acceptance", "mean_length"]) -> Callable[[Summary, str], Measured]:
+    def read(summary: Summary, name: str) -> Measured:
+        told = summary.configurations[name].speculation
+        if told is None:
+            return Measured(None, note="not observable: its server tells nothing of drafts (kind 'punie' does)")
+        one = told.acceptance_interval if rate == "acceptance" else told.mean_length_interval
+        if one is None:
+            why = next(iter(told.fallbacks), None)
+            return Measured(None, note="nothing was drafted" + (f": {why}" if why else ""))
+        detail = f"{told.accepted} accepted, {told.drafted} drafted, {told.rounds} rounds"
+        few = f"{one.n} queries drafted, too few for an interval: it takes {FEWEST_QUERIES}"
+        return Measured(one.value, one.low, one.high, note=few if one.low is None else "", detail=detail)
+
+    return read
+
+
 _NO_ANSWER: Final = Measured(None, note="no query was answered")
 
 _LINES: Final = {"queue": "client_queue", "generation": "generation", "tool": "tool", "framework": "framework"}
@@ -214,6 +231,22 @@ FIGURES: Final[dict[str, NamedFigure]] = {
         NamedFigure("tokens_per_s", "rate", "output tokens / time in generation", _plain("output_tokens_per_s")),
         NamedFigure(
             "tokens_per_s.effective", "rate", "output tokens / wall time", _plain("effective_output_tokens_per_s")
+        ),
+        NamedFigure(
+            "acceptance",
+            "share",
+            "draft tokens accepted / drafted",
+            _drafting("acceptance"),
+            estimated=True,
+            answered_only=True,
+        ),
+        NamedFigure(
+            "mean_accepted_length",
+            "count",
+            "tokens that a round of draft and verify yields: 1 + accepted / rounds",
+            _drafting("mean_length"),
+            estimated=True,
+            answered_only=True,
         ),
         NamedFigure("generations", "count", "generations a query", _plain("generations_per_query"), answered_only=True),
         NamedFigure("tool_calls", "count", "tool calls a query", _plain("tool_calls_per_query"), answered_only=True),

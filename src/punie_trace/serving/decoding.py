@@ -69,7 +69,8 @@ class PlainDecoder:
     reason: str | None = None
 
     def decode(self, request: DecodeRequest) -> Iterator[GenerationResponse]:
-        """As `mlx_lm.stream_generate` without a draft model."""
+        """As `mlx_lm.stream_generate` without a draft model; processors see the cached part of the text too."""
+        cached = request.context[: len(request.context) - len(request.prompt)]
         return stream_generate(
             self.model,
             self.tokenizer,
@@ -77,7 +78,7 @@ class PlainDecoder:
             request.max_tokens,
             stream=self.stream,
             sampler=request.sampler,
-            logits_processors=list(request.logits_processors),
+            logits_processors=shown_before(cached, request.logits_processors),
             prompt_cache=request.cache,
             prompt_progress_callback=request.progress,
             prefill_step_size=request.prefill_step,
@@ -94,6 +95,22 @@ class PlainDecoder:
     def fallback(self) -> str | None:
         """Why it stands in for a decoder that drafts."""
         return self.reason
+
+
+def shown_before(cached: Sequence[int], processors: Sequence[LogitsProcessor]) -> list[LogitsProcessor]:
+    """The same processors, shown `cached` before the tokens that they are given.
+
+    mlx_lm shows those of a single request only what was not in its prompt cache (and those of a batch everything), so a
+    repetition penalty would act otherwise on a warm cache than on a cold one.
+    """
+    if not cached:
+        return list(processors)
+    before = mx.array(list(cached))
+
+    def continued(processor: LogitsProcessor) -> LogitsProcessor:
+        return lambda tokens, logits: processor(mx.concatenate([before, tokens]), logits)
+
+    return [continued(processor) for processor in processors]
 
 
 def cached_length(cache: Sequence[Any]) -> int | None:

@@ -56,6 +56,8 @@ def trim_to(cache: Sequence[CacheEntry], length: int) -> None:
         excess = entry.offset - length
         if excess > 0:
             entry.trim(excess)
+            if isinstance(entry, ConcatenateKVCache):  # counts less, and would hand the rows out all the same
+                entry.state = tuple(part[..., :length, :] for part in entry.keys_and_values())
 
 
 def remember_tokens(cache: Sequence[CacheEntry], tokens: Sequence[int]) -> None:

@@ -93,6 +93,8 @@ class SpeculativeDecoder:
         text. `cached_tokens` says which tokens those are; without it the cache is asked what this decoder noted on it.
         When the iterator ends or is closed, the cache holds exactly the whole prompt and all emitted tokens but the
         last. `max_tokens` -1 means no limit. `speculation` None means adaptive where there is a drafter, else off.
+        Logits processors are shown the whole text, the part in the cache too where it is known, so that an answer is
+        the one that a fresh prefill gives (mlx-lm shows them `prompt` alone).
 
         Raises `ConfigurationError` at once for an empty prompt, for `max_tokens` 0 and for a drafter that is not there,
         and `ModelError` while iterating where the target's logits are not numbers.
@@ -116,7 +118,7 @@ class SpeculativeDecoder:
             cache,
             sampler=sampler,
             processors=logits_processors or (),
-            history=tokens[:-1],
+            history=[*known, *tokens[:-1]],
             random=self._random,
         )
         return self._generated(

@@ -138,8 +138,8 @@ class Generation:
             self._open = False
             self._ahead = None
             whole = self._cached + len(self._prompt) + max(self._emitted - 1, -1)
-            if self._pipelined:
-                trim_to(self._cache, whole)
+            if self._pipelined:  # a pass that was broken off may have reached the first layers only
+                trim_to(self._cache, min([whole, *(layer.offset for layer in self._cache)]))
             if len(self._context) - self._emitted == self._cached + len(self._prompt):
                 remember_tokens(self._cache, self._context[: length_of(self._cache)])
             self._commit()

@@ -1,12 +1,14 @@
-"""A small language model as drafter, with a KV cache of its own that it brings into line with the text by itself.
+"""A small language model as drafter, with KV caches of its own that it brings into line with the text by itself.
 
 It reads a context only when it is asked to propose, so a request in which it is never asked costs nothing; `lag` says
-what it would have to read. Its cache survives from one request to the next, as far as their texts begin alike.
+what it would have to read. What it has read survives from one request to the next, as far as their texts begin alike,
+for a few conversations that take turns (`draft_caches`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -15,48 +17,75 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from punie_trace.errors import ModelError
 from punie_trace.speculative.arrays import doubles, integers, numbers
-from punie_trace.speculative.cache import length_of, refusal, trim_to
+from punie_trace.speculative.cache import length_of, refusal
+from punie_trace.speculative.draft_caches import DraftCaches
 from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
 
+_LEAST_LIMIT = 16 << 20
 _AT_ONCE = 64  # tokens read together with the one that is proposed after
 
 
 class ModelDrafter:
     """Proposes what a draft model says.
 
-    `prefill_step` tokens are read at once. Raises `ModelError` where the model's cache cannot be cut back, and when its
-    logits are not numbers.
+    `prefill_step` tokens are read at once. Its caches take `cache_limit` bytes together (`cache_measure` unless told):
+    when they hold more, texts that are not in use go; the one in use may exceed it. Of `vocabulary` ids only the first
+    may be proposed (models of one family pad their outputs to different sizes); None for all that the model has.
+    Whether its ids mean the same as the target's is not checked here: `make_drafter` does. Raises `ModelError` where
+    the model's cache cannot be cut back, and when its logits are not numbers.
     """
 
     kind: Kind = "model"
     free = False
 
-    def __init__(self, model: nn.Module, *, prefill_step: int = 2048) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        vocabulary: int | None = None,
+        cache_limit: int | None = None,
+        prefill_step: int = 2048,
+    ) -> None:
         self.model = model
+        self.vocabulary = vocabulary
         self.prefill_step = prefill_step
-        self._cache = make_prompt_cache(model)
+        self._weights = weights_of(model)
+        self._caches = DraftCaches(
+            partial(make_prompt_cache, model),
+            cache_measure(model) if cache_limit is None else cache_limit,
+        )
         if reason := refusal(self._cache):
             raise ModelError(
                 f"this draft model cannot be used: {reason}; name another with --draft-model, or take the drafter "
                 "'suffix' or 'ngram', which need no model"
             )
-        self._read: list[int] = []  # what the cache holds
-        self._agreed = 0  # how much of it is known to be the context's
-        self._weights = weights_of(model)
+        self._layer_bytes = 0
+        self._agreed = 0  # how much of what it has read is known to be the context's
         arguments = getattr(model, "args", None)
         self._longest = int(getattr(arguments, "max_position_embeddings", 0) or 1 << 30)
+        self._known = int(getattr(arguments, "vocab_size", 0) or 1 << 30)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its weights and of its cache."""
-        return self._weights + sum(entry.nbytes for entry in self._cache)
+        """Bytes of its weights and of its caches."""
+        return self._weights + self._caches.nbytes
+
+    @property
+    def _cache(self) -> list:
+        return self._caches.current.cache
+
+    @property
+    def _read(self) -> list[int]:
+        """What the cache in use holds."""
+        return self._caches.current.tokens
 
     def members(self) -> tuple[Drafter, ...]:
         """Itself."""
         return (self,)
 
     def begin(self, context: Sequence[int]) -> None:
-        """Finds how far its cache fits the new text."""
+        """Finds which of its caches fits the new text, and how far."""
+        self._caches.turn_to(context)
         self._agreed = 0
         self._agree(context)
 
@@ -80,7 +109,8 @@ class ModelDrafter:
         """Nothing to do: the context tells."""
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
-        """Keeps its cache."""
+        """Keeps what it has read, as far as there is room."""
+        self._caches.shrink()
 
     def propose(
         self,
@@ -113,8 +143,11 @@ class ModelDrafter:
             confidence.append(chance)
             if len(tokens) == k:
                 break
-            logits = self.model(token[:, None], cache=self._cache)[:, -1]
+            logits = self._logits(token[:, None])
             self._read.append(said)
+        if self._cache[0].nbytes != self._layer_bytes:  # it grew, in steps
+            self._layer_bytes = self._cache[0].nbytes
+            self._caches.shrink()
         probabilities = doubles(mx.concatenate(rows)) if rows else None
         return Proposal(tuple(tokens), probabilities, tuple(confidence), 0, tuple(seconds))
 
@@ -149,28 +182,42 @@ class ModelDrafter:
         self._cut_to(held)
         if length - held > _AT_ONCE:
             self._read_up_to(context, length - 1)
-        rest = [*context[len(read) :], *after[max(0, len(read) - length) :]]
-        logits = self.model(mx.array([rest], mx.uint32), cache=self._cache)[:, -1]
-        read += rest
+        held = len(self._read)
+        rest = [*context[held:], *after[max(0, held - length) :]]
+        logits = self._logits(self._row(rest))
+        self._read.extend(rest)
         self._agreed = length
         return logits
+
+    def _row(self, tokens: Sequence[int]) -> mx.array:
+        """Tokens as the model takes them, (1, n); for an id beyond its vocabulary another stands in."""
+        return mx.array([[token if token < self._known else 0 for token in tokens]], mx.uint32)
+
+    def _logits(self, tokens: mx.array) -> mx.array:
+        """Feed tokens (1, n); what may follow them, (1, V)."""
+        return self.model(tokens, cache=self._cache)[:, -1, : self.vocabulary]
 
     def _cut_to(self, held: int) -> None:
         """Cut cache and text read to `held` tokens."""
         if len(self._read) != held or length_of(self._cache) != held:
-            trim_to(self._cache, held)
-            del self._read[held:]
+            self._caches.cut(held)
 
     def _read_up_to(self, context: Sequence[int], end: int) -> None:
         """Read without asking for logits, in steps."""
         while self._agreed < end:
             part = list(context[self._agreed : min(end, self._agreed + self.prefill_step)])
-            self.model(mx.array([part], mx.uint32), cache=self._cache)
+            self.model(self._row(part), cache=self._cache)
             mx.eval([entry.state for entry in self._cache])
-            self._read += part
+            self._read.extend(part)
             self._agreed += len(part)
+        self._caches.shrink()
 
 
 def weights_of(model: nn.Module) -> int:
     """Bytes of a model's weights."""
     return sum(leaf.nbytes for _, leaf in tree_flatten(model.parameters()) if isinstance(leaf, mx.array))
+
+
+def cache_measure(model: nn.Module) -> int:
+    """Bytes for all caches of a draft model unless told: a quarter of its weights, and 16 MiB at least."""
+    return max(_LEAST_LIMIT, weights_of(model) // 4)

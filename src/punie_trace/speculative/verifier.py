@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+from numpy.typing import NDArray
 
 from punie_trace.errors import ModelError
 from punie_trace.speculative.arrays import doubles, integers
@@ -55,7 +56,7 @@ class Ahead:
 class Verifier:
     """The target with its cache, sampler and processors, for one generation.
 
-    `history` are the tokens that processors are shown before those that are fed (the prompt but its last).
+    `history` are the tokens that processors are shown before those that are fed (all of the text but its last token).
     """
 
     def __init__(
@@ -105,8 +106,10 @@ class Verifier:
             mx.eval(chances, broken)
             _refuse_broken(broken)
             draft = np.array([proposal.tokens], dtype=np.int64)
-            given = None if proposal.probabilities is None else np.asarray(proposal.probabilities)[None]
-            verdict = by_block(doubles(chances)[None], given, draft, self._random)
+            wanted, given = doubles(chances), proposal.probabilities
+            if given is not None:
+                wanted, given = _alike(wanted, given), _alike(given, wanted)[None]
+            verdict = by_block(wanted[None], given, draft, self._random)
         else:
             drawn = self._sampler(logprobs)
             mx.eval(drawn, broken)
@@ -156,6 +159,12 @@ class Verifier:
 
 def _argmax(logprobs: mx.array) -> mx.array:
     return mx.argmax(logprobs, axis=-1)
+
+
+def _alike(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Rows (n, V) made as wide as the others: an id that one of two models lacks has no chance there."""
+    missing = others.shape[-1] - rows.shape[-1]
+    return np.pad(rows, ((0, 0), (0, missing))) if missing > 0 else np.asarray(rows)
 
 
 def _refuse_broken(broken: mx.array) -> None:
