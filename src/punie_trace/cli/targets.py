@@ -52,7 +52,13 @@ async def http_target(
 ) -> Target:
     """A target for the paths `agent` and `http`; its connections are closed with `stack`."""
     key = server.api_key() or NO_KEY
-    transport = TracedTransport(clock=clock, tracer_provider=provider)
+    inner = None
+    if configuration.path == "http":
+        # Loaded here because the other paths have no use for it.
+        from punie_trace.agent.aiohttp_transport import AiohttpTransport
+
+        inner = AiohttpTransport()
+    transport = TracedTransport(clock=clock, tracer_provider=provider, inner=inner)
     base_url = f"{server.base_url.rstrip('/')}/"
     client = await stack.enter_async_context(
         httpx2.AsyncClient(transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"})

@@ -38,7 +38,6 @@ class GenerationSpan:
         self._clock = clock
         self._log = log
         self._index = None if log is None else log.begin(self)
-        self._sent_ns = clock.now_ns()
         self._connect_from_ns: int | None = None
         self._connect_to_ns: int | None = None
         self._first_byte_ns: int | None = None
@@ -47,11 +46,10 @@ class GenerationSpan:
         self._finished = False
         self._reader = CompletionReader()
         self._requested_model = _requested_model(request)
+        attributes = self._request_attributes(request)
+        self._sent_ns = clock.now_ns()  # from here on it is sent; to look at it was not the server's time
         self._span: Span = tracer.start_span(
-            names.SPAN_POST,
-            kind=SpanKind.CLIENT,
-            attributes=self._request_attributes(request),
-            start_time=self._sent_ns,
+            names.SPAN_POST, kind=SpanKind.CLIENT, attributes=attributes, start_time=self._sent_ns
         )
 
     @property
@@ -194,16 +192,7 @@ class GenerationSpan:
         return self._connect_to_ns - self._connect_from_ns
 
     def _request_attributes(self, request: httpx2.Request) -> dict[str, AttributeValue]:
-        url = request.url
-        attributes: dict[str, AttributeValue] = {
-            names.SEGMENT: names.SEGMENT_GENERATION,
-            names.HTTP_METHOD: request.method,
-            names.URL_FULL: _without_secrets(str(url)),
-            names.SERVER_ADDRESS: url.host,
-        }
-        port = url.port or _DEFAULT_PORTS.get(url.scheme)
-        if port is not None:
-            attributes[names.SERVER_PORT] = port
+        attributes = dict(_of_url(request.method, str(request.url)))
         if self._requested_model is not None:
             attributes[names.GEN_AI_REQUEST_MODEL] = self._requested_model
         if self._index is not None:
@@ -212,8 +201,17 @@ class GenerationSpan:
 
 
 @lru_cache(maxsize=64)
-def _without_secrets(url: str) -> str:
-    return str(httpx2.URL(url).copy_with(username=None, password=None, query=None, fragment=None))
+def _of_url(method: str, url: str) -> tuple[tuple[str, AttributeValue], ...]:
+    """What a request to `url` says of itself, without secrets."""
+    shown = httpx2.URL(url).copy_with(username=None, password=None, query=None, fragment=None)
+    port = shown.port or _DEFAULT_PORTS.get(shown.scheme)
+    return (
+        (names.SEGMENT, names.SEGMENT_GENERATION),
+        (names.HTTP_METHOD, method),
+        (names.URL_FULL, str(shown)),
+        (names.SERVER_ADDRESS, shown.host),
+        *(((names.SERVER_PORT, port),) if port is not None else ()),
+    )
 
 
 def _form(headers: httpx2.Headers) -> Form:

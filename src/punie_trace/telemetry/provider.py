@@ -7,6 +7,7 @@ them that fills in our time. Only public names of the SDK are used for it. No gl
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable, Sequence
 
@@ -24,19 +25,21 @@ from punie_trace.telemetry import names
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.open_spans import OpenSpans
 
-_system_random = random.SystemRandom()
+# A generator of its own, seeded by the system: a call of the system for each id costs more than the span around it.
+_random = random.Random(os.urandom(32))
+os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 
 class FreshIds(IdGenerator):
-    """Ids from the system's randomness: with the SDK's own, `random.seed(n)` anywhere would repeat the ids of a run."""
+    """Ids of their own randomness: with the SDK's own, `random.seed(n)` anywhere would repeat the ids of a run."""
 
     def generate_span_id(self) -> int:
         """64 random bits, never zero."""
-        return _system_random.getrandbits(64) or 1
+        return _random.getrandbits(64) or 1
 
     def generate_trace_id(self) -> int:
         """128 random bits, never zero."""
-        return _system_random.getrandbits(128) or 1
+        return _random.getrandbits(128) or 1
 
     def is_trace_id_random(self) -> bool:
         """All bits are random, as W3C's trace-context level 2 wants to know."""
@@ -130,6 +133,8 @@ class ClockTracerProvider(sdk.TracerProvider):
         )
         self.clock = clock
         self.open_spans = OpenSpans()
+        self.tracer = self.get_tracer(names.SERVICE)
+        """For this project's own spans: to ask for a tracer by name costs as much as to start a span."""
         self._receivers: list[sdk.SpanProcessor] = []
         self.add_span_processor(self.open_spans)
 

@@ -24,6 +24,14 @@ TraceHook: TypeAlias = Callable[[str, dict[str, object]], Awaitable[None]]
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
 
 
+class BufferedStream(httpx2.AsyncByteStream):
+    """A body whose first bytes may have come with its head: they are timed at once, not when somebody asks for them."""
+
+    def buffered(self) -> bytes:
+        """What is here already, taken out of the stream; never waits or raises."""
+        return b""
+
+
 class TracedTransport(httpx2.AsyncBaseTransport):
     """Wraps `inner` (by default an `AsyncHTTPTransport` with no limit of connections and no retries).
 
@@ -58,13 +66,16 @@ class TracedTransport(httpx2.AsyncBaseTransport):
             span.failed(error)
             raise
         span.answered(response)
+        first = response.stream.buffered() if isinstance(response.stream, BufferedStream) else b""
+        if first:
+            span.received(first)
         if not isinstance(response.stream, httpx2.AsyncByteStream):
             span.failed(TypeError(f"the transport answered with a {type(response.stream).__name__}"))
             return response
         return httpx2.Response(
             status_code=response.status_code,
             headers=response.headers,
-            stream=_TracedStream(response.stream, span),
+            stream=_TracedStream(response.stream, span, first),
             extensions=response.extensions,
         )
 
@@ -88,11 +99,16 @@ class TracedTransport(httpx2.AsyncBaseTransport):
 class _TracedStream(httpx2.AsyncByteStream):
     """A response's body that tells the span what passes. It may be entered more than once; the span ends once."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, span: GenerationSpan) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, span: GenerationSpan, first: bytes = b"") -> None:
         self._inner = inner
         self._span = span
+        self._first = first
+        """What came before anybody asked, and has been told already."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._first:
+            first, self._first = self._first, b""
+            yield first
         try:
             async for data in self._inner:
                 self._span.received(data)
