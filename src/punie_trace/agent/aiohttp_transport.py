@@ -32,9 +32,10 @@ _FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """An httpx2 transport over aiohttp's connections, with no limit of their number; made and used in one event loop.
 
-    It calls the hook in `request.extensions['trace']` for the opening of a connection, by httpcore's names, and raises
-    httpx2's errors. A connection is used again within 30 s of its last answer. `read` and `connect` of the request's
-    timeout hold, `connect` for looking up the host and for TLS as well; `write` and `pool` do not.
+    It calls the hook in `request.extensions['trace']` for the opening of a connection and for the sending of a request
+    that has a body, by httpcore's names, and raises httpx2's errors. A connection is used again within 30 s of its last
+    answer. `read` and `connect` of the request's timeout hold, `connect` for looking up the host and for TLS as well;
+    `write` and `pool` do not.
     """
 
     def __init__(self) -> None:
@@ -84,6 +85,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_start.append(_connecting)
         trace.on_connection_create_end.append(_connected)
+        trace.on_request_chunk_sent.append(_sending)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=_KEEPALIVE_S, resolver=aiohttp.ThreadedResolver()
@@ -134,6 +136,11 @@ async def _connecting(_: aiohttp.ClientSession, context: SimpleNamespace, __: ob
 
 async def _connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
     await _tell(context.trace_request_ctx, "connection.connect_tcp.complete")
+
+
+async def _sending(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    """The head goes out with the first piece of the body."""
+    await _tell(context.trace_request_ctx, "http11.send_request_headers.started")
 
 
 async def _tell(hook: TraceHook | None, event: str) -> None:

@@ -47,7 +47,7 @@ async def http_target(
     server: Server,
     toolbox: Toolbox,
     options: AskOptions,
-    provider: TracerProvider,
+    provider: ClockTracerProvider,
     clock: Clock,
 ) -> Target:
     """A target for the paths `agent` and `http`; its connections are closed with `stack`."""
@@ -76,7 +76,7 @@ async def http_target(
             raise ServerError(f"the server {failure.splitlines()[0]}", server.log_tail())
 
     collect = None
-    if configuration.server.kind == "punie" and isinstance(provider, ClockTracerProvider):
+    if configuration.server.kind == "punie":
         collect = await _collector(stack, server, provider, clock)
     return Target(configuration.name, configuration.path, ask, server.verify, alive, server.identity.model, collect)
 

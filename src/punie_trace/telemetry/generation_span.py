@@ -1,7 +1,8 @@
 """One generation request as a CLIENT span and as a `Generation`, from the first step of sending to the last byte read.
 
-It is told what happens (a step of sending, the response's head, a piece of its body, the end) and writes it down once.
-It does no I/O; `transport` tells it.
+It is told what happens (a step of sending, the response's head, a piece of its body, the end) and writes it down once,
+at the end: the span is named before the request goes out, which carries the name, and made when all is known, so that
+none of that work stands between the request and its answer. It does no I/O; `transport` tells it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from functools import lru_cache
 from typing import TypeAlias
 
 import httpx2
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.context import get_current
+from opentelemetry.trace import SpanKind, StatusCode
 
 from punie_trace.records import AttributeValue, Generation
 from punie_trace.telemetry import names
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.completion_reader import CompletionReader, Form
 from punie_trace.telemetry.generation_log import GenerationLog
+from punie_trace.telemetry.provider import ClockTracer
 
 _ERROR_TEXT_LIMIT = 500
 _MODEL_FIRST = re.compile(rb'\{\s*"model"\s*:\s*"([^"\\\x00-\x1f]+)"\s*,')
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_propagator = TraceContextTextMapPropagator()
+_FIRST_STEPS = ("connection.connect_tcp.started", "http11.send_request_headers.started")
 
 Failure: TypeAlias = tuple[str, str]
 """(error type, what was said about it, or '')"""
@@ -34,8 +35,11 @@ Failure: TypeAlias = tuple[str, str]
 class GenerationSpan:
     """A generation request that is open. All times come from the clock, in ns; `finish` counts once."""
 
-    def __init__(self, tracer: Tracer, clock: Clock, request: httpx2.Request, log: GenerationLog | None) -> None:
+    def __init__(self, tracer: ClockTracer, clock: Clock, request: httpx2.Request, log: GenerationLog | None) -> None:
+        self._tracer = tracer
         self._clock = clock
+        self._context = get_current()
+        self._identity = tracer.identity(self._context)
         self._log = log
         self._index = None if log is None else log.begin(self)
         self._connect_from_ns: int | None = None
@@ -46,11 +50,10 @@ class GenerationSpan:
         self._finished = False
         self._reader = CompletionReader()
         self._requested_model = _requested_model(request)
-        attributes = self._request_attributes(request)
-        self._sent_ns = clock.now_ns()  # from here on it is sent; to look at it was not the server's time
-        self._span: Span = tracer.start_span(
-            names.SPAN_POST, kind=SpanKind.CLIENT, attributes=attributes, start_time=self._sent_ns
-        )
+        self._attributes = self._request_attributes(request)
+        self._sending = False
+        self._sent_ns = clock.now_ns()
+        """When it was handed to the library; when that began to send, as soon as it has."""
 
     @property
     def finished(self) -> bool:
@@ -59,10 +62,14 @@ class GenerationSpan:
 
     def inject(self, headers: httpx2.Headers) -> None:
         """Put W3C's `traceparent` of this span into the request's headers."""
-        _propagator.inject(headers, context=set_span_in_context(self._span, Context()))
+        one = self._identity
+        headers["traceparent"] = f"00-{one.trace_id:032x}-{one.span_id:016x}-{one.trace_flags:02x}"
 
     def step(self, event: str) -> None:
         """A step of the connection pool, as httpcore names it in `request.extensions['trace']`."""
+        if not self._sending and event in _FIRST_STEPS:
+            self._sending = True
+            self._sent_ns = self._clock.now_ns()
         if event == "connection.connect_tcp.started":
             self._connect_from_ns = self._clock.now_ns()
         elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
@@ -159,6 +166,7 @@ class GenerationSpan:
 
     def _write_span(self, generation: Generation, failure: Failure | None) -> None:
         attributes: dict[str, AttributeValue | None] = {
+            **self._attributes,
             names.HTTP_STATUS: generation.status,
             names.GEN_AI_RESPONSE_MODEL: generation.served_model,
             names.FINGERPRINT: generation.fingerprint,
@@ -173,8 +181,16 @@ class GenerationSpan:
         if failure is not None:
             attributes[names.ERROR_TYPE] = failure[0]
             attributes[names.ERROR_TEXT] = failure[1][:_ERROR_TEXT_LIMIT] or None
-            self._span.set_status(StatusCode.ERROR, generation.error)
-        self._span.set_attributes({key: value for key, value in attributes.items() if value is not None})
+        span = self._tracer.span_of(
+            self._identity,
+            names.SPAN_POST,
+            self._context,
+            SpanKind.CLIENT,
+            {key: value for key, value in attributes.items() if value is not None},
+            generation.sent_ns,
+        )
+        if failure is not None:
+            span.set_status(StatusCode.ERROR, generation.error)
         for name, time_ns in (
             (names.EVENT_FIRST_BYTE, generation.first_byte_ns),
             (names.EVENT_PREFILL_END, generation.prefill_end_ns),
@@ -182,8 +198,8 @@ class GenerationSpan:
             (names.EVENT_LAST_CHUNK, generation.last_chunk_ns),
         ):
             if time_ns is not None:
-                self._span.add_event(name, timestamp=time_ns)
-        self._span.end(generation.done_ns)
+                span.add_event(name, timestamp=time_ns)
+        span.end(generation.done_ns)
 
     def _connect_ns(self) -> int | None:
         """Time to open the connection, TLS included; None where an open one was used or none came about."""

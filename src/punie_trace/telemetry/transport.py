@@ -11,12 +11,11 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 import httpx2
-from opentelemetry.trace import TracerProvider
 
-from punie_trace.telemetry import names
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.generation_log import current_generations
 from punie_trace.telemetry.generation_span import GenerationSpan
+from punie_trace.telemetry.provider import ClockTracerProvider
 
 TraceHook: TypeAlias = Callable[[str, dict[str, object]], Awaitable[None]]
 
@@ -35,16 +34,17 @@ class BufferedStream(httpx2.AsyncByteStream):
 class TracedTransport(httpx2.AsyncBaseTransport):
     """Wraps `inner` (by default an `AsyncHTTPTransport` with no limit of connections and no retries).
 
-    A generation request is a POST to a path that ends in `/completions`. Its span starts when the request is handed to
-    the network (opening the connection included, which `punie.generation.connect_ns` tells apart), is a child of the
-    span that is current then, and ends with the last byte read; the request carries `traceparent`. Its `Generation`
-    goes into `current_generations` where a query is open.
+    A generation request is a POST to a path that ends in `/completions`. Its span starts with the first step on the
+    network (opening the connection included, which `punie.generation.connect_ns` tells apart; what the library does
+    before it is not the server's), is a child of the span that is current then, and ends with the last byte read; the
+    request carries `traceparent`. Its `Generation` goes into `current_generations` where a query is open. `inner` tells
+    its steps through `request.extensions['trace']`, as httpcore does.
     """
 
     def __init__(
-        self, tracer_provider: TracerProvider, clock: Clock, inner: httpx2.AsyncBaseTransport | None = None
+        self, tracer_provider: ClockTracerProvider, clock: Clock, inner: httpx2.AsyncBaseTransport | None = None
     ) -> None:
-        self._tracer = tracer_provider.get_tracer(names.SERVICE)
+        self._tracer = tracer_provider.tracer
         self._clock = clock
         self._inner = httpx2.AsyncHTTPTransport(limits=_LIMITS, retries=0) if inner is None else inner
 
