@@ -32,10 +32,10 @@ _FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """An httpx2 transport over aiohttp's connections, with no limit of their number; made and used in one event loop.
 
-    It calls the hook in `request.extensions['trace']` for the opening of a connection and for the sending of a request
-    that has a body, by httpcore's names, and raises httpx2's errors. A connection is used again within 30 s of its last
-    answer. `read` and `connect` of the request's timeout hold, `connect` for looking up the host and for TLS as well;
-    `write` and `pool` do not.
+    It calls the hook in `request.extensions['trace']` by httpcore's names (for the opening of a connection, for the
+    sending of a request that has a body, for the head of its answer), and raises httpx2's errors. A connection is used
+    again within 30 s of its last answer. `read` and `connect` of the request's timeout hold, `connect` for looking up
+    the host and for TLS as well; `write` and `pool` do not.
     """
 
     def __init__(self) -> None:
@@ -86,6 +86,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         trace.on_connection_create_start.append(_connecting)
         trace.on_connection_create_end.append(_connected)
         trace.on_request_chunk_sent.append(_sending)
+        trace.on_request_end.append(_answered)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=_KEEPALIVE_S, resolver=aiohttp.ThreadedResolver()
@@ -141,6 +142,10 @@ async def _connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: obj
 async def _sending(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
     """The head goes out with the first piece of the body."""
     await _tell(context.trace_request_ctx, "http11.send_request_headers.started")
+
+
+async def _answered(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    await _tell(context.trace_request_ctx, "http11.receive_response_headers.complete")
 
 
 async def _tell(hook: TraceHook | None, event: str) -> None:

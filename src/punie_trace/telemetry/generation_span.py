@@ -26,6 +26,7 @@ from punie_trace.telemetry.provider import ClockTracer
 _ERROR_TEXT_LIMIT = 500
 _MODEL_FIRST = re.compile(rb'\{\s*"model"\s*:\s*"([^"\\\x00-\x1f]+)"\s*,')
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HEAD_READ = "http11.receive_response_headers.complete"
 _FIRST_STEPS = ("connection.connect_tcp.started", "http11.send_request_headers.started")
 
 Failure: TypeAlias = tuple[str, str]
@@ -74,16 +75,23 @@ class GenerationSpan:
             self._connect_from_ns = self._clock.now_ns()
         elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._connect_to_ns = self._clock.now_ns()
+        elif event == _HEAD_READ:
+            self._first_byte_ns = self._clock.now_ns()
 
-    def answered(self, response: httpx2.Response) -> None:
-        """The head of the response is here: that is the first byte."""
-        self._first_byte_ns = self._last_byte_ns = self._clock.now_ns()
+    def answered(self, response: httpx2.Response, first: bytes = b"") -> None:
+        """The head of the response is here: that is the first byte; `first` of the body came with it."""
+        head_ns = self._clock.now_ns() if self._first_byte_ns is None else self._first_byte_ns
+        self._first_byte_ns = self._last_byte_ns = head_ns
         self._status = response.status_code
         self._reader = CompletionReader(_form(response.headers))
+        if first:
+            self._received(first, head_ns)
 
     def received(self, data: bytes) -> None:
         """A piece of the body. With `[DONE]` the request is over: nothing that matters can follow."""
-        now = self._clock.now_ns()
+        self._received(data, self._clock.now_ns())
+
+    def _received(self, data: bytes, now: int) -> None:
         if self._finished:
             return
         self._last_byte_ns = now

@@ -65,10 +65,8 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         except BaseException as error:
             span.failed(error)
             raise
-        span.answered(response)
         first = response.stream.buffered() if isinstance(response.stream, BufferedStream) else b""
-        if first:
-            span.received(first)
+        span.answered(response, first)
         if not isinstance(response.stream, httpx2.AsyncByteStream):
             span.failed(TypeError(f"the transport answered with a {type(response.stream).__name__}"))
             return response
