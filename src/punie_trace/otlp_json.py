@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Final
 
+from pydantic_core import from_json
+
 from punie_trace.records import AttributeValue, JsonValue, SpanEvent, SpanRow
 
 KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
@@ -22,6 +24,10 @@ KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONS
 STATUS_ERROR: Final = 2
 UNNAMED_ERROR: Final = "error"
 """`SpanRow.error` of a span that failed and does not say how."""
+_BEGIN: Final = '{"resourceSpans":[{"resource":'
+_SPANS: Final = '"spans":['
+_END: Final = "]}]}]}"
+_PLAIN: Final = frozenset(("stringValue", "intValue"))
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -121,6 +127,8 @@ def span_rows(line: str | bytes) -> list[SpanRow]:
     span, else its `error.type`.
     """
     try:
+        if (spans := _spans_of_one_scope(line)) is not None:
+            return [_row(span) for span in spans]
         data = json.loads(line)
         return [
             _row(span)
@@ -130,6 +138,24 @@ def span_rows(line: str | bytes) -> list[SpanRow]:
         ]
     except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a line of OTLP/JSON spans: {type(error).__name__}: {error}") from error
+
+
+def _spans_of_one_scope(line: str | bytes) -> list[dict[str, JsonValue]] | None:
+    """The spans of a line as `span_line` writes it, without a look at the resource, which is the same in all of them.
+
+    None for a line of another form. A quote within a JSON string is escaped, so that the mark is found in none; and
+    what begins at the first one and ends with the line is no list of JSON where there is a second one.
+    """
+    text = line if isinstance(line, str) else line.decode("utf-8")
+    text = text.rstrip()
+    begin = text.find(_SPANS)
+    if begin < 0 or not text.endswith(_END) or not text.startswith(_BEGIN):
+        return None
+    try:
+        spans = from_json(text[begin + len(_SPANS) - 1 : 1 - len(_END)], cache_strings="keys")
+    except ValueError:
+        return None
+    return spans if all(isinstance(span, dict) for span in spans) else None
 
 
 def _row(span: dict[str, JsonValue]) -> SpanRow:
@@ -169,6 +195,15 @@ def decode_attributes(attributes: JsonValue) -> dict[str, AttributeValue]:
         return {}
     decoded: dict[str, AttributeValue] = {}
     for attribute in attributes:
+        try:  # nearly all are of these forms, and there are twenty in each span
+            ((kind, plain),) = attribute["value"].items()  # ty: ignore
+            key = attribute["key"]  # ty: ignore
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass
+        else:
+            if type(key) is str and type(plain) is str and kind in _PLAIN:
+                decoded[sys.intern(key)] = plain if kind == "stringValue" else int(plain)
+                continue
         if isinstance(attribute, dict) and isinstance(value := attribute.get("value"), dict) and value:
             decoded[sys.intern(str(attribute["key"]))] = _decoded(value)
     return decoded
