@@ -18,7 +18,7 @@ from punie_trace.runfile import read_run
 from punie_trace.servers.fake import Hang, Reply, Rule, Script, Text
 from tests.cli.conftest import DIRECT, Bench
 
-# The first query is answered at once, the second never: so there is one outcome, and one query in flight.
+# One query is answered at once, the other never: so there is one outcome, and one query in flight.
 SCRIPT = Script(
     rules=(
         Rule(contains="REST", reply=DIRECT),
@@ -31,7 +31,7 @@ def started(bench: Bench) -> subprocess.Popen[str]:
     suite = json.loads(bench.suite.read_text())
     suite["cases"].reverse()
     bench.suite.write_text(json.dumps(suite))
-    toml = f"warm_up = 0\nseed = 1\n[configurations.baseline]\n{bench.server(SCRIPT)}"
+    toml = f"warm_up = 0\nconcurrency = 2\n[configurations.baseline]\n{bench.server(SCRIPT)}"
     command = [sys.executable, "-m", "punie_trace", "run", "--config", str(bench.config(toml))]
     command += ["--suite", str(bench.suite), "--out", str(bench.out), "--otlp", "off"]
     return subprocess.Popen(
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_servers_keeps_the_run_and_prints_it(
     assert header.status == "interrupted"
     (client,) = header.client
     assert (client.configurations, client.ended) == (("baseline",), "it was interrupted")
-    assert client.sent >= len(read_run(bench.out).outcomes) == 1
+    assert client.sent - len(read_run(bench.out).outcomes) in (1, 2)  # those that hang
     assert (bench.out / "summary.json").exists()
 
 
