@@ -35,12 +35,14 @@ class KnownServer:
 
     def truths(self) -> dict[str, dict[str, object]]:
         """What the server did for each request, by the trace id that the request carried; whole once it has ended."""
-        found = {}
-        for line in self.truth.read_text(encoding="ascii").splitlines():
-            one = json.loads(line)
-            if one["traceparent"] is not None and one["kind"] == "text":
-                found[one["traceparent"].split("-")[1]] = one
-        return found
+        return {
+            str(one["traceparent"]).split("-")[1]: one for one in self.all_truths() if one["traceparent"] is not None
+        }
+
+    def all_truths(self) -> list[dict[str, object]]:
+        """What the server did for each request for text, those that carried no trace id among them."""
+        lines = [json.loads(line) for line in self.truth.read_text(encoding="ascii").splitlines()]
+        return [one for one in lines if one["kind"] == "text"]
 
 
 @contextmanager

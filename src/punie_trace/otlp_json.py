@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Final
+
+from pydantic_core import from_json
 
 from punie_trace.records import AttributeValue, JsonValue, SpanEvent, SpanRow
 
@@ -22,6 +25,19 @@ KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONS
 STATUS_ERROR: Final = 2
 UNNAMED_ERROR: Final = "error"
 """`SpanRow.error` of a span that failed and does not say how."""
+_BEGIN: Final = '{"resourceSpans":[{"resource":'
+_SPANS: Final = '"spans":['
+_KEY: Final = '{"key":'
+_END: Final = "}]}]}]}"
+_HEAD: Final = re.compile(
+    r'\{"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})",(?:"parentSpanId":"([0-9a-f]{16})",)?"flags":257,'
+    r'"name":"([^"\\\x00-\x1f]*)","kind":([0-5]),"startTimeUnixNano":"(\d+)","endTimeUnixNano":"(\d+)","attributes":\['
+)
+_KNOWN: Final[dict[str, tuple[str, AttributeValue]]] = {}
+"""Attributes by their own text: a run has few, and its spans many."""
+_MOST_KNOWN: Final = 4096
+_LONGEST_KNOWN: Final = 200
+_LONGEST_KNOWN_INTEGER: Final = len('"intValue":"99999"')
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -121,6 +137,8 @@ def span_rows(line: str | bytes) -> list[SpanRow]:
     span, else its `error.type`.
     """
     try:
+        if (own := _own_row(line)) is not None:
+            return [own]
         data = json.loads(line)
         return [
             _row(span)
@@ -132,21 +150,92 @@ def span_rows(line: str | bytes) -> list[SpanRow]:
         raise ValueError(f"not a line of OTLP/JSON spans: {type(error).__name__}: {error}") from error
 
 
+def _own_row(line: str | bytes) -> SpanRow | None:
+    """The span of a line as `span_line` writes it, read where it differs from other lines; None for any other form.
+
+    A run has tens of thousands of such lines, and most of each is the same in all. Every mark that is looked for holds
+    quotes, which are escaped within a JSON string, so that none is found in one.
+    """
+    text = (line if isinstance(line, str) else line.decode("utf-8")).rstrip()
+    head = _HEAD.match(text, text.find(_SPANS) + len(_SPANS))
+    if head is None or not text.startswith(_BEGIN) or not text.endswith(_END):
+        return None
+    trace_id, span_id, parent_id, name, kind, start, end = head.groups()
+    at = head.end()
+    last = text.find('}}],"', at)
+    try:
+        attributes: dict[str, AttributeValue] = {}
+        if text.startswith('],"', at):
+            rest = from_json("{" + text[at + 2 : 1 - len(_END)])
+        elif last >= 0 and text.startswith(_KEY, at):
+            for piece in text[at + len(_KEY) : last].split("}}," + _KEY):
+                key, value = _KNOWN.get(piece) or _attribute(piece)
+                attributes[key] = value
+            rest = from_json("{" + text[last + 4 : 1 - len(_END)])
+        else:
+            return None
+        return _row_of(rest, attributes, trace_id, span_id, parent_id, name, int(kind), int(start), int(end))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _attribute(piece: str) -> tuple[str, AttributeValue]:
+    """One attribute, without the marks around it; short ones are known again. Raises ValueError where it is not one."""
+    name, _, value = piece.partition(',"value":{')
+    if "\\" in piece or piece.count('"') != 8 or not value.startswith(('"intValue":"', '"stringValue":"')):
+        (known,) = decode_attributes([json.loads(_KEY + piece + "}}")]).items()
+    elif value.startswith('"intValue'):
+        known = sys.intern(name[1:-1]), int(value[12:-1])
+        if len(value) > _LONGEST_KNOWN_INTEGER:  # times, of which no two are the same
+            return known
+    else:
+        known = sys.intern(name[1:-1]), value[15:-1]
+    if len(piece) < _LONGEST_KNOWN:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[piece] = known
+    return known
+
+
 def _row(span: dict[str, JsonValue]) -> SpanRow:
-    attributes = decode_attributes(span.get("attributes"))
-    status = span.get("status")
+    return _row_of(
+        span,
+        decode_attributes(span.get("attributes")),
+        str(span["traceId"]).lower(),
+        str(span["spanId"]).lower(),
+        str(span.get("parentSpanId") or "").lower() or None,
+        str(span.get("name") or ""),
+        span.get("kind"),
+        _integer(span["startTimeUnixNano"]),
+        _integer(span["endTimeUnixNano"]),
+    )
+
+
+def _row_of(
+    rest: dict[str, JsonValue],
+    attributes: dict[str, AttributeValue],
+    trace_id: str,
+    span_id: str,
+    parent_id: str | None,
+    name: str,
+    kind: JsonValue,
+    start_ns: int,
+    end_ns: int,
+) -> SpanRow:
+    """A row of what was read already; of `rest` the status and the events."""
+    status = rest.get("status")
     error = None
     if isinstance(status, dict) and status.get("code") in (STATUS_ERROR, "STATUS_CODE_ERROR"):
         error = str(status.get("message") or attributes.get("error.type") or UNNAMED_ERROR)
-    events = span.get("events")
+    events = rest.get("events")
     return SpanRow(
-        trace_id=str(span["traceId"]).lower(),
-        span_id=str(span["spanId"]).lower(),
-        parent_id=str(span.get("parentSpanId") or "").lower() or None,
-        name=sys.intern(str(span.get("name") or "")),
-        kind=_kind(span.get("kind")),
-        start_ns=_integer(span["startTimeUnixNano"]),
-        end_ns=_integer(span["endTimeUnixNano"]),
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_id=parent_id,
+        name=sys.intern(name),
+        kind=_kind(kind),
+        start_ns=start_ns,
+        end_ns=end_ns,
         attributes=attributes,
         events=tuple(_event(event) for event in events) if isinstance(events, list) else (),
         error=error,

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Final, get_args
 
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 from punie_trace.records import Outcome, ToolCall, Verdict
 from punie_trace.records import Path as AskPath
@@ -42,7 +43,10 @@ def encode_outcome(outcome: Outcome) -> bytes:
 
 def decode_outcome(line: str) -> Outcome:
     """The outcome of one line. Raises `ValueError` that names what is missing or of the wrong kind."""
-    values = json.loads(line)
+    try:
+        values = from_json(line, cache_strings="keys")
+    except ValueError:
+        values = json.loads(line)  # which takes half of a surrogate pair, as a model may write it
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     fields: dict[str, Any] = {}

@@ -132,7 +132,7 @@ def _read_header(folder: Path) -> RunHeader:
 
 
 @contextmanager
-def _not_collecting() -> Generator[None]:
+def not_collecting() -> Generator[None]:
     """Without looking for cycles, of which records have none: looking takes longer the more of them there are."""
     was_on = gc.isenabled()
     gc.disable()
@@ -147,7 +147,7 @@ def _read_lines(path: Path, decode: Callable[[str], T]) -> tuple[tuple[T, ...], 
     """Decode each line; a last line that does not decode was cut off by the end of the run, and is left out."""
     read: list[T] = []
     failed: tuple[int, ValueError] | None = None
-    with _not_collecting():
+    with not_collecting():
         for number, line in enumerate(_lines(path), start=1):
             if failed is not None:
                 raise RunFolderError(f"{path}:{failed[0]}: {failed[1]}. The file was changed since it was written")

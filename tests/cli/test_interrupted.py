@@ -18,7 +18,7 @@ from punie_trace.runfile import read_run
 from punie_trace.servers.fake import Hang, Reply, Rule, Script, Text
 from tests.cli.conftest import DIRECT, Bench
 
-# The first query is answered at once, the second never: so there is one outcome, and one query in flight.
+# One query is answered at once, the other never: so there is one outcome, and one query in flight.
 SCRIPT = Script(
     rules=(
         Rule(contains="REST", reply=DIRECT),
@@ -31,7 +31,7 @@ def started(bench: Bench) -> subprocess.Popen[str]:
     suite = json.loads(bench.suite.read_text())
     suite["cases"].reverse()
     bench.suite.write_text(json.dumps(suite))
-    toml = f"warm_up = 0\nseed = 1\n[configurations.baseline]\n{bench.server(SCRIPT)}"
+    toml = f"warm_up = 0\nconcurrency = 2\n[configurations.baseline]\n{bench.server(SCRIPT)}"
     command = [sys.executable, "-m", "punie_trace", "run", "--config", str(bench.config(toml))]
     command += ["--suite", str(bench.suite), "--out", str(bench.out), "--otlp", "off"]
     return subprocess.Popen(
@@ -74,6 +74,13 @@ def wait_for_query_in_flight(folder: Path, runner: subprocess.Popen[str]) -> lis
     raise AssertionError("the run never got to its first query")
 
 
+def wait_for_first_outcome(folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not (folder / "outcomes.jsonl").read_bytes():
+        assert time.monotonic() < deadline, "the first query was never answered"
+        time.sleep(0.05)
+
+
 def gone_within(processes: list[psutil.Process], seconds: float) -> bool:
     return not psutil.wait_procs(processes, timeout=seconds)[1]
 
@@ -94,13 +101,18 @@ def test_ctrl_c_ends_servers_keeps_the_run_and_prints_it(
     running: tuple[Bench, subprocess.Popen[str], list[psutil.Process]],
 ) -> None:
     bench, runner, children = running
+    wait_for_first_outcome(bench.out)
     os.kill(runner.pid, signal.SIGINT)
     out, err = runner.communicate(timeout=30)
     assert runner.returncode == 130, err
     assert gone_within(children, 5.0)
     assert "Traceback" not in err
     assert "baseline" in out
-    assert read_run(bench.out).header.status == "interrupted"
+    header = read_run(bench.out).header
+    assert header.status == "interrupted"
+    (client,) = header.client
+    assert (client.configurations, client.ended) == (("baseline",), "it was interrupted")
+    assert client.sent - len(read_run(bench.out).outcomes) in (1, 2)  # those that hang
     assert (bench.out / "summary.json").exists()
 
 

@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -317,4 +318,7 @@ def main() -> None:
     """Entry point of `punie-trace` and `python -m punie_trace`."""
     # logfire's pydantic plugin costs half a second at the first model and is of no use here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
-    app(prog_name="punie-trace")
+    try:
+        app(prog_name="punie-trace")
+    finally:
+        gc.disable()  # else the interpreter looks through all of it once more before it lets it go

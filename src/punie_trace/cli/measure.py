@@ -6,8 +6,9 @@ the time it was measured.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 
@@ -23,7 +24,7 @@ from punie_trace.driver.load import Driver, OpenQuery
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, plan_rounds, plan_warm_up
 from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Target
-from punie_trace.errors import ModelError, ServerError
+from punie_trace.errors import ModelError, RunFolderError, ServerError
 from punie_trace.header import ConfigurationRecord, ServerRecord
 from punie_trace.records import Ledger, Outcome
 from punie_trace.report.progress import Progress
@@ -41,6 +42,10 @@ from punie_trace.telemetry.provider import ClockTracerProvider
 def _drafts_by_model(server: ServerConfig) -> bool:
     """Whether the configuration uses the draft model of its server, which it may share with others that do."""
     return server.drafter not in ("ngram", "suffix") and server.speculation != "off"
+
+
+def _cut_short_by(error: BaseException) -> str:
+    return "it failed" if isinstance(error, Exception) else "it was interrupted"
 
 
 @dataclass(slots=True)
@@ -144,8 +149,12 @@ class Measurement:
         return await http_target(stack, configuration, server, self.toolbox, options, self.provider, self.clock)
 
     async def _measure(self, targets: Mapping[str, Target]) -> None:
-        for names, load in self.plan.stages(targets):
-            await self._measure_stage({name: targets[name] for name in names}, load)
+        gc.freeze()  # what was imported is no garbage: looking through it again would be a pause in what is timed
+        try:
+            for names, load in self.plan.stages(targets):
+                await self._measure_stage({name: targets[name] for name in names}, load)
+        finally:
+            gc.unfreeze()
 
     async def _measure_stage(self, targets: Mapping[str, Target], load: Load) -> None:
         config = self.plan.config
@@ -171,23 +180,30 @@ class Measurement:
                 warm_up=True,
             )
         self.progress.phase(f"measuring{alone}")
-        with self._watched() as conditions:
-            if config.until is not None or config.repeat_contaminated:
-                stage = await self._measure_rounds(driver, load, conditions)
-            else:
-                planned = planned_of(config, names, queries, self.asked)
-                stage = await driver.drive(planned, self.failures, load, seed=config.seed)
-                self.asked += stage.taken
         kind = "open" if isinstance(load, OpenLoop) else "closed"
-        self.writer.add_client(stage.watch.record(names, kind, stage.reason))
+        watch = ClientWatch()
+        try:
+            with self._watched() as conditions:
+                if config.until is not None or config.repeat_contaminated:
+                    stage = await self._measure_rounds(driver, load, conditions, watch)
+                else:
+                    planned = planned_of(config, names, queries, self.asked)
+                    stage = await driver.drive(planned, self.failures, load, seed=config.seed, watch=watch)
+                    self.asked += stage.taken
+        except BaseException as error:
+            # What was measured until then is kept, and needs to be judged as much. The disk may be what failed.
+            with suppress(RunFolderError):
+                self.writer.add_client(watch.record(names, kind, _cut_short_by(error)))
+            raise
+        self.writer.add_client(watch.record(names, kind, stage.reason))
         if stage.stopper.early:
             self.ended_early = self.ended_early or config.load.sweep is None
             self.writer.add_finding(f"{', '.join(names)}: ended early: {stage.reason}")
             self.progress.note(f"{', '.join(names)}: ended early: {stage.reason}")
 
-    async def _measure_rounds(self, driver: Driver, load: Load, conditions: Conditions) -> Stage:
+    async def _measure_rounds(self, driver: Driver, load: Load, conditions: Conditions, watch: ClientWatch) -> Stage:
         """Round by round, until there are enough; one watch over all of them. Returns the last one's stage."""
-        config, watch = self.plan.config, ClientWatch()
+        config = self.plan.config
         self.rounds = Rounds(config, self.writer, self.progress, self.failures, self.clock)
         planned = plan_rounds(list(driver.targets), self.suite.queries, self.rounds.most, config.seed, self.asked)
         for number, each in groupby(planned, key=lambda one: one.round):

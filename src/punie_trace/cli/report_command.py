@@ -17,7 +17,7 @@ from punie_trace.report.outcomes_csv import write_outcomes_csv
 from punie_trace.report.outcomes_parquet import write_outcomes_parquet
 from punie_trace.report.summary_json import summary_text, write_summary
 from punie_trace.report.trace_json import choose, perfetto_text, speedscope_text
-from punie_trace.runfile import read_run
+from punie_trace.runfile import Run, read_run
 
 FORMATS = ("console", "html", "json", "markdown", "csv", "parquet", "speedscope", "perfetto")
 TRACES = {"speedscope": speedscope_text, "perfetto": perfetto_text}
@@ -39,7 +39,7 @@ def report_command(
             f"{form!r} is of the whole run"
         )
     if form == "console":
-        return _code(show_report(folder, Console()))
+        return _code(show_report(read_run(folder), Console()))
     run = read_run(folder)
     if form == "csv":
         write_outcomes_csv(run, sys.stdout)
@@ -67,9 +67,9 @@ def _code(summary: Summary) -> int:
     return LedgerError.exit_code if summary.ledger_errors else 0
 
 
-def show_report(folder: Path, console: Console) -> Summary:
-    """Summarizes the run in `folder`, writes `summary.json`, prints the tables, and writes `report.html`."""
-    run = read_run(folder)
+def show_report(run: Run, console: Console) -> Summary:
+    """Summarizes the run, writes `summary.json`, prints the tables, and writes `report.html`."""
+    folder = run.folder
     observed = observe(run)
     summary = summarize(run, observed)
     print_report(summary, console, folder)

@@ -32,7 +32,7 @@ from punie_trace.precise_loop import new_event_loop
 from punie_trace.report.compare_console import print_gates
 from punie_trace.report.progress import Progress
 from punie_trace.run_writer import RunWriter, new_run_id
-from punie_trace.runfile import read_run
+from punie_trace.runfile import not_collecting, read_run
 from punie_trace.servers.models import check_models
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 from punie_trace.telemetry.clock import Clock
@@ -75,12 +75,14 @@ def run_command(
                 progress.note(note)
             status, error = _measure(plan, suite, toolbox, writer, progress, clock, tracing)
         _finish(writer, status, tracing, console)
-    summary = show_report(folder, Console())
-    results = check_gates(gates, summary)
-    print_gates(results, Console())
-    if (why := writer.header.stopping) is not None and why.reason is not None:
-        console.print(f"stopped: {why.reason}", markup=False, highlight=False, soft_wrap=True)
-    show_links(deep_links(read_run(folder), **tracing.sent_to), console)
+    with not_collecting():  # there are no cycles in what is read and shown
+        run = read_run(folder)
+        summary = show_report(run, Console())
+        results = check_gates(gates, summary)
+        print_gates(results, Console())
+        if (why := writer.header.stopping) is not None and why.reason is not None:
+            console.print(f"stopped: {why.reason}", markup=False, highlight=False, soft_wrap=True)
+        show_links(deep_links(run, **tracing.sent_to), console)
     if error is not None:
         console.print(f"the run ended early: {error}", style="bold red", markup=False, highlight=False)
     code = _exit_code(status, writer, plan, ledgers_close=not summary.ledger_errors)

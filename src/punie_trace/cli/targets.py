@@ -47,12 +47,18 @@ async def http_target(
     server: Server,
     toolbox: Toolbox,
     options: AskOptions,
-    provider: TracerProvider,
+    provider: ClockTracerProvider,
     clock: Clock,
 ) -> Target:
     """A target for the paths `agent` and `http`; its connections are closed with `stack`."""
     key = server.api_key() or NO_KEY
-    transport = TracedTransport(clock=clock, tracer_provider=provider)
+    inner = None
+    if configuration.path == "http":
+        # Loaded here because the other paths have no use for it.
+        from punie_trace.agent.aiohttp_transport import AiohttpTransport
+
+        inner = AiohttpTransport()
+    transport = TracedTransport(clock=clock, tracer_provider=provider, inner=inner)
     base_url = f"{server.base_url.rstrip('/')}/"
     client = await stack.enter_async_context(
         httpx2.AsyncClient(transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"})
@@ -70,7 +76,7 @@ async def http_target(
             raise ServerError(f"the server {failure.splitlines()[0]}", server.log_tail())
 
     collect = None
-    if configuration.server.kind == "punie" and isinstance(provider, ClockTracerProvider):
+    if configuration.server.kind == "punie":
         collect = await _collector(stack, server, provider, clock)
     return Target(configuration.name, configuration.path, ask, server.verify, alive, server.identity.model, collect)
 

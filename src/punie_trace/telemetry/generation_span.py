@@ -1,7 +1,8 @@
 """One generation request as a CLIENT span and as a `Generation`, from the first step of sending to the last byte read.
 
-It is told what happens (a step of sending, the response's head, a piece of its body, the end) and writes it down once.
-It does no I/O; `transport` tells it.
+It is told what happens (a step of sending, the response's head, a piece of its body, the end) and writes it down once,
+at the end: the span is named before the request goes out, which carries the name, and made when all is known, so that
+none of that work stands between the request and its answer. It does no I/O; `transport` tells it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,21 @@ from functools import lru_cache
 from typing import TypeAlias
 
 import httpx2
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.context import get_current
+from opentelemetry.trace import SpanKind, StatusCode
 
 from punie_trace.records import AttributeValue, Generation
 from punie_trace.telemetry import names
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.completion_reader import CompletionReader, Form
 from punie_trace.telemetry.generation_log import GenerationLog
+from punie_trace.telemetry.provider import ClockTracer
 
 _ERROR_TEXT_LIMIT = 500
 _MODEL_FIRST = re.compile(rb'\{\s*"model"\s*:\s*"([^"\\\x00-\x1f]+)"\s*,')
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_propagator = TraceContextTextMapPropagator()
+_HEAD_READ = "http11.receive_response_headers.complete"
+_FIRST_STEPS = ("connection.connect_tcp.started", "http11.send_request_headers.started")
 
 Failure: TypeAlias = tuple[str, str]
 """(error type, what was said about it, or '')"""
@@ -34,11 +36,13 @@ Failure: TypeAlias = tuple[str, str]
 class GenerationSpan:
     """A generation request that is open. All times come from the clock, in ns; `finish` counts once."""
 
-    def __init__(self, tracer: Tracer, clock: Clock, request: httpx2.Request, log: GenerationLog | None) -> None:
+    def __init__(self, tracer: ClockTracer, clock: Clock, request: httpx2.Request, log: GenerationLog | None) -> None:
+        self._tracer = tracer
         self._clock = clock
+        self._context = get_current()
+        self._identity = tracer.identity(self._context)
         self._log = log
         self._index = None if log is None else log.begin(self)
-        self._sent_ns = clock.now_ns()
         self._connect_from_ns: int | None = None
         self._connect_to_ns: int | None = None
         self._first_byte_ns: int | None = None
@@ -47,12 +51,10 @@ class GenerationSpan:
         self._finished = False
         self._reader = CompletionReader()
         self._requested_model = _requested_model(request)
-        self._span: Span = tracer.start_span(
-            names.SPAN_POST,
-            kind=SpanKind.CLIENT,
-            attributes=self._request_attributes(request),
-            start_time=self._sent_ns,
-        )
+        self._attributes = self._request_attributes(request)
+        self._sending = False
+        self._sent_ns = clock.now_ns()
+        """When it was handed to the library; when that began to send, as soon as it has."""
 
     @property
     def finished(self) -> bool:
@@ -61,24 +63,35 @@ class GenerationSpan:
 
     def inject(self, headers: httpx2.Headers) -> None:
         """Put W3C's `traceparent` of this span into the request's headers."""
-        _propagator.inject(headers, context=set_span_in_context(self._span, Context()))
+        one = self._identity
+        headers["traceparent"] = f"00-{one.trace_id:032x}-{one.span_id:016x}-{one.trace_flags:02x}"
 
     def step(self, event: str) -> None:
         """A step of the connection pool, as httpcore names it in `request.extensions['trace']`."""
+        if not self._sending and event in _FIRST_STEPS:
+            self._sending = True
+            self._sent_ns = self._clock.now_ns()
         if event == "connection.connect_tcp.started":
             self._connect_from_ns = self._clock.now_ns()
         elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._connect_to_ns = self._clock.now_ns()
+        elif event == _HEAD_READ:
+            self._first_byte_ns = self._clock.now_ns()
 
-    def answered(self, response: httpx2.Response) -> None:
-        """The head of the response is here: that is the first byte."""
-        self._first_byte_ns = self._last_byte_ns = self._clock.now_ns()
+    def answered(self, response: httpx2.Response, first: bytes = b"") -> None:
+        """The head of the response is here: that is the first byte; `first` of the body came with it."""
+        head_ns = self._clock.now_ns() if self._first_byte_ns is None else self._first_byte_ns
+        self._first_byte_ns = self._last_byte_ns = head_ns
         self._status = response.status_code
         self._reader = CompletionReader(_form(response.headers))
+        if first:
+            self._received(first, head_ns)
 
     def received(self, data: bytes) -> None:
         """A piece of the body. With `[DONE]` the request is over: nothing that matters can follow."""
-        now = self._clock.now_ns()
+        self._received(data, self._clock.now_ns())
+
+    def _received(self, data: bytes, now: int) -> None:
         if self._finished:
             return
         self._last_byte_ns = now
@@ -161,6 +174,7 @@ class GenerationSpan:
 
     def _write_span(self, generation: Generation, failure: Failure | None) -> None:
         attributes: dict[str, AttributeValue | None] = {
+            **self._attributes,
             names.HTTP_STATUS: generation.status,
             names.GEN_AI_RESPONSE_MODEL: generation.served_model,
             names.FINGERPRINT: generation.fingerprint,
@@ -175,8 +189,16 @@ class GenerationSpan:
         if failure is not None:
             attributes[names.ERROR_TYPE] = failure[0]
             attributes[names.ERROR_TEXT] = failure[1][:_ERROR_TEXT_LIMIT] or None
-            self._span.set_status(StatusCode.ERROR, generation.error)
-        self._span.set_attributes({key: value for key, value in attributes.items() if value is not None})
+        span = self._tracer.span_of(
+            self._identity,
+            names.SPAN_POST,
+            self._context,
+            SpanKind.CLIENT,
+            {key: value for key, value in attributes.items() if value is not None},
+            generation.sent_ns,
+        )
+        if failure is not None:
+            span.set_status(StatusCode.ERROR, generation.error)
         for name, time_ns in (
             (names.EVENT_FIRST_BYTE, generation.first_byte_ns),
             (names.EVENT_PREFILL_END, generation.prefill_end_ns),
@@ -184,8 +206,8 @@ class GenerationSpan:
             (names.EVENT_LAST_CHUNK, generation.last_chunk_ns),
         ):
             if time_ns is not None:
-                self._span.add_event(name, timestamp=time_ns)
-        self._span.end(generation.done_ns)
+                span.add_event(name, timestamp=time_ns)
+        span.end(generation.done_ns)
 
     def _connect_ns(self) -> int | None:
         """Time to open the connection, TLS included; None where an open one was used or none came about."""
@@ -194,16 +216,7 @@ class GenerationSpan:
         return self._connect_to_ns - self._connect_from_ns
 
     def _request_attributes(self, request: httpx2.Request) -> dict[str, AttributeValue]:
-        url = request.url
-        attributes: dict[str, AttributeValue] = {
-            names.SEGMENT: names.SEGMENT_GENERATION,
-            names.HTTP_METHOD: request.method,
-            names.URL_FULL: _without_secrets(str(url)),
-            names.SERVER_ADDRESS: url.host,
-        }
-        port = url.port or _DEFAULT_PORTS.get(url.scheme)
-        if port is not None:
-            attributes[names.SERVER_PORT] = port
+        attributes = dict(_of_url(request.method, str(request.url)))
         if self._requested_model is not None:
             attributes[names.GEN_AI_REQUEST_MODEL] = self._requested_model
         if self._index is not None:
@@ -212,8 +225,17 @@ class GenerationSpan:
 
 
 @lru_cache(maxsize=64)
-def _without_secrets(url: str) -> str:
-    return str(httpx2.URL(url).copy_with(username=None, password=None, query=None, fragment=None))
+def _of_url(method: str, url: str) -> tuple[tuple[str, AttributeValue], ...]:
+    """What a request to `url` says of itself, without secrets."""
+    shown = httpx2.URL(url).copy_with(username=None, password=None, query=None, fragment=None)
+    port = shown.port or _DEFAULT_PORTS.get(shown.scheme)
+    return (
+        (names.SEGMENT, names.SEGMENT_GENERATION),
+        (names.HTTP_METHOD, method),
+        (names.URL_FULL, str(shown)),
+        (names.SERVER_ADDRESS, shown.host),
+        *(((names.SERVER_PORT, port),) if port is not None else ()),
+    )
 
 
 def _form(headers: httpx2.Headers) -> Form:

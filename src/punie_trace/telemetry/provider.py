@@ -7,15 +7,18 @@ them that fills in our time. Only public names of the SDK are used for it. No gl
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer, get_current_span
 from opentelemetry.util import types
 
 import punie_trace
@@ -24,19 +27,41 @@ from punie_trace.telemetry import names
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.open_spans import OpenSpans
 
-_system_random = random.SystemRandom()
+# A generator of its own, seeded by the system: a call of the system for each id costs more than the span around it.
+_random = random.Random(os.urandom(32))
+os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
 
 class FreshIds(IdGenerator):
-    """Ids from the system's randomness: with the SDK's own, `random.seed(n)` anywhere would repeat the ids of a run."""
+    """Ids of their own randomness: with the SDK's own, `random.seed(n)` anywhere would repeat the ids of a run.
+
+    Within `using`, the ids are those of an identity that was told to others before its span is made.
+    """
+
+    def __init__(self) -> None:
+        self._given: ContextVar[SpanContext | None] = ContextVar("given", default=None)
+
+    @contextmanager
+    def using(self, identity: SpanContext) -> Generator[None]:
+        """Have the span that is started in here get this identity."""
+        token = self._given.set(identity)
+        try:
+            yield
+        finally:
+            self._given.reset(token)
 
     def generate_span_id(self) -> int:
         """64 random bits, never zero."""
-        return _system_random.getrandbits(64) or 1
+        if (given := self._given.get()) is not None:
+            return given.span_id
+        return _random.getrandbits(64) or 1
 
     def generate_trace_id(self) -> int:
         """128 random bits, never zero."""
-        return _system_random.getrandbits(128) or 1
+        if (given := self._given.get()) is not None:
+            return given.trace_id
+        return _random.getrandbits(128) or 1
 
     def is_trace_id_random(self) -> bool:
         """All bits are random, as W3C's trace-context level 2 wants to know."""
@@ -84,6 +109,28 @@ class ClockTracer(sdk.Tracer):
 
     clock: Clock
 
+    def identity(self, context: Context) -> SpanContext:
+        """What a span within `context` will be called, for others to be told before it is made (`span_of`)."""
+        ids = self.id_generator
+        parent = get_current_span(context).get_span_context()
+        trace_id = parent.trace_id if parent.is_valid else ids.generate_trace_id()
+        return SpanContext(trace_id, ids.generate_span_id(), is_remote=False, trace_flags=_SAMPLED)
+
+    def span_of(
+        self,
+        identity: SpanContext,
+        name: str,
+        context: Context,
+        kind: SpanKind,
+        attributes: types.Attributes,
+        start_time: int,
+    ) -> sdk.Span:
+        """The span that `identity` was made for, in the same context; it may have begun long ago."""
+        if not isinstance(self.id_generator, FreshIds):
+            raise TypeError("spans can be named beforehand only where FreshIds names them")
+        with self.id_generator.using(identity):
+            return self.start_span(name, context, kind, attributes, start_time=start_time)
+
     def start_span(
         self,
         name: str,
@@ -130,6 +177,14 @@ class ClockTracerProvider(sdk.TracerProvider):
         )
         self.clock = clock
         self.open_spans = OpenSpans()
+        tracer = self.get_tracer(names.SERVICE)
+        if not isinstance(tracer, ClockTracer):
+            raise ConfigurationError(
+                "OTEL_SDK_DISABLED=true is set in the environment, but the times are measured with OpenTelemetry's "
+                "spans: unset it (to send nothing anywhere, use --otlp off)."
+            )
+        self.tracer = tracer
+        """For this project's own spans: to ask for a tracer by name costs as much as to start a span."""
         self._receivers: list[sdk.SpanProcessor] = []
         self.add_span_processor(self.open_spans)
 
@@ -183,11 +238,6 @@ def make_tracer_provider(
     Raises ConfigurationError where the environment has switched OpenTelemetry off: without spans there is no ledger.
     """
     provider = ClockTracerProvider(clock, run_resource(run_id))
-    if not isinstance(provider.get_tracer(names.SERVICE), ClockTracer):
-        raise ConfigurationError(
-            "OTEL_SDK_DISABLED=true is set in the environment, but the times are measured with OpenTelemetry's spans: "
-            "unset it (to send nothing anywhere, use --otlp off)."
-        )
     for processor in processors:
         provider.add_span_processor(processor)
     return provider

@@ -145,8 +145,7 @@ def open_query(
         attributes[names.QUERY_CATEGORY] = query.category
     if warm_up:
         attributes[names.WARM_UP] = True
-    tracer = provider.get_tracer(names.SERVICE)
-    span = tracer.start_span(
+    span = provider.tracer.start_span(
         f"{names.SPAN_QUERY} {query.name}",
         context=Context(),  # a trace of its own, whatever is open around it
         attributes=attributes,

@@ -11,12 +11,11 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 import httpx2
-from opentelemetry.trace import TracerProvider
 
-from punie_trace.telemetry import names
 from punie_trace.telemetry.clock import Clock
 from punie_trace.telemetry.generation_log import current_generations
 from punie_trace.telemetry.generation_span import GenerationSpan
+from punie_trace.telemetry.provider import ClockTracerProvider
 
 TraceHook: TypeAlias = Callable[[str, dict[str, object]], Awaitable[None]]
 
@@ -24,19 +23,28 @@ TraceHook: TypeAlias = Callable[[str, dict[str, object]], Awaitable[None]]
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
 
 
+class BufferedStream(httpx2.AsyncByteStream):
+    """A body whose first bytes may have come with its head: they are timed at once, not when somebody asks for them."""
+
+    def buffered(self) -> bytes:
+        """What is here already, taken out of the stream; never waits or raises."""
+        return b""
+
+
 class TracedTransport(httpx2.AsyncBaseTransport):
     """Wraps `inner` (by default an `AsyncHTTPTransport` with no limit of connections and no retries).
 
-    A generation request is a POST to a path that ends in `/completions`. Its span starts when the request is handed to
-    the network (opening the connection included, which `punie.generation.connect_ns` tells apart), is a child of the
-    span that is current then, and ends with the last byte read; the request carries `traceparent`. Its `Generation`
-    goes into `current_generations` where a query is open.
+    A generation request is a POST to a path that ends in `/completions`. Its span starts with the first step on the
+    network (opening the connection included, which `punie.generation.connect_ns` tells apart; what the library does
+    before it is not the server's), is a child of the span that is current then, and ends with the last byte read; the
+    request carries `traceparent`. Its `Generation` goes into `current_generations` where a query is open. `inner` tells
+    its steps through `request.extensions['trace']`, as httpcore does.
     """
 
     def __init__(
-        self, tracer_provider: TracerProvider, clock: Clock, inner: httpx2.AsyncBaseTransport | None = None
+        self, tracer_provider: ClockTracerProvider, clock: Clock, inner: httpx2.AsyncBaseTransport | None = None
     ) -> None:
-        self._tracer = tracer_provider.get_tracer(names.SERVICE)
+        self._tracer = tracer_provider.tracer
         self._clock = clock
         self._inner = httpx2.AsyncHTTPTransport(limits=_LIMITS, retries=0) if inner is None else inner
 
@@ -57,14 +65,15 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         except BaseException as error:
             span.failed(error)
             raise
-        span.answered(response)
+        first = response.stream.buffered() if isinstance(response.stream, BufferedStream) else b""
+        span.answered(response, first)
         if not isinstance(response.stream, httpx2.AsyncByteStream):
             span.failed(TypeError(f"the transport answered with a {type(response.stream).__name__}"))
             return response
         return httpx2.Response(
             status_code=response.status_code,
             headers=response.headers,
-            stream=_TracedStream(response.stream, span),
+            stream=_TracedStream(response.stream, span, first),
             extensions=response.extensions,
         )
 
@@ -88,11 +97,16 @@ class TracedTransport(httpx2.AsyncBaseTransport):
 class _TracedStream(httpx2.AsyncByteStream):
     """A response's body that tells the span what passes. It may be entered more than once; the span ends once."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, span: GenerationSpan) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, span: GenerationSpan, first: bytes = b"") -> None:
         self._inner = inner
         self._span = span
+        self._first = first
+        """What came before anybody asked, and has been told already."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._first:
+            first, self._first = self._first, b""
+            yield first
         try:
             async for data in self._inner:
                 self._span.received(data)
