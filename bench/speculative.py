@@ -70,6 +70,7 @@ from punie_trace.speculative import (
 from punie_trace.speculative.suffix import EarlierTexts
 
 FIXED = (1, 2, 3, 5, 7)
+ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 33)
 
 
 @dataclass
@@ -151,18 +152,34 @@ def prefilled(model: nn.Module, tokens: list[int]) -> list:
     return cache
 
 
+class PassTimes:
+    """Forward passes of one model, timed a few at a time all through the run, so that one bad moment does not count."""
+
+    def __init__(self, model: nn.Module, context: int = 400) -> None:
+        self.model = model
+        self.cache = make_prompt_cache(model)
+        self.times: dict[int, list[float]] = defaultdict(list)
+        model(mx.zeros((1, context), mx.uint32), cache=self.cache)
+        mx.eval([layer.state for layer in self.cache])
+
+    def add(self, rows: tuple[int, ...], repeats: int = 2) -> None:
+        """Time a pass of each of so many rows, `repeats` times."""
+        for m in rows * repeats:
+            begun = time.perf_counter()
+            mx.eval(mx.argmax(self.model(mx.zeros((1, m), mx.uint32), cache=self.cache), axis=-1))
+            self.times[m].append(1e3 * (time.perf_counter() - begun))
+            trim_prompt_cache(self.cache, m)
+
+    def costs(self) -> dict[int, float]:
+        """Lower quartiles in ms, by rows."""
+        return {m: sorted(times)[len(times) // 4] for m, times in sorted(self.times.items())}
+
+
 def pass_time(model: nn.Module, rows: int, context: int = 400, repeats: int = 25) -> float:
     """Lower quartile of one forward pass of so many rows, in ms."""
-    cache = make_prompt_cache(model)
-    model(mx.zeros((1, context), mx.uint32), cache=cache)
-    mx.eval([layer.state for layer in cache])
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        mx.eval(mx.argmax(model(mx.zeros((1, rows), mx.uint32), cache=cache), axis=-1))
-        times.append(1e3 * (time.perf_counter() - begun))
-        trim_prompt_cache(cache, rows)
-    return sorted(times)[len(times) // 4]
+    times = PassTimes(model, context)
+    times.add((rows,), repeats)
+    return times.costs()[rows]
 
 
 def interval(ratios: dict[int, list[float]], seed: int = 0) -> tuple[float, float, float]:
@@ -212,16 +229,24 @@ def measure(args: argparse.Namespace) -> None:
     if args.size:
         pad(model, args.size * 1_000_000)
     print(f"target {weights_of(model) / 1e6:.0f} MB, draft {weights_of(draft) / 1e6:.1f} MB, {len(prompts)} prompts")
-    rows = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 33)
-    cost = {m: pass_time(model, m, repeats=args.repeats) for m in rows}
-    step = pass_time(draft, 1, repeats=args.repeats)
-    print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.2f} ({cost[m] / cost[1]:.2f})" for m in rows))
+    passes, steps = PassTimes(model), PassTimes(draft)
+    arms = answered(model, draft, tokenizer, prompts, args.rounds, args.seed, passes, steps)
+    cost, step = passes.costs(), steps.costs()[1]
+    print("V(m) in ms:", "  ".join(f"{m}: {cost[m]:.2f} ({cost[m] / cost[1]:.2f})" for m in cost))
     print(f"c = {step / cost[1]:.3f} (draft step {step:.2f} ms)")
-    arms = answered(model, draft, tokenizer, prompts, args.rounds, args.seed)
     report(arms, cost, step, model)
 
 
-def answered(model: nn.Module, draft: nn.Module, tokenizer, prompts: list[Prompt], rounds: int, seed: int) -> list[Arm]:
+def answered(
+    model: nn.Module,
+    draft: nn.Module,
+    tokenizer,
+    prompts: list[Prompt],
+    rounds: int,
+    seed: int,
+    passes: PassTimes,
+    steps: PassTimes,
+) -> list[Arm]:
     """All arms, with their timings of all prompts in so many rounds; one round before them warms up, uncounted."""
     arms = arms_for(model, draft, tokenizer)
     order = random.Random(seed)
@@ -231,6 +256,8 @@ def answered(model: nn.Module, draft: nn.Module, tokenizer, prompts: list[Prompt
         for at, number in enumerate(order.sample(range(len(prompts)), len(prompts))):
             prompt = prompts[number]
             caches = prefilled(model, prompt.tokens), prefilled(draft, prompt.tokens)
+            passes.add(ROWS)
+            steps.add((1,), 4)
             for arm in order.sample(arms, len(arms)):
                 timing = timed(arm, model, draft, tokenizer, prompt, caches)
                 if turn:
@@ -327,7 +354,6 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=24, help="prompts in all, over the three workloads")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--most", type=int, default=96, help="tokens of an answer at most")
-    parser.add_argument("--repeats", type=int, default=25, help="timings behind each V(m)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--moe", action="store_true", help="V(m) and choices for a mixture of experts instead")
     args = parser.parse_args()
