@@ -48,11 +48,12 @@ import mlx.nn as nn
 import numpy as np
 from mlx_lm import load
 from mlx_lm.generate import stream_generate
-from mlx_lm.models.cache import make_prompt_cache, trim_prompt_cache
+from mlx_lm.models.cache import make_prompt_cache
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from padded import pad, weights_of
+from pass_times import PassTimes
 from speculative_workloads import Prompt, workloads
 
 from punie_trace.models import shipped_model
@@ -150,36 +151,6 @@ def prefilled(model: nn.Module, tokens: list[int]) -> list:
     model(mx.array([tokens[:-1]]), cache=cache)
     mx.eval([layer.state for layer in cache])
     return cache
-
-
-class PassTimes:
-    """Forward passes of one model, timed a few at a time all through the run, so that one bad moment does not count."""
-
-    def __init__(self, model: nn.Module, context: int = 400) -> None:
-        self.model = model
-        self.cache = make_prompt_cache(model)
-        self.times: dict[int, list[float]] = defaultdict(list)
-        model(mx.zeros((1, context), mx.uint32), cache=self.cache)
-        mx.eval([layer.state for layer in self.cache])
-
-    def add(self, rows: tuple[int, ...], repeats: int = 2) -> None:
-        """Time a pass of each of so many rows, `repeats` times."""
-        for m in rows * repeats:
-            begun = time.perf_counter()
-            mx.eval(mx.argmax(self.model(mx.zeros((1, m), mx.uint32), cache=self.cache), axis=-1))
-            self.times[m].append(1e3 * (time.perf_counter() - begun))
-            trim_prompt_cache(self.cache, m)
-
-    def costs(self) -> dict[int, float]:
-        """Lower quartiles in ms, by rows."""
-        return {m: sorted(times)[len(times) // 4] for m, times in sorted(self.times.items())}
-
-
-def pass_time(model: nn.Module, rows: int, context: int = 400, repeats: int = 25) -> float:
-    """Lower quartile of one forward pass of so many rows, in ms."""
-    times = PassTimes(model, context)
-    times.add((rows,), repeats)
-    return times.costs()[rows]
 
 
 def interval(ratios: dict[int, list[float]], seed: int = 0) -> tuple[float, float, float]:
@@ -363,7 +334,7 @@ def main() -> None:
     if args.moe:
         from speculative_moe import measure_moe
 
-        measure_moe(pass_time)
+        measure_moe()
     else:
         measure(args)
 

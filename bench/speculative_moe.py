@@ -10,12 +10,13 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import mlx.core as mx
 from mlx_lm import load
 from mlx_lm.generate import stream_generate
 from mlx_lm.models import qwen3_moe
+from pass_times import pass_time
 
 from punie_trace.models import shipped_model
 from punie_trace.speculative import AdaptiveController, Proposal, Speculation, SpeculativeDecoder
@@ -59,7 +60,7 @@ class Knowing:
         return Proposal(said, None, (self.right,) * len(said), 8)
 
 
-def measure_moe(pass_time: Callable, tokens: int = 200) -> None:
+def measure_moe(tokens: int = 200) -> None:
     """Print V(m), and for several chances the choices and the speed against plain decoding."""
     mx.random.seed(0)
     model = qwen3_moe.Model(
