@@ -1,4 +1,4 @@
-"""How long one forward pass of m rows takes, V(m); on prompts of zeros, since what the rows say does not matter."""
+"""How long one forward pass of m rows takes, V(m); on random tokens, since in a mixture of experts rows must differ."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ class PassTimes:
         self.model = model
         self.cache = make_prompt_cache(model)
         self.times: dict[int, list[float]] = defaultdict(list)
-        model(mx.zeros((1, context), mx.uint32), cache=self.cache)
+        self.tokens = mx.random.randint(0, 1000, (1, context), mx.uint32, key=mx.random.key(0))
+        model(self.tokens, cache=self.cache)
         mx.eval([layer.state for layer in self.cache])
 
     def add(self, rows: tuple[int, ...], repeats: int = 2) -> None:
         """Time a pass of each of so many rows, `repeats` times."""
         for m in rows * repeats:
             begun = time.perf_counter()
-            mx.eval(mx.argmax(self.model(mx.zeros((1, m), mx.uint32), cache=self.cache), axis=-1))
+            mx.eval(mx.argmax(self.model(self.tokens[:, :m], cache=self.cache), axis=-1))
             self.times[m].append(1e3 * (time.perf_counter() - begun))
             trim_prompt_cache(self.cache, m)
 
