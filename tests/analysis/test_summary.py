@@ -212,3 +212,17 @@ def test_queries_that_nothing_is_said_of_are_a_finding(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, {"baseline": Arm()}, queries=queries)
     assert any(one.startswith("1 query with nothing said") for one in summary.findings)
     assert summary.constants.queries == 5
+
+
+def test_a_category_of_one_query_counts_its_rounds_as_every_query_does(tmp_path: Path) -> None:
+    one = [query for query in QUERIES if query.category == QUERIES[0].category][:1]
+    run = read_run(write_run(tmp_path / "r"))
+    outcomes = [outcome for outcome in run.outcomes if outcome.query == one[0].name]
+    slow = outcomes[-1]  # one round of the other configuration is held up, as a cold one is
+    held_up = replace(slow, done_ns=slow.done_ns + 10**11)
+    found = summarize(replace(run, outcomes=tuple(held_up if outcome is slow else outcome for outcome in outcomes)))
+    before = summarize(replace(run, outcomes=tuple(outcomes)))
+    for was, now in zip(before.comparisons, found.comparisons, strict=True):
+        category = one[0].category
+        assert category is not None
+        assert now.speed_by_category[category].value == pytest.approx(was.speed_by_category[category].value, rel=0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
 from typing import Final
 
 from punie_trace.analysis.figure_kinds import Bounded
@@ -177,9 +178,12 @@ def _by_category(baseline: Sequence[Observation], other: Sequence[Observation]) 
         before, after = _walls(ours), _walls(theirs)
         if before.keys() & after.keys():
             ratio = paired_ratio(before, after)
-            # With one query the interval would be that of its rounds, and say nothing of the category.
-            low, high = (ratio.low, ratio.high) if ratio.queries > 1 else (None, None)
-            found[category] = Bounded(value=ratio.estimate, low=low, high=high, confidence=0.95, n=ratio.queries)
+            value, low, high = ratio.estimate, ratio.low, ratio.high
+            if ratio.queries == 1:
+                # The median over its rounds, as each query counts elsewhere; an interval would be that of its rounds,
+                # and say nothing of the category.
+                value, low, high = median(before[key] / after[key] for key in before.keys() & after.keys()), None, None
+            found[category] = Bounded(value=value, low=low, high=high, confidence=0.95, n=ratio.queries)
     return found
 
 
