@@ -226,3 +226,15 @@ def test_a_category_of_one_query_counts_its_rounds_as_every_query_does(tmp_path:
         category = one[0].category
         assert category is not None
         assert now.speed_by_category[category].value == pytest.approx(was.speed_by_category[category].value, rel=0.2)
+
+
+def test_a_model_below_ones_home_is_named_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = read_run(write_run(tmp_path / "r"))
+    configurations = {
+        name: one.model_copy(update={"model": "/home/ada/models/big", "draft_model": "/home/adam/draft"})
+        for name, one in run.header.configurations.items()
+    }
+    monkeypatch.setenv("HOME", "/home/ada")
+    facts = summarize(replace(run, header=run.header.model_copy(update={"configurations": configurations}))).run
+    assert facts.models == ("~/models/big",)
+    assert facts.draft_models == ("/home/adam/draft",)

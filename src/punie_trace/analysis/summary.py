@@ -5,6 +5,7 @@ Pure: the same run gives the same summary. It reads no disk but through the run'
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -109,8 +110,8 @@ def _facts(header: RunHeader, samples: Sequence[MachineSample]) -> RunFacts:
         seed=header.seed,
         machine=header.machine,
         versions=header.versions,
-        models=unique(one.model for one in configurations if one.model),
-        draft_models=unique(one.draft_model for one in configurations if one.draft_model),
+        models=unique(_below_home(one.model) for one in configurations if one.model),
+        draft_models=unique(_below_home(one.draft_model) for one in configurations if one.draft_model),
         blas=unique(server.blas for server in header.servers.values() if server.blas),
         paths=unique(one.path for one in configurations),
         argv=header.argv,
@@ -168,3 +169,9 @@ def _slowest(run: Run, observed: Mapping[str, Sequence[Observation]]) -> Slowest
             for one in found
         ),
     )
+
+
+def _below_home(model: str) -> str:
+    """A folder below one's own as `~/...`: what is pasted elsewhere need not say who one is."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    return f"~{model[len(home) :]}" if model.startswith(home + os.sep) else model
