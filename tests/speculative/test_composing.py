@@ -7,6 +7,7 @@ import numpy as np
 from punie_trace.speculative.composing import composed
 from punie_trace.speculative.drafting import Kind, Proposal
 from punie_trace.speculative.ngram import NgramDrafter
+from punie_trace.speculative.rules import by_block
 from punie_trace.speculative.suffix import SuffixDrafter
 
 TEXT = [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3]
@@ -98,6 +99,52 @@ def test_the_tail_that_is_not_worth_it_is_cut_and_what_it_cost_is_kept() -> None
     assert (draft.tokens, draft.computed) == ((4, 5), 6)
     assert len(draft.confidence) == len(draft.origins) == len(draft.matches) == 2
     assert composed(TEXT, [Counting()], Wanting(99, most=0), 32).tokens == ()
+
+
+class Drawing(Counting):
+    """Draws each token from the same distribution, and is as sure of it as that was likely."""
+
+    def __init__(self, chances: np.ndarray, seed: int) -> None:
+        super().__init__()
+        self.chances = chances
+        self.random = np.random.default_rng(seed)
+
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
+        token = int(self.random.choice(len(self.chances), p=self.chances))
+        return Proposal((token,), self.chances[None], (float(self.chances[token]),))
+
+
+class Choosy(Wanting):
+    """Would have tokens verified only while the model was sure of each."""
+
+    sure: list[float]
+
+    def said(self, confidence: float) -> None:
+        self.taken += 1
+        self.sure = [*getattr(self, "sure", []), confidence]
+
+    def length(self) -> int:
+        return next((at for at, sure in enumerate(self.sure) if sure < 0.3), len(self.sure))
+
+
+def test_tokens_drawn_are_verified_however_unlikely_they_were() -> None:
+    """Else the first emitted token would not follow the target: cut drafts would leave too many of the likely ones."""
+    target, draft = np.array([0.4, 0.3, 0.2, 0.1]), np.array([0.1, 0.2, 0.3, 0.4])
+    model, random = Drawing(draft, 1), np.random.default_rng(2)
+    n, counts = 6000, np.zeros(4)
+    for _ in range(n):
+        proposal = composed([0], [model], Choosy(99, most=2), 2)
+        k = len(proposal.tokens)
+        if k:
+            assert proposal.probabilities is not None
+            verdict = by_block(
+                np.tile(target, (1, k + 1, 1)), proposal.probabilities[None], np.array([proposal.tokens]), random
+            )
+            accepted, following = verdict.first()
+            counts[proposal.tokens[0] if accepted else following] += 1
+        else:
+            counts[random.choice(4, p=target)] += 1
+    assert float(((counts - n * target) ** 2 / (n * target)).sum()) < 25  # three degrees of freedom: one in 60,000
 
 
 def test_what_was_drawn_and_what_was_copied_have_their_distributions() -> None:

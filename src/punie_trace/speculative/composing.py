@@ -55,7 +55,7 @@ def composed(
     sampler: KnownSampler | None = None,
     alternatives: bool = False,
 ) -> Proposal:
-    """A draft of at most k tokens, already cut to what is worth verifying.
+    """A draft of at most k tokens, cut to what is worth verifying; not where tokens were drawn at random.
 
     `sampler` and `alternatives` as in `Drafter.propose`.
     """
@@ -95,7 +95,11 @@ def composed(
         copy.step(token)
     worth = growth.length()
     probabilities = None
-    if any(at < worth for at in rows):  # where the model drew; a copied token is certain of itself
+    if rows:
+        # What was drawn must not be cut for what it turned out to be: those that are kept would then come from another
+        # distribution than the one they are verified by.
+        worth = max(worth, max(rows) + 1)
+        # A copied token is certain of itself.
         probabilities = point_mass(np.array([tokens], dtype=np.int64), len(next(iter(rows.values()))))[0]
         for at, row in rows.items():
             probabilities[at] = row
