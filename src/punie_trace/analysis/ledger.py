@@ -45,7 +45,7 @@ def close_ledger(
     running = _clip(tools, sent_ns, done_ns)
     generation = _covered(generating)
     # What the tools cover beyond the generations: |G or T| - |G|.
-    tool = _covered([*generating, *running]) - generation
+    tool = _covered([*generating, *running]) - generation if running else 0
     return Ledger(
         wall_ns=done_ns - due_ns,
         client_queue_ns=sent_ns - due_ns,
@@ -61,7 +61,10 @@ def ledger_of(spans: Sequence[SpanRow]) -> Ledger:
 
     Raises `LedgerError` where the query's span, or its time of sending, is missing.
     """
-    query = query_span(spans)
+    return _made(query_span(spans), spans)
+
+
+def _made(query: SpanRow, spans: Sequence[SpanRow]) -> Ledger:
     sent = query.attributes.get(names.SENT_NS)
     if not isinstance(sent, int):
         raise LedgerError(f"the span {query.name!r} of trace {query.trace_id} has no {names.SENT_NS}")
@@ -76,8 +79,8 @@ def ledger_of(spans: Sequence[SpanRow]) -> Ledger:
 
 def check_ledger(spans: Sequence[SpanRow]) -> Ledger:
     """The ledger made from the spans, which must be the one that the query's span carries, else `LedgerError`."""
-    made = ledger_of(spans)
     query = query_span(spans)
+    made = _made(query, spans)
     for attribute, line in _LINES:
         carried, computed = query.attributes.get(attribute), getattr(made, line)
         if carried != computed:
@@ -104,14 +107,17 @@ def query_span(spans: Sequence[SpanRow]) -> SpanRow:
 
 def generation_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
     """The spans that count as generation, by their start."""
-    marked = [span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION]
-    return sorted(marked, key=lambda span: (span.start_ns, span.end_ns))
+    return _by_start([span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION])
 
 
 def tool_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
     """The spans that count as tools, by their start."""
-    tools = [span for span in spans if span.attributes.get(names.GEN_AI_OPERATION) == names.OPERATION_EXECUTE_TOOL]
-    return sorted(tools, key=lambda span: (span.start_ns, span.end_ns))
+    operation, tool = names.GEN_AI_OPERATION, names.OPERATION_EXECUTE_TOOL
+    return _by_start([span for span in spans if span.attributes.get(operation) == tool])
+
+
+def _by_start(spans: list[SpanRow]) -> list[SpanRow]:
+    return sorted(spans, key=lambda span: (span.start_ns, span.end_ns)) if len(spans) > 1 else spans
 
 
 def _clip(intervals: Iterable[Interval], low: int, high: int) -> list[Interval]:

@@ -81,12 +81,13 @@ def quantile(values: Sequence[float], q: float, confidence: float = 0.95) -> Int
         raise ValueError(f"{q} is no quantile: it lies between 0 and 1")
     ordered = sorted(values)
     n = len(ordered)
-    value = float(np.median(ordered)) if q == 0.5 else ordered[max(math.ceil(q * n) - 1, 0)]
+    value = float(median(ordered)) if q == 0.5 else ordered[max(math.ceil(q * n) - 1, 0)]
     below = _binomial_cdf(n, q)  # below[k] = P(at most k values lie below the quantile)
     best: tuple[int, float, int, int] | None = None
-    # The tightest upper bound for each lower one; both only move up, so that this takes n log n steps.
+    # The tightest upper bound for each lower one; both only move up, so that this takes n log n steps. Of the lower
+    # ones with nothing below them the last is the tightest.
     highest = bisect_left(ordered, value)
-    for low in range(bisect_right(ordered, value)):
+    for low in range(max(bisect_right(below, 0.0) - 1, 0), bisect_right(ordered, value)):
         high = max(bisect_left(below, below[low] + confidence), highest, low + 1)
         if high >= n:
             break
@@ -246,12 +247,17 @@ def _more(rounds: int | None) -> tuple[int | None, str]:
 
 
 def _binomial_cdf(n: int, p: float) -> list[float]:
-    total, out = 0.0, []
-    for k in range(n + 1):
-        log_choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        total += math.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p))
+    """P(at most k of n) for each k. Terms that a float cannot tell from 0 are not computed."""
+    # Bernstein's inequality: beyond `reach` of the mean less than exp(-800) is left, and exp(-746) is 0.
+    reach = 800 / 3 + math.sqrt((800 / 3) ** 2 + 1600 * n * p * (1 - p))
+    first, last = max(0, math.floor(n * p - reach)), min(n, math.ceil(n * p + reach))
+    every, log_p, log_q = math.lgamma(n + 1), math.log(p), math.log1p(-p)
+    total, out = 0.0, [0.0] * first
+    for k in range(first, last + 1):
+        log_choose = every - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        total += math.exp(log_choose + k * log_p + (n - k) * log_q)
         out.append(total)
-    return out
+    return out + [total] * (n - last)
 
 
 def _student_cdf(t: float, df: int) -> float:
