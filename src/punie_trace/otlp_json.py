@@ -13,12 +13,12 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Final
 
 from pydantic_core import from_json
 
+from punie_trace.otlp_forms import FORMS, remember, without_numbers
 from punie_trace.records import AttributeValue, JsonValue, SpanEvent, SpanRow
 
 KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
@@ -39,9 +39,6 @@ _KNOWN: Final[dict[str, tuple[str, AttributeValue]]] = {}
 _MOST_KNOWN: Final = 4096
 _LONGEST_KNOWN: Final = 200
 _LONGEST_KNOWN_INTEGER: Final = len('"intValue":"99999"')
-_NUMBER: Final = re.compile(r'"(intValue|timeUnixNano)":"(-?\d+)"')
-_MOST_FORMS: Final = 1024
-_LONGEST_FORM: Final = 2048
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -166,19 +163,19 @@ def _own_row(line: str | bytes) -> SpanRow | None:
         return None
     trace_id, span_id, parent_id, name, kind, start, end = head.groups()
     body = text[head.end() : -len(_END)]
-    static, numbers = _without_numbers(body) if len(body) <= _LONGEST_FORM else ("", [])
+    static, numbers = without_numbers(body)
     try:
-        if static in _FORMS:
-            attributes, events = _FORMS[static].filled(numbers)
-            times = int(start), int(end)
-            return SpanRow(trace_id, span_id, parent_id, sys.intern(name), KINDS[int(kind)], *times, attributes, events)
+        if (form := FORMS.get(static)) is not None:
+            start_ns, end_ns = int(start), int(end)
+            name, kind = sys.intern(name), KINDS[int(kind)]
+            return SpanRow(trace_id, span_id, parent_id, name, kind, start_ns, end_ns, *form.filled(numbers))
         if (read := _own_body(body)) is None:
             return None
         row = _row_of(*read, trace_id, span_id, parent_id, name, int(kind), int(start), int(end))
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    if static:
-        _remember(static, numbers, row)
+    if static and row.error is None:
+        remember(static, numbers, row.attributes, row.events)
     return row
 
 
@@ -194,57 +191,6 @@ def _own_body(body: str) -> tuple[dict[str, JsonValue], dict[str, AttributeValue
         key, value = _KNOWN.get(piece) or _attribute(piece)
         attributes[key] = value
     return from_json("{" + body[last + 4 :] + "}"), attributes
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """What the lines of spans have in common that differ in numbers alone: a run has few such forms, and many lines.
-
-    `attributes` hold some number where `integers` take their place, in the order in which they are written; `events`
-    are names and attributes of the events, whose times are the numbers after those.
-    """
-
-    attributes: dict[str, AttributeValue]
-    integers: tuple[str, ...]
-    events: tuple[tuple[str, dict[str, AttributeValue]], ...]
-
-    def filled(self, numbers: Sequence[str]) -> tuple[dict[str, AttributeValue], tuple[SpanEvent, ...]]:
-        """Attributes and events with these numbers. Raises ValueError where they are too few or too many."""
-        attributes = self.attributes.copy()
-        before = len(self.integers)
-        for key, number in zip(self.integers, numbers[:before], strict=True):
-            attributes[key] = int(number)
-        timed = zip(self.events, numbers[before:], strict=True)
-        return attributes, tuple([SpanEvent(name, int(at), more) for (name, more), at in timed])
-
-
-_FORMS: Final[dict[str, _Form]] = {}
-"""By their text with the numbers left out."""
-
-
-def _without_numbers(body: str) -> tuple[str, list[str]]:
-    """The text with a mark in the place of each integer and time, and these. No JSON holds the mark as it is."""
-    parts = _NUMBER.split(body)
-    numbers = parts[2::3]
-    del parts[2::3]
-    return "\0".join(parts), numbers
-
-
-def _remember(static: str, numbers: Sequence[str], row: SpanRow) -> None:
-    """Keeps the form of the row, if it gives this row back; one that failed, or holds more numbers, is read in full."""
-    integers = tuple(key for key, value in row.attributes.items() if type(value) is int)
-    events = tuple((event.name, event.attributes) for event in row.events)
-    if row.error is not None or len(numbers) != len(integers) + len(events):
-        return
-    form = _Form(row.attributes.copy(), integers, events)
-    try:
-        if form.filled(numbers) != (row.attributes, row.events):
-            return
-    except ValueError:
-        return
-    if len(_FORMS) >= _MOST_FORMS:
-        _FORMS.clear()
-    _FORMS[static] = form
 
 
 def _attribute(piece: str) -> tuple[str, AttributeValue]:

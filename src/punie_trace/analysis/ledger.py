@@ -12,6 +12,7 @@ Generations and tools are unions of intervals, since both may overlap: sums woul
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import TypeAlias
 
 from punie_trace.errors import LedgerError
@@ -22,12 +23,12 @@ Interval: TypeAlias = tuple[int, int]
 """Start and end in ns; the start belongs to it, the end does not."""
 
 _LINES = (
-    (names.LEDGER_WALL, "wall_ns"),
-    (names.LEDGER_CLIENT_QUEUE, "client_queue_ns"),
-    (names.LEDGER_GENERATION, "generation_ns"),
-    (names.LEDGER_TOOL, "tool_ns"),
-    (names.LEDGER_FRAMEWORK, "framework_ns"),
-    (names.TOOL_WORK, "tool_work_ns"),
+    (names.LEDGER_WALL, attrgetter("wall_ns")),
+    (names.LEDGER_CLIENT_QUEUE, attrgetter("client_queue_ns")),
+    (names.LEDGER_GENERATION, attrgetter("generation_ns")),
+    (names.LEDGER_TOOL, attrgetter("tool_ns")),
+    (names.LEDGER_FRAMEWORK, attrgetter("framework_ns")),
+    (names.TOOL_WORK, attrgetter("tool_work_ns")),
 )
 
 
@@ -81,9 +82,9 @@ def check_ledger(spans: Sequence[SpanRow]) -> Ledger:
     """The ledger made from the spans, which must be the one that the query's span carries, else `LedgerError`."""
     query = query_span(spans)
     made = _made(query, spans)
-    for attribute, line in _LINES:
-        carried, computed = query.attributes.get(attribute), getattr(made, line)
-        if carried != computed:
+    carry = query.attributes.get
+    for attribute, line_of in _LINES:
+        if (carried := carry(attribute)) != (computed := line_of(made)):
             raise LedgerError(
                 f"the ledger of {query.name!r} (trace {query.trace_id}) does not close: {attribute} is {carried}, "
                 f"and its spans make it {computed}. Please report this with the run's spans.jsonl"
@@ -131,8 +132,10 @@ def _clip(intervals: Iterable[Interval], low: int, high: int) -> list[Interval]:
     return clipped
 
 
-def _covered(intervals: Iterable[Interval]) -> int:
+def _covered(intervals: Sequence[Interval]) -> int:
     """The length of the union."""
+    if len(intervals) == 1:
+        return intervals[0][1] - intervals[0][0]
     total, reached = 0, None
     for start, end in sorted(intervals):
         if reached is None or start > reached:
