@@ -74,7 +74,7 @@ def test_a_line_that_differs_in_numbers_alone_is_read_by_its_own(row: SpanRow, m
 
 
 def test_a_number_is_only_taken_where_one_stood() -> None:
-    attributes = {"tokens": 7, "code": "7", "ok": True, "reasons": ("stop", "7"), "wall": 8}
+    attributes: dict[str, AttributeValue] = {"tokens": 7, "code": "7", "ok": True, "reasons": ("stop", "7"), "wall": 8}
     events = (SpanEvent("first", 9), SpanEvent("7", 10))
     row = SpanRow("a" * 32, "b" * 16, None, "POST", "CLIENT", 1, 2, attributes, events)
     plain = replace(

@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons for runs of few queries and fewer rounds. numpy only.
+"""Intervals and paired comparisons for runs of few queries and fewer rounds. numpy at most.
 
 Nothing is drawn by chance: the same values give the same result. Nothing here knows of runs: values come in as
 numbers, keyed by query and round where they are paired. Where there are too few values for a claim, the result says so
@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist, median
 from typing import Literal, TypeAlias
-
-import numpy as np
 
 SpeedVerdict: TypeAlias = Literal["faster", "slower", "cannot tell"]
 
@@ -145,6 +143,8 @@ def paired_ratio(
     if queries == 1:
         groups = [[value] for value in groups[0]]
         note = "one query only: this says nothing of others"
+    import numpy as np  # here, because a run of one configuration has no use for it
+
     medians = np.asarray([median(group) for group in groups])
     estimate = float(medians.mean())
     n = len(groups)
@@ -223,6 +223,8 @@ def _what_would_tell(
     groups: Sequence[Sequence[float]], estimate: float, queries: int, confidence: float
 ) -> tuple[int | None, str]:
     """About how many more rounds would tell, if the estimate is right and rounds vary as they did."""
+    import numpy as np
+
     rounds = float(np.mean([len(group) for group in groups]))
     within = float(np.mean([np.var(group, ddof=1) for group in groups if len(group) > 1] or [math.nan]))
     between = float(np.var([np.mean(group) for group in groups], ddof=1))
