@@ -99,7 +99,7 @@ async def test_half_of_a_surrogate_pair_goes_out_as_it_is() -> None:
         answer = await path.ask(Query("q", "What is \ud800?"))
     assert (answer.text, answer.error) == ("yes", None)
     (request,) = server.requests
-    assert "What is \\\\ud800?" in json.dumps(request.body["messages"])
+    assert "What is \\ud800?" in json.dumps(request.body["messages"])
 
 
 async def test_a_body_that_does_not_end_after_its_end_mark_is_let_go() -> None:
