@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "punie_trace"
-FILES_OF_A_RUN = {"header", "outcome_line", "run_writer", "runfile", "otlp_json"}
+FILES_OF_A_RUN = {"header", "outcome_line", "run_writer", "runfile", "otlp_json", "otlp_forms"}
 BASE = {"errors", "records", *FILES_OF_A_RUN, "precise_loop", "weights_digest", "__init__"}
 ALLOWED: dict[str, set[str]] = {
     "suite": set(),

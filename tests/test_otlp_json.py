@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from google.protobuf.json_format import Parse
@@ -19,7 +20,7 @@ from punie_trace.otlp_json import (
     span_line,
     span_rows,
 )
-from punie_trace.records import SpanEvent, SpanRow
+from punie_trace.records import AttributeValue, SpanEvent, SpanRow
 
 texts = st.text(max_size=20)
 scalars = st.one_of(
@@ -54,6 +55,41 @@ def test_a_row_comes_back_as_it_went(row: SpanRow) -> None:
     assert span_rows(line) == [row]
     assert span_rows(line.encode()) == [row]
     assert "\n" not in line
+
+
+@given(row=rows, more=st.integers(1, 10**9))
+def test_a_line_that_differs_in_numbers_alone_is_read_by_its_own(row: SpanRow, more: int) -> None:
+    def later(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
+        return {key: value - more if type(value) is int and value > 0 else value for key, value in attributes.items()}
+
+    other = replace(
+        row,
+        attributes=later(row.attributes),
+        events=tuple(replace(one, time_ns=max(one.time_ns - more, 0)) for one in row.events),
+        start_ns=row.start_ns // 2,
+        end_ns=row.end_ns // 3,
+    )
+    for one in (row, other, row):
+        assert span_rows(row_line(one)) == [one]
+
+
+def test_a_number_is_only_taken_where_one_stood() -> None:
+    attributes: dict[str, AttributeValue] = {"tokens": 7, "code": "7", "ok": True, "reasons": ("stop", "7"), "wall": 8}
+    events = (SpanEvent("first", 9), SpanEvent("7", 10))
+    row = SpanRow("a" * 32, "b" * 16, None, "POST", "CLIENT", 1, 2, attributes, events)
+    plain = replace(
+        row, attributes={**attributes, "code": "404"}, events=(SpanEvent("first", 9), SpanEvent("last", 10))
+    )
+    for one in (plain, row):
+        assert span_rows(row_line(one)) == [one]
+        changed = replace(one, attributes={**one.attributes, "tokens": -5, "code": "8", "wall": 70})
+        assert span_rows(row_line(changed)) == [changed]
+    line = row_line(plain)
+    for not_a_number in ('"intValue\0', '"intValue":"7x"'):
+        with pytest.raises(ValueError, match=r"line|column|int"):
+            span_rows(line.replace('"intValue":"7"', not_a_number))
+    (timeless,) = span_rows(line.replace('"timeUnixNano":"10",', ""))
+    assert [event.time_ns for event in timeless.events] == [9, 0]
 
 
 @given(row=rows)

@@ -18,6 +18,7 @@ from typing import Final
 
 from pydantic_core import from_json
 
+from punie_trace.otlp_forms import FORMS, remember, without_numbers
 from punie_trace.records import AttributeValue, JsonValue, SpanEvent, SpanRow
 
 KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
@@ -161,22 +162,35 @@ def _own_row(line: str | bytes) -> SpanRow | None:
     if head is None or not text.startswith(_BEGIN) or not text.endswith(_END):
         return None
     trace_id, span_id, parent_id, name, kind, start, end = head.groups()
-    at = head.end()
-    last = text.find('}}],"', at)
+    body = text[head.end() : -len(_END)]
+    static, numbers = without_numbers(body)
     try:
-        attributes: dict[str, AttributeValue] = {}
-        if text.startswith('],"', at):
-            rest = from_json("{" + text[at + 2 : 1 - len(_END)])
-        elif last >= 0 and text.startswith(_KEY, at):
-            for piece in text[at + len(_KEY) : last].split("}}," + _KEY):
-                key, value = _KNOWN.get(piece) or _attribute(piece)
-                attributes[key] = value
-            rest = from_json("{" + text[last + 4 : 1 - len(_END)])
-        else:
+        if (form := FORMS.get(static)) is not None:
+            start_ns, end_ns = int(start), int(end)
+            name, kind = sys.intern(name), KINDS[int(kind)]
+            return SpanRow(trace_id, span_id, parent_id, name, kind, start_ns, end_ns, *form.filled(numbers))
+        if (read := _own_body(body)) is None:
             return None
-        return _row_of(rest, attributes, trace_id, span_id, parent_id, name, int(kind), int(start), int(end))
+        row = _row_of(*read, trace_id, span_id, parent_id, name, int(kind), int(start), int(end))
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+    if static and row.error is None:
+        remember(static, numbers, row.attributes, row.events)
+    return row
+
+
+def _own_body(body: str) -> tuple[dict[str, JsonValue], dict[str, AttributeValue]] | None:
+    """What follows the attributes, and these, of the text of a span from its first attribute on."""
+    attributes: dict[str, AttributeValue] = {}
+    last = body.find('}}],"')
+    if body.startswith('],"'):
+        return from_json("{" + body[2:] + "}"), attributes
+    if last < 0 or not body.startswith(_KEY):
+        return None
+    for piece in body[len(_KEY) : last].split("}}," + _KEY):
+        key, value = _KNOWN.get(piece) or _attribute(piece)
+        attributes[key] = value
+    return from_json("{" + body[last + 4 :] + "}"), attributes
 
 
 def _attribute(piece: str) -> tuple[str, AttributeValue]:

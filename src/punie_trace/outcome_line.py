@@ -11,6 +11,7 @@ import math
 import sys
 from dataclasses import fields
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, get_args
 
 from pydantic import JsonValue
@@ -19,12 +20,17 @@ from pydantic_core import from_json
 from punie_trace.records import Outcome, ToolCall, Verdict
 from punie_trace.records import Path as AskPath
 
-_INTEGERS: Final = ("seq", "round", "due_ns", "sent_ns", "done_ns", "generations")
-_TEXTS: Final = ("configuration", "query", "trace_id", "answer")
-_NAMES: Final = ("configuration", "query", "served_model")
-"""Texts of which a run has few, and its outcomes many: each is held once."""
-_MAYBE_INTEGERS: Final = ("input_tokens", "output_tokens", "cached_tokens", "ttft_ns")
-_MAYBE_TEXTS: Final = ("error", "served_model")
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("seq", "round", "due_ns", "sent_ns", "done_ns", "generations"), (int,)),
+    **dict.fromkeys(("configuration", "query", "trace_id", "answer"), (str,)),
+    **dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "ttft_ns"), (int, type(None))),
+    **dict.fromkeys(("error", "served_model"), (str, type(None))),
+}
+"""What a line must hold. A bool is no int here: JSON tells them apart."""
+_KNOWN_KINDS: Final[set[tuple[type, ...]]] = set()
+_of_all: Final = itemgetter(*_KINDS)
+_PATHS: Final = get_args(AskPath)
+_VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _FIELDS: Final = tuple(field.name for field in fields(Outcome))
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -49,30 +55,45 @@ def decode_outcome(line: str) -> Outcome:
         values = json.loads(line)  # which takes half of a surrogate pair, as a model may write it
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
-    fields: dict[str, Any] = {}
-    for names, kinds in (
-        (_INTEGERS, (int,)),
-        (_TEXTS, (str,)),
-        (_MAYBE_INTEGERS, (int, type(None))),
-        (_MAYBE_TEXTS, (str, type(None))),
-    ):
-        for name in names:
-            if name not in values:
-                raise ValueError(f"{name!r} is missing")
-            if not isinstance(values[name], kinds) or isinstance(values[name], bool):
-                raise ValueError(f"{name!r} is {values[name]!r}")
-            value = values[name]
-            fields[name] = sys.intern(value) if isinstance(value, str) and name in _NAMES else value
-    path = values.get("path")
-    if path not in get_args(AskPath):
+    _check_kinds(values)
+    path, verdict, model = values.get("path"), values.get("verdict"), values["served_model"]
+    if path not in _PATHS:
         raise ValueError(f"'path' is {path!r}")
-    fields["answer"] = _held_once(fields["answer"])
     return Outcome(
+        seq=values["seq"],
+        round=values["round"],
+        configuration=sys.intern(values["configuration"]),
+        query=sys.intern(values["query"]),
         path=sys.intern(path),
-        verdict=Verdict(values.get("verdict")),
+        due_ns=values["due_ns"],
+        sent_ns=values["sent_ns"],
+        done_ns=values["done_ns"],
+        verdict=_VERDICTS[verdict] if isinstance(verdict, str) and verdict in _VERDICTS else Verdict(verdict),
+        error=values["error"],
+        trace_id=values["trace_id"],
+        answer=_held_once(values["answer"]),
         tool_calls=_tool_calls(values.get("tool_calls")),
-        **fields,
+        generations=values["generations"],
+        input_tokens=values["input_tokens"],
+        output_tokens=values["output_tokens"],
+        cached_tokens=values["cached_tokens"],
+        ttft_ns=values["ttft_ns"],
+        served_model=None if model is None else sys.intern(model),
     )
+
+
+def _check_kinds(values: dict[str, Any]) -> None:
+    """Raises `ValueError` for what is missing or of the wrong kind. Lines of the same kinds are looked at once."""
+    try:
+        kinds = tuple(map(type, _of_all(values)))
+    except KeyError as error:
+        raise ValueError(f"{error.args[0]!r} is missing") from None
+    if kinds in _KNOWN_KINDS:
+        return
+    for name, kind in zip(_KINDS, kinds, strict=True):
+        if kind not in _KINDS[name]:
+            raise ValueError(f"{name!r} is {values[name]!r}")
+    _KNOWN_KINDS.add(kinds)
 
 
 @lru_cache(maxsize=4096)

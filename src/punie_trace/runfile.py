@@ -203,7 +203,7 @@ def _whole_traces(rows: list[SpanRow], sent: str) -> Iterator[SpanRow]:
 def _lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
-            yield from (line for line in file if line.strip())
+            yield from (line for line in file if not line.isspace())
     except FileNotFoundError:
         return  # killed before anything was written
     except OSError as error:

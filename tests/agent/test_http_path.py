@@ -10,11 +10,13 @@ import httpx2
 import pytest
 from opentelemetry.trace import NoOpTracer
 
+from punie_trace.agent.aiohttp_transport import AiohttpTransport
 from punie_trace.agent.http_path import HttpPath
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.records import Answer, Query
+from punie_trace.servers.fake import Reply, Script, Text, fake_server
 from punie_trace.servers.known_latency import KnownLatency, known_latency_server
 from punie_trace.suite.load import sample_workspace
 
@@ -85,6 +87,19 @@ async def test_a_connection_is_used_again() -> None:
         answers = [await path.ask(Query("q", "?")) for _ in range(3)]
         assert [answer.text for answer in answers] == ["word0 word1 word2 "] * 3
         assert server.connections == 1
+
+
+async def test_half_of_a_surrogate_pair_goes_out_as_it_is() -> None:
+    yes = Script(replies=(Reply(steps=(Text(text="yes"),)),))
+    async with (
+        fake_server(yes) as server,
+        httpx2.AsyncClient(transport=AiohttpTransport(), base_url=f"{server.base_url}/") as client,
+    ):
+        path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
+        answer = await path.ask(Query("q", "What is \ud800?"))
+    assert (answer.text, answer.error) == ("yes", None)
+    (request,) = server.requests
+    assert "What is \\ud800?" in json.dumps(request.body["messages"])
 
 
 async def test_a_body_that_does_not_end_after_its_end_mark_is_let_go() -> None:

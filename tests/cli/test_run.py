@@ -111,6 +111,26 @@ def test_a_bad_answer_costs_its_query_only(
         assert says in (outcomes["find-librarian"].error or "")
 
 
+@pytest.mark.parametrize(
+    ("path", "verdict", "says"), [("http", Verdict.CORRECT, ""), ("agent", Verdict.ERROR, "surrogate")]
+)
+def test_half_of_a_surrogate_pair_in_a_conversation_ends_no_run(
+    bench: Bench, one_server: OneServer, path: str, verdict: Verdict, says: str
+) -> None:
+    half = {"choices": [{"index": 0, "delta": {"content": "I look for \ud800: "}, "finish_reason": None}]}
+    written = Reply(steps=(Raw(data=f"data: {json.dumps(half)}\n\n"), *CALL.steps))
+    script = Script(rules=(Rule(contains="IsLibrarian", turn=0, reply=written), *GOOD.rules[1:]))
+    result = bench.run(one_server(script), "--path", path, "--rounds", "1")
+    assert result.exit_code == 0, result.output
+    run = read_run(bench.out)
+    assert run.header.status == "done"
+    outcomes = {outcome.query: outcome for outcome in run.outcomes}
+    assert outcomes["what-is-rest"].verdict is Verdict.CORRECT
+    assert outcomes["find-librarian"].verdict is verdict
+    assert says in (outcomes["find-librarian"].error or "")
+    assert (bench.out / "report.html").is_file()
+
+
 def test_a_query_over_its_deadline_is_a_timeout(bench: Bench, one_server: OneServer) -> None:
     script = Script(
         rules=(

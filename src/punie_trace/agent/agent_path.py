@@ -77,6 +77,8 @@ class AgentPath:
                 text = result.output
             except (AgentRunError, APIError, httpx2.HTTPError) as failure:
                 error = describe_failure(failure)
+            except UnicodeEncodeError:
+                error = "the conversation holds half of a surrogate pair, which the openai client cannot send"
         generations = finished_generations()
         return Answer(text, tuple(calls), generations, error or generation_failure(generations))
 

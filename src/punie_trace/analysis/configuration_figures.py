@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import Final
 
 from punie_trace.analysis.client import client_figures
@@ -109,14 +110,14 @@ def _verdicts(observations: Sequence[Observation]) -> dict[str, int]:
 def _wall(answered: Sequence[Observation]) -> WallFigures | None:
     if not answered:
         return None
-    median = quantile(_medians(answered), 0.5)
+    middle = quantile(_medians(answered), 0.5)
     walls = [one.outcome.wall_ns / NS_PER_MS for one in answered]
     p95 = quantile(walls, 0.95)
     return WallFigures(
-        median=median.value,
-        low=median.low,
-        high=median.high,
-        confidence=median.confidence,
+        median=middle.value,
+        low=middle.low,
+        high=middle.high,
+        confidence=middle.confidence,
         p95=p95.value,
         mean=sum(walls) / len(walls),
         answered=len(walls),
@@ -131,7 +132,7 @@ def _medians(answered: Sequence[Observation]) -> list[float]:
     walls: dict[str, list[float]] = {}
     for one in answered:
         walls.setdefault(one.outcome.query, []).append(one.outcome.wall_ns / NS_PER_MS)
-    return [quantile(values, 0.5).value for values in walls.values()]
+    return [median(values) for values in walls.values()]
 
 
 def _mean_ledger(ledgers: Sequence[Ledger]) -> LedgerFigures | None:
@@ -175,7 +176,7 @@ def _ttft(answered: Sequence[Observation]) -> Observed:
     seen = [split.first_chunk_ns / NS_PER_MS for split in first if split.first_chunk_ns is not None]
     if not seen:
         return Observed(value=None, n=0, of=len(answered), not_observable=_reason(first, "first_chunk"))
-    return Observed(value=quantile(seen, 0.5).value, n=len(seen), of=len(answered))
+    return Observed(value=median(seen), n=len(seen), of=len(answered))
 
 
 def _ttft_by_cache(splits: Sequence[GenerationSplit], *, warm: bool) -> Observed:
@@ -188,7 +189,7 @@ def _ttft_by_cache(splits: Sequence[GenerationSplit], *, warm: bool) -> Observed
     if not seen:
         why = _reason(chosen, "first_chunk") if chosen else f"no generation was {'warm' if warm else 'cold'}"
         return Observed(value=None, n=0, of=len(chosen), not_observable=why)
-    return Observed(value=quantile(seen, 0.5).value, n=len(seen), of=len(chosen))
+    return Observed(value=median(seen), n=len(seen), of=len(chosen))
 
 
 def _finish_reasons(splits: Sequence[GenerationSplit]) -> dict[str, int]:
@@ -264,7 +265,7 @@ def _category(members: Sequence[Observation]) -> CategoryFigures:
     return CategoryFigures(
         queries=len(right),
         correct=sum(right.values()),
-        wall_ms_median=quantile(_medians(answered), 0.5).value if answered else None,
+        wall_ms_median=median(_medians(answered)) if answered else None,
         output_tokens_per_query=_tokens(answered).output_per_query,
     )
 

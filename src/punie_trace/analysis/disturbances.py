@@ -6,7 +6,9 @@ they take turns, so that it costs precision rather than fairness; it is said, an
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from punie_trace.records import MachineSample, Outcome
@@ -30,11 +32,18 @@ def round_spans(outcomes: Iterable[Outcome]) -> dict[int, tuple[int, int]]:
 
 def disturbed(spans: Mapping[int, tuple[int, int]], samples: Sequence[MachineSample]) -> dict[int, tuple[str, ...]]:
     """The rounds that were disturbed, each with what disturbed it. A round that no sample saw is not among them."""
+    ordered = sorted(samples, key=lambda one: one.start_ns)
+    starts = [one.start_ns for one in ordered]
+    ended = list(accumulate((one.end_ns for one in ordered), max))
+    known: dict[tuple[int, ...], tuple[str, ...]] = {}  # many short rounds are seen by the same samples
     found = {}
     for number, (begin, end) in sorted(spans.items()):
-        reasons = _reasons([one for one in samples if one.start_ns < end and one.end_ns > begin])
-        if reasons:
-            found[number] = reasons
+        near = range(bisect_right(ended, begin), bisect_left(starts, end))
+        seen = tuple(place for place in near if ordered[place].end_ns > begin)
+        if seen not in known:
+            known[seen] = _reasons([ordered[place] for place in seen])
+        if known[seen]:
+            found[number] = known[seen]
     return found
 
 

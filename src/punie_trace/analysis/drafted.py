@@ -39,7 +39,8 @@ class Drafted:
 
 def drafted_in(spans: Iterable[SpanRow]) -> tuple[Drafted, ...]:
     """One for each span that carries the counts, by their start."""
-    found = [span for span in spans if _count(span, names.SPECULATION_DRAFTED) is not None]
+    drafted = names.SPECULATION_DRAFTED
+    found = [span for span in spans if drafted in span.attributes and _count(span, drafted) is not None]
     return tuple(_drafted(span) for span in sorted(found, key=lambda span: span.start_ns))
 
 

@@ -12,6 +12,7 @@ Generations and tools are unions of intervals, since both may overlap: sums woul
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import TypeAlias
 
 from punie_trace.errors import LedgerError
@@ -22,12 +23,12 @@ Interval: TypeAlias = tuple[int, int]
 """Start and end in ns; the start belongs to it, the end does not."""
 
 _LINES = (
-    (names.LEDGER_WALL, "wall_ns"),
-    (names.LEDGER_CLIENT_QUEUE, "client_queue_ns"),
-    (names.LEDGER_GENERATION, "generation_ns"),
-    (names.LEDGER_TOOL, "tool_ns"),
-    (names.LEDGER_FRAMEWORK, "framework_ns"),
-    (names.TOOL_WORK, "tool_work_ns"),
+    (names.LEDGER_WALL, attrgetter("wall_ns")),
+    (names.LEDGER_CLIENT_QUEUE, attrgetter("client_queue_ns")),
+    (names.LEDGER_GENERATION, attrgetter("generation_ns")),
+    (names.LEDGER_TOOL, attrgetter("tool_ns")),
+    (names.LEDGER_FRAMEWORK, attrgetter("framework_ns")),
+    (names.TOOL_WORK, attrgetter("tool_work_ns")),
 )
 
 
@@ -45,7 +46,7 @@ def close_ledger(
     running = _clip(tools, sent_ns, done_ns)
     generation = _covered(generating)
     # What the tools cover beyond the generations: |G or T| - |G|.
-    tool = _covered([*generating, *running]) - generation
+    tool = _covered([*generating, *running]) - generation if running else 0
     return Ledger(
         wall_ns=done_ns - due_ns,
         client_queue_ns=sent_ns - due_ns,
@@ -61,7 +62,10 @@ def ledger_of(spans: Sequence[SpanRow]) -> Ledger:
 
     Raises `LedgerError` where the query's span, or its time of sending, is missing.
     """
-    query = query_span(spans)
+    return _made(query_span(spans), spans)
+
+
+def _made(query: SpanRow, spans: Sequence[SpanRow]) -> Ledger:
     sent = query.attributes.get(names.SENT_NS)
     if not isinstance(sent, int):
         raise LedgerError(f"the span {query.name!r} of trace {query.trace_id} has no {names.SENT_NS}")
@@ -76,11 +80,11 @@ def ledger_of(spans: Sequence[SpanRow]) -> Ledger:
 
 def check_ledger(spans: Sequence[SpanRow]) -> Ledger:
     """The ledger made from the spans, which must be the one that the query's span carries, else `LedgerError`."""
-    made = ledger_of(spans)
     query = query_span(spans)
-    for attribute, line in _LINES:
-        carried, computed = query.attributes.get(attribute), getattr(made, line)
-        if carried != computed:
+    made = _made(query, spans)
+    carry = query.attributes.get
+    for attribute, line_of in _LINES:
+        if (carried := carry(attribute)) != (computed := line_of(made)):
             raise LedgerError(
                 f"the ledger of {query.name!r} (trace {query.trace_id}) does not close: {attribute} is {carried}, "
                 f"and its spans make it {computed}. Please report this with the run's spans.jsonl"
@@ -104,14 +108,17 @@ def query_span(spans: Sequence[SpanRow]) -> SpanRow:
 
 def generation_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
     """The spans that count as generation, by their start."""
-    marked = [span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION]
-    return sorted(marked, key=lambda span: (span.start_ns, span.end_ns))
+    return _by_start([span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION])
 
 
 def tool_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
     """The spans that count as tools, by their start."""
-    tools = [span for span in spans if span.attributes.get(names.GEN_AI_OPERATION) == names.OPERATION_EXECUTE_TOOL]
-    return sorted(tools, key=lambda span: (span.start_ns, span.end_ns))
+    operation, tool = names.GEN_AI_OPERATION, names.OPERATION_EXECUTE_TOOL
+    return _by_start([span for span in spans if span.attributes.get(operation) == tool])
+
+
+def _by_start(spans: list[SpanRow]) -> list[SpanRow]:
+    return sorted(spans, key=lambda span: (span.start_ns, span.end_ns)) if len(spans) > 1 else spans
 
 
 def _clip(intervals: Iterable[Interval], low: int, high: int) -> list[Interval]:
@@ -125,8 +132,10 @@ def _clip(intervals: Iterable[Interval], low: int, high: int) -> list[Interval]:
     return clipped
 
 
-def _covered(intervals: Iterable[Interval]) -> int:
+def _covered(intervals: Sequence[Interval]) -> int:
     """The length of the union."""
+    if len(intervals) == 1:
+        return intervals[0][1] - intervals[0][0]
     total, reached = 0, None
     for start, end in sorted(intervals):
         if reached is None or start > reached:

@@ -69,12 +69,11 @@ def right_queries(observations: Sequence[Observation]) -> dict[str, bool]:
 
 
 def _ledger(outcome: Outcome, spans: Sequence[SpanRow]) -> tuple[Ledger | None, str | None]:
-    if not query_spans(spans):
-        return None, None  # the run was cut off before the query's span was written
     try:
         ledger = check_ledger(spans)
     except LedgerError as error:
-        return None, str(error)
+        # Without a query's span there is nothing to close: the run was cut off before it was written.
+        return None, str(error) if query_spans(spans) else None
     if ledger.wall_ns != outcome.wall_ns:
         return None, (
             f"outcome {outcome.seq} of {outcome.query!r} took {outcome.wall_ns} ns, and its span {ledger.wall_ns} ns"

@@ -64,7 +64,7 @@ def server_steps(spans: Iterable[SpanRow]) -> dict[str, dict[str, SpanRow]]:
     listed = list(spans)
     served = {span.span_id: span.parent_id for span in listed if span.kind == "SERVER" and span.parent_id is not None}
     steps: dict[str, dict[str, SpanRow]] = {}
-    for span in listed:
+    for span in listed if served else ():
         if span.parent_id in served:
             steps.setdefault(served[span.parent_id], {})[span.name] = span
     return steps
@@ -166,4 +166,4 @@ def _cached_share(span: SpanRow) -> float | None:
 
 def _integer(span: SpanRow, name: str) -> int | None:
     value = span.attributes.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if type(value) is int else None  # a bool is no number here

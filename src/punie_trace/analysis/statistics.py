@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons for runs of few queries and fewer rounds. numpy only.
+"""Intervals and paired comparisons for runs of few queries and fewer rounds. numpy at most.
 
 Nothing is drawn by chance: the same values give the same result. Nothing here knows of runs: values come in as
 numbers, keyed by query and round where they are paired. Where there are too few values for a claim, the result says so
@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist, median
 from typing import Literal, TypeAlias
-
-import numpy as np
 
 SpeedVerdict: TypeAlias = Literal["faster", "slower", "cannot tell"]
 
@@ -81,12 +79,13 @@ def quantile(values: Sequence[float], q: float, confidence: float = 0.95) -> Int
         raise ValueError(f"{q} is no quantile: it lies between 0 and 1")
     ordered = sorted(values)
     n = len(ordered)
-    value = float(np.median(ordered)) if q == 0.5 else ordered[max(math.ceil(q * n) - 1, 0)]
+    value = float(median(ordered)) if q == 0.5 else ordered[max(math.ceil(q * n) - 1, 0)]
     below = _binomial_cdf(n, q)  # below[k] = P(at most k values lie below the quantile)
     best: tuple[int, float, int, int] | None = None
-    # The tightest upper bound for each lower one; both only move up, so that this takes n log n steps.
+    # The tightest upper bound for each lower one; both only move up, so that this takes n log n steps. Of the lower
+    # ones with nothing below them the last is the tightest.
     highest = bisect_left(ordered, value)
-    for low in range(bisect_right(ordered, value)):
+    for low in range(max(bisect_right(below, 0.0) - 1, 0), bisect_right(ordered, value)):
         high = max(bisect_left(below, below[low] + confidence), highest, low + 1)
         if high >= n:
             break
@@ -144,6 +143,8 @@ def paired_ratio(
     if queries == 1:
         groups = [[value] for value in groups[0]]
         note = "one query only: this says nothing of others"
+    import numpy as np  # here, because a run of one configuration has no use for it
+
     medians = np.asarray([median(group) for group in groups])
     estimate = float(medians.mean())
     n = len(groups)
@@ -222,6 +223,8 @@ def _what_would_tell(
     groups: Sequence[Sequence[float]], estimate: float, queries: int, confidence: float
 ) -> tuple[int | None, str]:
     """About how many more rounds would tell, if the estimate is right and rounds vary as they did."""
+    import numpy as np
+
     rounds = float(np.mean([len(group) for group in groups]))
     within = float(np.mean([np.var(group, ddof=1) for group in groups if len(group) > 1] or [math.nan]))
     between = float(np.var([np.mean(group) for group in groups], ddof=1))
@@ -246,12 +249,17 @@ def _more(rounds: int | None) -> tuple[int | None, str]:
 
 
 def _binomial_cdf(n: int, p: float) -> list[float]:
-    total, out = 0.0, []
-    for k in range(n + 1):
-        log_choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        total += math.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p))
+    """P(at most k of n) for each k. Terms that a float cannot tell from 0 are not computed."""
+    # Bernstein's inequality: beyond `reach` of the mean less than exp(-800) is left, and exp(-746) is 0.
+    reach = 800 / 3 + math.sqrt((800 / 3) ** 2 + 1600 * n * p * (1 - p))
+    first, last = max(0, math.floor(n * p - reach)), min(n, math.ceil(n * p + reach))
+    every, log_p, log_q = math.lgamma(n + 1), math.log(p), math.log1p(-p)
+    total, out = 0.0, [0.0] * first
+    for k in range(first, last + 1):
+        log_choose = every - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        total += math.exp(log_choose + k * log_p + (n - k) * log_q)
         out.append(total)
-    return out
+    return out + [total] * (n - last)
 
 
 def _student_cdf(t: float, df: int) -> float:

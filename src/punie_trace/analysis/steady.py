@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 from typing import Final
-
-import numpy as np
 
 from punie_trace.analysis.observations import Observation
 
@@ -39,18 +38,18 @@ def start_up(observations: Sequence[Observation]) -> StartUp | None:
     by_query: dict[str, list[float]] = {}
     for outcome in answered:
         by_query.setdefault(outcome.query, []).append(math.log(max(outcome.wall_ns, 1)))
-    medians = {query: float(np.median(values)) for query, values in by_query.items() if len(values) > 1}
+    medians = {query: median(values) for query, values in by_query.items() if len(values) > 1}
     series = [math.log(max(one.wall_ns, 1)) - medians[one.query] for one in answered if one.query in medians]
     if len(series) < FEWEST:
         return None
     end = truncation(series)
     if not end:
         return None
-    first, rest = np.asarray(series[:end]), np.asarray(series[end:])
+    first, rest = series[:end], series[end:]
     # One value has no spread of its own; the rest's stands for it.
-    spread = float(rest.var(ddof=1))
+    spread = _squares(rest) / (len(rest) - 1)
     error = math.sqrt(spread / len(first) + spread / len(rest))
-    factor = math.exp(float(first.mean() - rest.mean()))
+    factor = math.exp(fmean(first) - fmean(rest))
     # A start that is faster than the rest is no warming up; it is a change that the chart over time shows.
     if factor < _LITTLE or math.log(factor) <= _CERTAIN * error:
         return None
@@ -61,11 +60,17 @@ def truncation(series: Sequence[float]) -> int:
     """How many values at the start MSER leaves out, at most half of them."""
     size = max(1, len(series) // _BATCHES)
     count = len(series) // size
-    means = np.asarray(series[: count * size]).reshape(count, size).mean(axis=1)
+    means = [fmean(series[start : start + size]) for start in range(0, count * size, size)]
     best, found = math.inf, 0
     for start in range(count // 2 + 1):
         rest = means[start:]
-        certainty = float(((rest - rest.mean()) ** 2).sum()) / len(rest) ** 2
+        certainty = _squares(rest) / len(rest) ** 2
         if certainty < best - 1e-15:
             best, found = certainty, start
     return found * size
+
+
+def _squares(values: Sequence[float]) -> float:
+    """The sum of squares around the mean."""
+    mean = fmean(values)
+    return math.fsum([(value - mean) ** 2 for value in values])

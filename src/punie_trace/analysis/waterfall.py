@@ -6,8 +6,9 @@ is drawn here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, TypeAlias
 
 from punie_trace.records import SpanRow
@@ -55,8 +56,7 @@ def waterfall(spans: Sequence[SpanRow]) -> tuple[Bar, ...]:
         children.setdefault(parent, []).append(span)
     laid: list[Bar] = []
     seen: set[int] = set()
-    roots = [*_in_order(children.get(None, ())), *_in_order(spans)]  # the second: members of a circle have no root
-    for root in roots:
+    for root in chain(_in_order(children.get(None, ())), _left(spans, seen)):
         stack = [(root, 0)]
         while stack:
             span, depth = stack.pop()
@@ -66,6 +66,12 @@ def waterfall(spans: Sequence[SpanRow]) -> tuple[Bar, ...]:
             laid.append(_bar(span, depth))
             stack.extend((child, depth + 1) for child in reversed(_in_order(children.get(span.span_id, ()))))
     return tuple(laid)
+
+
+def _left(spans: Sequence[SpanRow], seen: Set[int]) -> Iterator[SpanRow]:
+    """What was not seen from any root, once all roots were looked at: members of a circle have none."""
+    if len(seen) < len(spans):
+        yield from _in_order(spans)
 
 
 def segment_of(span: SpanRow) -> Segment:

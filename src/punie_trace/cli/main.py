@@ -321,4 +321,6 @@ def main() -> None:
     try:
         app(prog_name="punie-trace")
     finally:
-        gc.disable()  # else the interpreter looks through all of it once more before it lets it go
+        # Else the interpreter looks through all of it for garbage before it lets it go, twice of these without asking.
+        gc.disable()
+        gc.freeze()

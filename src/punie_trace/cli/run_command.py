@@ -62,6 +62,8 @@ def run_command(
         check_models(configuration.server)
     if any(c.path == "inprocess" for c in plan.configurations):
         restart_with_openblas()  # before anything is written or started
+    if len(plan.configurations) > 1:
+        import numpy  # noqa: F401, ICN001  # comparisons need it, at the end, when somebody waits
     console = Console(stderr=True)
     clock = Clock.start()
     run_id = new_run_id()

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Final
 
@@ -30,6 +31,7 @@ LONGEST_TEXT: Final = 6_000
 MOST_SPANS: Final = 200
 # A backslash that is meant, or a whole pair, which stays; else half of one.
 _SURROGATES: Final = re.compile(r"(\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
+_SORTED: Final = json.JSONEncoder(sort_keys=True)
 SEGMENTS: Final = ("query", "generation", "tool", "other")
 
 
@@ -73,6 +75,8 @@ def data_block(value: JsonValue) -> str:
     """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    if "\\ud" not in text:
+        return text  # not worth looking at every backslash of it
     return _SURROGATES.sub(lambda found: found[1] or "\\ufffd", text)
 
 
@@ -235,7 +239,12 @@ def _calls(outcome: Outcome, spans: Iterable[SpanRow]) -> list[JsonValue]:
 
 
 def _digest(value: JsonValue) -> str:
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return _digest_of(_SORTED.encode(value))
+
+
+@lru_cache(maxsize=4096)
+def _digest_of(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def clip(text: str, longest: int = LONGEST_TEXT) -> str:

@@ -35,8 +35,16 @@ class Scale:
 
     def at(self, value: float) -> float:
         """The place of `value`; what lies outside is put on the edge."""
-        low, high, value = (_log(one) if self.logarithmic else one for one in (self.low, self.high, value))
-        return min(max((value - low) / (high - low) * 100, 0.0), 100.0) if high > low else 50.0
+        return self.places((value,))[0]
+
+    def places(self, values: Iterable[float]) -> list[float]:
+        """The place of each value, as `at` has it: of tens of thousands, the scale itself is looked at once."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, values = _log(low), _log(high), map(_log, values)
+        if not high > low:
+            return [50.0 for _ in values]
+        return [min(max((value - low) / (high - low) * 100, 0.0), 100.0) for value in values]
 
     def ticks(self, most: int = 6) -> list[float]:
         """Round values to write below the axis, at most about `most`."""
@@ -116,10 +124,10 @@ def interval_line(scale: Scale, value: float, low: float | None, high: float | N
 def strip(values: Sequence[float], scale: Scale, box: Box, label: str) -> str:
     """Every value as a dot (bars that count them where dots would run together), and above them the box."""
     if len(values) <= MOST_DOTS:
-        dots = [(scale.at(value), _spread(index)) for index, value in enumerate(values)]
+        dots = [(place, _spread(index)) for index, place in enumerate(scale.places(values))]
         shown = _cloud(dots, "dots", 26, 28)
     else:
-        shown = _histogram([scale.at(value) for value in values], 26, 28)
+        shown = _histogram(scale.places(values), 26, 28)
     quartiles = scale.at(box.lower_quartile), scale.at(box.upper_quartile)
     marks = [
         element(
@@ -152,8 +160,9 @@ def over_time(
     `bands` are stretches of time (from, to, class) that are shaded from top to bottom.
     """
     groups: dict[str, list[tuple[float, float]]] = {}
-    for kind, at, value in points:
-        groups.setdefault(kind, []).append((time.at(at), 100 - values.at(value)))
+    across, upward = time.places([at for _, at, _ in points]), values.places([value for _, _, value in points])
+    for (kind, _, _), x, y in zip(points, across, upward, strict=True):
+        groups.setdefault(kind, []).append((x, 100 - y))
     lines = [_line(time.at(start), 0, _PLOT, "round") for start in starts]
     grid, names = [], []
     for value, written in levels:

@@ -14,8 +14,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from punie_trace.errors import SuiteError, nearest
 from punie_trace.records import Expectation, Query
 
@@ -105,17 +103,30 @@ def _parse(data: bytes, file: Path) -> object:
         line = data[: error.start].count(b"\n") + 1
         raise SuiteError(f"{file}: line {line} is not UTF-8 text; save the file as UTF-8") from error
     try:
-        return json.loads(text) if file.suffix.lower() == ".json" else yaml.safe_load(text)
+        return json.loads(text) if file.suffix.lower() == ".json" else _parse_yaml(text, file)
     except json.JSONDecodeError as error:
         raise SuiteError(f"{file}: line {error.lineno} does not parse as JSON: {error.msg}") from error
+    except ValueError as error:  # numbers of thousands of digits; dates that do not exist
+        raise _unparsed(error, text, file) from error
+    except RecursionError as error:
+        raise SuiteError(f"{file} does not parse: it is nested too deeply") from error
+
+
+def _parse_yaml(text: str, file: Path) -> object:
+    import yaml  # here, because a suite in JSON has no use for it
+
+    try:
+        return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}" if mark else "the file"
         raise SuiteError(f"{file}: {where} does not parse as YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError) as error:  # characters YAML does not allow; dates that do not exist
-        raise SuiteError(f"{file}{_line_of(error, text)} does not parse: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise SuiteError(f"{file} does not parse: it is nested too deeply") from error
+    except yaml.YAMLError as error:  # characters YAML does not allow
+        raise _unparsed(error, text, file) from error
+
+
+def _unparsed(error: Exception, text: str, file: Path) -> SuiteError:
+    return SuiteError(f"{file}{_line_of(error, text)} does not parse: {' '.join(str(error).split())}")
 
 
 def _line_of(error: Exception, text: str) -> str:

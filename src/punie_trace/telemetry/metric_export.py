@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlunsplit
-
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 
 from punie_trace.errors import ConfigurationError
 from punie_trace.telemetry import export
-from punie_trace.telemetry.metric_sender import MetricSender
-from punie_trace.telemetry.metrics import RunMetrics
+
+if TYPE_CHECKING:  # the SDK's metrics are loaded where metrics go somewhere
+    from opentelemetry.sdk.metrics.export import MetricExporter
+
+    from punie_trace.telemetry.metric_sender import MetricSender
 
 PROMETHEUS_ENDPOINT: Final = "http://127.0.0.1:9090/api/v1/otlp/v1/metrics"
 """Where a Prometheus with `--web.enable-otlp-receiver` listens if nobody tells it otherwise."""
@@ -54,6 +55,8 @@ def probe_metrics(endpoint: str, timeout_s: float) -> bool:
     """Whether an OTLP/HTTP receiver of metrics answers at `endpoint`: it takes an empty request."""
     if not export.port_is_open(endpoint, timeout_s):
         return False
+    from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+
     export.silence()
     exporter = metric_exporter(endpoint, timeout_s)
     try:
@@ -79,6 +82,9 @@ def connect_metrics(
     asked_for = mode != "auto"
     endpoint = first_that_answers(endpoints, asked_for=asked_for)
     if endpoint is not None:
+        from punie_trace.telemetry.metric_sender import MetricSender
+        from punie_trace.telemetry.metrics import RunMetrics
+
         exporter = metric_exporter(endpoint, export.EXPORT_TIMEOUT_S)
         return MetricSender(RunMetrics(run_id), exporter, export.shown(endpoint))
     if asked_for and endpoints:
