@@ -57,7 +57,8 @@ class World:
     def _round(self, controller: Controller, min_acceptance: float | None) -> None:
         offers: list[Offer] = []
         if self._random.random() < self.text:
-            offers.append(Offer("suffix", True, self._random.randint(4, 20), 8))
+            n = self._random.randint(4, 20)
+            offers.append(Offer("suffix", True, n, tuple(range(8, 8 + n))))
         if self.model:
             offers.append(Offer("model", False, 64))
         drafters = [Guessing(offer, self) for offer in offers]

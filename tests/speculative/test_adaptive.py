@@ -116,7 +116,7 @@ def test_a_long_text_to_read_first_counts() -> None:
 
 def test_a_fixed_controller_is_fixed() -> None:
     controller = FixedController(3)
-    short, long, model = Offer("suffix", True, 9, 2), Offer("suffix", True, 2, 6), Offer("model", False, 60)
+    short, long, model = Offer("suffix", True, 9, (2,)), Offer("suffix", True, 2, (6, 7)), Offer("model", False, 60)
     assert (controller.decide([short, model]).at, controller.decide([long, model]).at) == (1, 0)
     assert controller.decide([long, model]).k == 2
     assert controller.decide([short]).at == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from punie_trace.speculative.composing import composed
@@ -39,8 +41,8 @@ class Wanting:
         self.trusted, self.most, self.keep = trusted, most, keep
         self.taken = 0
 
-    def copies(self, drafter: str, matched: int) -> bool:
-        return matched >= self.trusted
+    def copies(self, drafter: str, matches: Sequence[int]) -> bool:
+        return matches[0] >= self.trusted
 
     def asks(self) -> bool:
         return self.taken < self.most

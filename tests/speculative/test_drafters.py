@@ -84,7 +84,8 @@ def test_an_n_gram_is_continued_as_it_was_last_time(text: list[int], k: int) -> 
     if repeat < 2:
         assert proposal.tokens == ()
         return
-    assert proposal.matched == repeat
+    ends = [i + repeat for i in range(len(text) - repeat) if text[i : i + repeat] == text[-repeat:]]
+    assert proposal.matched == (repeat if len({text[end] for end in ends}) == 1 else 1)
     ends = [e for e in range(repeat - 1, len(text) - 1) if text[e - repeat + 1 : e + 1] == text[-repeat:]]
     grown = list(text)
     for token in proposal.tokens:
@@ -202,3 +203,38 @@ def test_a_draft_of_other_ids_is_refused_even_if_as_many() -> None:
     with pytest.raises(ModelError, match="absent in the draft"):
         check_same_ids(tiny_tokenizer(words), tiny_tokenizer(words[:-1]))
     check_same_ids(tiny_tokenizer(words), tiny_tokenizer(words))
+
+
+def test_what_has_gone_on_in_several_ways_is_told_from_what_always_went_on_alike() -> None:
+    template = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    drafter = SuffixDrafter()
+    drafter.begin([*template, 20, 10, 11, 12, *template])
+    once = drafter.propose([], 4)
+    assert (once.tokens, once.matches) == ((20, 10, 11, 12), (9, 10, 11, 12))
+    drafter.begin([*template, 20, 10, 11, 12, *template, 30, 10, 11, 12, *template])
+    twice = drafter.propose([], 4)
+    assert twice.tokens[1:] == (10, 11, 12)
+    assert twice.matches[0] == twice.matched == 1  # the name that the template is filled with
+    assert min(twice.matches[1:]) > 9
+
+
+def test_so_does_an_n_gram() -> None:
+    drafter = NgramDrafter(2, 1)
+    drafter.begin([1, 2, 5, 6, 1, 2, 7, 8, 1, 2])
+    assert drafter.propose([], 3).matches == (1, 3, 4)
+    drafter.begin([1, 2, 5, 6, 1, 2, 5, 8, 1, 2])
+    assert drafter.propose([], 3).matches == (2, 3, 4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=60))
+def test_an_automaton_knows_what_followed(text: list[int]) -> None:
+    automaton = SuffixAutomaton()
+    for token in text:
+        automaton.read(token)
+    if not automaton.matched:
+        return
+    words = text[-min(automaton.matched, 3) :]
+    found = [i + len(words) for i in range(len(text) - len(words)) if text[i : i + len(words)] == words]
+    followed = {text[at] for at in found if at < len(text)}
+    assert automaton.went_on_alike(automaton.matched_state, 3) == (len(followed) == 1) or automaton.matched < 3

@@ -6,7 +6,8 @@ Tokens a second over many rounds are E / T of the sums (tokens emitted, time tak
 E - r T for the rate r that it attains itself (Dinkelbach; `growth` has the rule for one draft, and takes each token
 from whichever drafter gives it at the best price). Plain decoding is E = 1 at its own, pipelined, cost P. V, P, the
 cost of a draft token and the rest are low quantiles of what was timed (`costs`), chances are what was seen to stand
-(`acceptance`), r is what the last few dozen rounds attained, within and outside tool calls apart.
+(`acceptance`), r is what the last few dozen rounds attained; within and outside tool calls apart, and where a long
+repetition is being copied and where not, since hard text must not be measured by the pace of copies.
 
 Regret is bounded by a purse. It holds at most `purse` plain rounds, gains what drafting gains and a share `loss` of all
 time, and loses what drafting loses, both by expected costs, so that noise of the host does not count as loss. While
@@ -40,6 +41,7 @@ _HOPE = 1.15  # tokens a second of an untried drafter over plain decoding, so th
 _REFRESH = 256  # rounds between plain ones, so that P does not go stale while drafting wins
 _FURTHER = 24  # rounds between drafts that are longer than seems best, by `_SPARE`, so that no V(m) goes stale
 _SPARE = 2
+_LONG = 16  # tokens of repeated text from which on the text counts as being copied
 
 
 class Attained:
@@ -86,7 +88,8 @@ class AdaptiveController:
         self._copies: dict[str, CopyAcceptance] = {}
         self._models: dict[str, ModelAcceptance] = {}
         self._drafts: dict[tuple[str, bool], Attained] = {}  # drafter, inside: rounds in which it drafted
-        self._all = {True: Attained(), False: Attained()}  # inside: all rounds
+        self._all: dict[tuple[bool, bool], Attained] = {}  # inside, copying: all rounds
+        self._place = False, False
         self._saved = purse
         self._since_probe = 0
         self._interval = _PROBE_FIRST
@@ -117,22 +120,21 @@ class AdaptiveController:
     def decide(self, offers: Sequence[Offer], min_acceptance: float | None = None) -> Decision:
         """A draft as long as its tokens pay; plain where none promises more, or the purse is empty."""
         plain = self._plain.value
+        if offers:
+            self._place = offers[0].inside, any(offer.matched >= _LONG for offer in offers)
         refresh = self._rounds % _REFRESH == _REFRESH - 1
         if plain is None or len(self._plain) < _FIRST_PLAIN or not offers or refresh:
             return PLAIN
-        inside = offers[0].inside
         model = next((at for at, offer in enumerate(offers) if not offer.free), None)
         asked = model is not None and self._pays(offers[model], plain)
         most = min(self.longest, max(offer.limit for offer in offers))
-        rate = self._rate(inside, plain)
-        growth = self._growth(
-            offers[model] if asked and model is not None else None, inside, rate, most, min_acceptance
-        )
+        rate = self._rate(plain)
+        growth = self._growth(offers[model] if asked and model is not None else None, rate, most, min_acceptance)
         margin = self.hysteresis * (-1 if self._drafting else 1)
         best, at = 1.0 - rate * plain + margin, model if asked else None
         for number, offer in enumerate(offers):
             if offer.free:
-                promise = growth.promise(offer.drafter, offer.matched, offer.limit) - rate * (self._rest.value or 0.0)
+                promise = growth.promise(offer.drafter, offer.matches) - rate * (self._rest.value or 0.0)
                 if promise > best:
                     best, at = promise, number if at is None else at
         if at is not None and self._saved > 0:
@@ -156,13 +158,13 @@ class AdaptiveController:
         if proposal is None:
             self._saved = min(self.purse, self._saved + self.loss)
             if plain is not None:
-                self._all[inside].add(1, plain)
+                self._here().add(1, plain)
             return
         self._learn(proposal, stood, inside, record)
         if plain is None:
             return
         expected = self._expected(record, plain)
-        self._all[inside].add(record.emitted, expected)
+        self._here().add(record.emitted, expected)
         for drafter in set(proposal.origins) or {record.drafter}:
             self._drafts.setdefault((drafter, inside), Attained()).add(record.emitted, expected)
         gain = record.emitted - expected / plain
@@ -185,25 +187,27 @@ class AdaptiveController:
             else:
                 self._models.setdefault(origin, ModelAcceptance()).add(inside, confidence, at < stood)
 
-    def _growth(
-        self, model: Offer | None, inside: bool, rate: float, most: int, min_acceptance: float | None
-    ) -> MeasuredGrowth:
-        attained = self._all[inside]
+    def _here(self) -> Attained:
+        """What was attained in places like this."""
+        return self._all.setdefault(self._place, Attained())
+
+    def _growth(self, model: Offer | None, rate: float, most: int, min_acceptance: float | None) -> MeasuredGrowth:
+        attained = self._here()
         return MeasuredGrowth(
             rate=rate,
             curve=self.verification.curve(most + 1),
             step=self._costs.get("model", DraftCost()).each(self._plain.value or 0.0),
             copies=self._copies,
             model=None if model is None else self._models.setdefault(model.drafter, ModelAcceptance()),
-            inside=inside,
+            inside=self._place[0],
             future=attained.tokens / attained.rounds if attained.rounds else 1.0,
             spare=_SPARE if self._rounds % _FURTHER == 0 and min_acceptance is None else 0,
             min_acceptance=min_acceptance,
         )
 
-    def _rate(self, inside: bool, plain: float) -> float:
+    def _rate(self, plain: float) -> float:
         """Tokens a ns that are attained anyway, at least those of plain decoding; little is known of a new place."""
-        attained, floor = self._all[inside], 1.0 / plain
+        attained, floor = self._here(), 1.0 / plain
         weight = attained.rounds / (attained.rounds + 2.0)
         rate = attained.tokens / attained.ns if attained.ns else floor
         return max(floor, weight * rate + (1 - weight) * floor)

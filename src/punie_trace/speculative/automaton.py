@@ -93,6 +93,16 @@ class SuffixAutomaton:
             return self._next[state][token], matched + 1
         return 0, 0
 
+    def went_on_alike(self, state: int, least: int = 8) -> bool:
+        """Whether the words of a state, cut to some `least` tokens of their end, have always been followed by the same.
+
+        A longer match may have occurred but once, and says less than how often its end was followed by something else.
+        """
+        link, length = self._link, self._length
+        while link[state] > 0 and length[link[state]] >= least:
+            state = link[state]
+        return len(self._next[state]) == 1
+
     def end_of(self, state: int) -> int:
         """The index of the last token of an occurrence of a state's words; -1 for the empty word."""
         return self._end[state]

@@ -25,9 +25,10 @@ class _Copy:
         self._drafters = drafters
         self._context = context
         self._guess, self._at, self.drafter = NOTHING, 0, ""
+        self._matches: tuple[int, ...] = ()
 
-    def look(self, draft: Sequence[int]) -> tuple[int, int] | None:
-        """The token that a repeated text has next, and the length of the repetition; None without one."""
+    def look(self, draft: Sequence[int]) -> tuple[int, Sequence[int]] | None:
+        """The token that a repeated text has next, and what repetition lies behind it and those that follow it."""
         if self._at == len(self._guess.tokens):
             self._guess, self._at = NOTHING, 0
             for drafter in self._drafters:
@@ -36,7 +37,8 @@ class _Copy:
                     self._guess, self.drafter = guess, drafter.kind
             if not self._guess.tokens:
                 return None
-        return self._guess.tokens[self._at], self._guess.matched + self._at
+            self._matches = self._guess.behind(free=True)
+        return self._guess.tokens[self._at], self._matches[self._at :]
 
     def step(self, token: int) -> None:
         """The draft goes on with this token."""
@@ -71,7 +73,7 @@ def composed(
     while len(tokens) < k:
         found = copy.look(tokens)
         if found is not None and growth.copies(copy.drafter, found[1]):
-            token, matched = found
+            token, matched = found[0], found[1][0]
             growth.copied(copy.drafter, matched)
             confidence.append(matched / (matched + 2.0))
             origins.append(copy.drafter)

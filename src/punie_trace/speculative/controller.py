@@ -15,23 +15,29 @@ if TYPE_CHECKING:
 class Offer:
     """What one drafter could do in this round.
 
-    `limit`: the most tokens it can give; for a free drafter, how many it has given already. `matched`: length of the
-    repeated text behind them (0 for a model). `lag`: tokens it must read first. `inside`: within a tool call.
+    `limit`: the most tokens it can give; for a free drafter, how many it has given already. `matches`: length of the
+    repeated text behind each of them (none for a model). `lag`: tokens it must read first. `inside`: within a tool
+    call.
     """
 
     drafter: str
     free: bool
     limit: int
-    matched: int = 0
+    matches: tuple[int, ...] = ()
     lag: int = 0
     inside: bool = False
+
+    @property
+    def matched(self) -> int:
+        """The length of the repeated text behind the first token."""
+        return self.matches[0] if self.matches else 0
 
 
 class Growth(Protocol):
     """Asked token by token while a draft grows from several drafters (`composing`)."""
 
-    def copies(self, drafter: str, matched: int) -> bool:
-        """Whether to take the next token from a repeated text of `matched` tokens that this free drafter found."""
+    def copies(self, drafter: str, matches: Sequence[int]) -> bool:
+        """Whether to copy the next token, which rests on a repetition of `matches[0]` tokens; the others may follow."""
         ...
 
     def asks(self) -> bool:

@@ -36,11 +36,12 @@ class Proposal:
 
     `probabilities` (k, V) is what each token was drawn from, None where the drafter always proposes the same (a point
     mass). `confidence` holds one number in 0..1 for each token: the drafter's own view, not calibrated. `matched` is
-    the length of the repeated text the guess rests on (0: no text); every token that stands makes it one longer.
-    `seconds_best` are (index, token): what the drafter would have said else at that index, for draft trees.
+    the length of the repeated text the guess rests on (0: no text), `matches` that behind each token, 1 where it has
+    gone on in several ways. `seconds_best` are (index, token): what the drafter would have said else at that index, for
+    draft trees.
 
-    The engine adds, for each token, the kind of the drafter it came from (`origins`) and the repeated text behind it
-    (`matches`, 0 for a model's), and how many a model `computed` for it, those that were cut off later included.
+    The engine adds, for each token, the kind of the drafter it came from (`origins`), and how many a model `computed`
+    for it, those that were cut off later included.
     """
 
     tokens: tuple[int, ...] = ()
@@ -76,8 +77,14 @@ class Proposal:
     def of(self, kind: str, free: bool) -> Proposal:
         """The same guess, with its origin: a drafter of this kind."""
         length = len(self.tokens)
-        matches = tuple(range(self.matched, self.matched + length)) if free else (0,) * length
-        return replace(self, origins=(kind,) * length, matches=matches, computed=0 if free else length)
+        return replace(self, origins=(kind,) * length, matches=self.behind(free), computed=0 if free else length)
+
+    def behind(self, free: bool) -> tuple[int, ...]:
+        """`matches`, filled in where the drafter did not: each token that stands makes a repetition one longer."""
+        length = len(self.tokens)
+        if not free:
+            return (0,) * length
+        return self.matches or tuple(range(self.matched, self.matched + length))
 
 
 NOTHING = Proposal()

@@ -284,12 +284,12 @@ class Generation:
             if drafter.free:
                 guess = self._propose(drafter, min(most, _LONGEST_COPY))
                 if guess.tokens:
-                    offers.append(Offer(drafter.kind, True, len(guess.tokens), guess.matched, 0, self._inside))
+                    offers.append(Offer(drafter.kind, True, len(guess.tokens), guess.behind(True), 0, self._inside))
                     guesses.append(guess)
             else:
                 room = min(most, drafter.room(self._context))
                 if room > 0:
-                    offers.append(Offer(drafter.kind, False, room, 0, drafter.lag(self._context), self._inside))
+                    offers.append(Offer(drafter.kind, False, room, (), drafter.lag(self._context), self._inside))
                     guesses.append(None)
         if not self._drafters:  # one of them raised
             return PLAIN, [], []

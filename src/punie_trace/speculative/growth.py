@@ -55,14 +55,16 @@ class MeasuredGrowth:
         self._reach = 1.0
         self._sum = 0.0
 
-    def copies(self, drafter: str, matched: int) -> bool:
-        """Whether to take the next token from a repeated text of `matched` tokens."""
-        chance = self._copied(drafter, matched)
+    def copies(self, drafter: str, matches: Sequence[int]) -> bool:
+        """Whether to copy the next token, behind which so much repeated text lies, and behind those that follow it."""
         if self._model is not None:
+            # A short repetition is held to be worth less than its record, which mixes text that repeats itself with
+            # text that does not; a model's own doubts show.
+            chance = self._copied(drafter, matches[0]) * matches[0] / (matches[0] + 1.0)
             usual = self._model.usual(self._inside)
             if (usual - chance) * (1.0 + self._future) > self._step * self._rate and self.asks(spend=False):
                 return False
-        return self._worth((self._copied(drafter, matched + i) for i in range(self._left())), 0.0)
+        return self._worth((self._copied(drafter, matched) for matched in matches[: self._left()]), 0.0)
 
     def asks(self, *, spend: bool = True) -> bool:
         """Whether to ask the model for the next token."""
@@ -96,11 +98,11 @@ class MeasuredGrowth:
                 best, most = k, gain
         return best
 
-    def promise(self, drafter: str, matched: int, limit: int) -> float:
-        """The most that copies of at most `limit` tokens bring now: E - r V, in tokens."""
+    def promise(self, drafter: str, matches: Sequence[int]) -> float:
+        """The most that copies bring now behind which so much repeated text lies: E - r V, in tokens."""
         best, reach, tokens = -1e9, 1.0, 0.0
-        for k in range(1, min(limit, len(self._curve) - 1) + 1):
-            reach *= self._copied(drafter, matched + k - 1)
+        for k, matched in enumerate(matches[: len(self._curve) - 1], start=1):
+            reach *= self._copied(drafter, matched)
             tokens += reach
             if self._least is not None and tokens / k < self._least:
                 continue

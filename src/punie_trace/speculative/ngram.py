@@ -7,6 +7,7 @@ requests; `suffix` does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -88,7 +89,12 @@ class NgramDrafter:
             matched, best = back + 1, ends
         if matched < self.shortest or not len(best):
             return NOTHING
-        return continued(text, int(best[-1]), matched, k)
+        proposal = continued(text, int(best[-1]), matched, k)
+        if proposal.tokens and len(best) > 1 and (text[best + 1] != proposal.tokens[0]).any():
+            proposal = replace(
+                proposal, matched=1, matches=(1, *proposal.matches[1:])
+            )  # it has gone on in several ways
+        return proposal
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
         """Keeps nothing."""
@@ -110,4 +116,5 @@ def continued(text: Sequence[int] | np.ndarray, end: int, matched: int, k: int, 
             break
         tokens.append(token)
     sure = matched / (matched + 2.0)
-    return Proposal(tuple(tokens), None, (sure,) * len(tokens), matched)
+    matches = tuple(range(matched, matched + len(tokens)))
+    return Proposal(tuple(tokens), None, (sure,) * len(tokens), matched, matches=matches)

@@ -8,6 +8,7 @@ The longer match wins. No model is run.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from punie_trace.speculative.automaton import BYTES_PER_TOKEN, SuffixAutomaton
 from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
@@ -129,16 +130,16 @@ class SuffixDrafter:
         if k < 1:
             return NOTHING
         matched, end, stored, there = own.matched, own.matched_end, self._matched, self._state
+        here = own.matched_state
+        for token in after:
+            here, matched = own.step(here, matched, token)
+            there, stored = store.step(there, stored, token)
         if after:
-            here = own.matched_state
-            for token in after:
-                here, matched = own.step(here, matched, token)
-                there, stored = store.step(there, stored, token)
             end = own.end_of(here)
         if matched >= max(self.shortest, stored):
-            return continued(own.text, end, matched, k, after)
+            return _judged(own, here, continued(own.text, end, matched, k, after))
         if stored >= self.shortest:
-            return continued(store.text, store.end_of(there), stored, k)
+            return _judged(store, there, continued(store.text, store.end_of(there), stored, k))
         return NOTHING
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
@@ -146,3 +147,16 @@ class SuffixDrafter:
         if len(context) - prompt_length >= self.shortest:
             start = max(0, prompt_length - _LEAD)
             self.earlier.add(tuple(context[start : prompt_length + _LONGEST]))
+
+
+def _judged(automaton: SuffixAutomaton, state: int, proposal: Proposal) -> Proposal:
+    """The proposal with what each of its tokens rests on: a repetition that has gone on in several ways counts as one.
+
+    So a name that a template is filled with is told from the template.
+    """
+    matches: list[int] = []
+    length = proposal.matched
+    for token in proposal.tokens:
+        matches.append(length if automaton.went_on_alike(state) else 1)
+        state, length = automaton.step(state, length, token)
+    return replace(proposal, matches=tuple(matches), matched=matches[0] if matches else 0)
