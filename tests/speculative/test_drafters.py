@@ -238,3 +238,12 @@ def test_an_automaton_knows_what_followed(text: list[int]) -> None:
     found = [i + len(words) for i in range(len(text) - len(words)) if text[i : i + len(words)] == words]
     followed = {text[at] for at in found if at < len(text)}
     assert automaton.went_on_alike(automaton.matched_state, 3) == (len(followed) == 1) or automaton.matched < 3
+
+
+def test_a_long_repetition_is_the_same_text_again_whatever_its_end_was_followed_by_elsewhere() -> None:
+    question, template = list(range(100, 130)), list(range(1, 10))
+    drafter = SuffixDrafter()
+    drafter.begin([*question, *template, 20, 10, 11, 99, *template, 30, 98, *question, *template])
+    proposal = drafter.propose([], 3)
+    assert proposal.tokens == (20, 10, 11)
+    assert proposal.matches == (39, 40, 41)

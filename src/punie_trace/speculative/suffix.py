@@ -15,6 +15,7 @@ from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSample
 from punie_trace.speculative.ngram import continued
 
 _LEAD = 24  # tokens of the prompt's end kept before an answer, so that the start of the next answer finds a match
+_CERTAIN = 32  # tokens of repetition that are held to be the same text again, template and names
 _LONGEST = 2048  # emitted tokens kept of one request
 
 
@@ -157,6 +158,6 @@ def _judged(automaton: SuffixAutomaton, state: int, proposal: Proposal) -> Propo
     matches: list[int] = []
     length = proposal.matched
     for token in proposal.tokens:
-        matches.append(length if automaton.went_on_alike(state) else 1)
+        matches.append(length if length >= _CERTAIN or automaton.went_on_alike(state) else 1)
         state, length = automaton.step(state, length, token)
     return replace(proposal, matches=tuple(matches), matched=matches[0] if matches else 0)
