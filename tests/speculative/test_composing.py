@@ -163,3 +163,13 @@ def test_what_was_drawn_and_what_was_copied_have_their_distributions() -> None:
 def test_runners_up_know_their_place() -> None:
     draft = composed(TEXT, [suffix(), Counting()], Wanting(5), 4, alternatives=True)
     assert draft.seconds_best == ((0, 99), (1, 99))
+
+
+def test_a_drafter_that_knows_of_no_repetition_is_asked_all_the_same() -> None:
+    class Own(NgramDrafter):
+        def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
+            return Proposal((5, 6)[len(after) : k], None, (0.7, 0.6)[len(after) : k])
+
+    draft = composed(TEXT, [Own()], Wanting(1), 8)
+    assert (draft.tokens, draft.matches, draft.confidence) == ((5, 6), (1, 2), (0.7, 0.6))
+    assert draft.origins == ("ngram", "ngram")

@@ -84,7 +84,7 @@ class AdaptiveController:
         self.verification = VerificationCost()
         self._plain = LowQuantile()
         self._rest = LowQuantile()
-        self._costs: dict[str, DraftCost] = {}
+        self._drafting_cost = DraftCost()  # of the model: a draft has one at most
         self._copies: dict[str, CopyAcceptance] = {}
         self._models: dict[str, ModelAcceptance] = {}
         self._drafts: dict[tuple[str, bool], Attained] = {}  # drafter, inside: rounds in which it drafted
@@ -102,10 +102,9 @@ class AdaptiveController:
         """P in ns; None before a plain round was seen."""
         return self._plain.value
 
-    def draft_cost(self, drafter: str) -> float | None:
-        """Time of one draft token in ns; c is this over `plain_cost`."""
-        costs = self._costs.get(drafter)
-        return costs.token.value if costs else None
+    def draft_cost(self) -> float | None:
+        """Time of one token of a draft model in ns; c is this over `plain_cost`. None before one was seen."""
+        return self._drafting_cost.token.value
 
     def saved(self) -> float:
         """What is left in the purse, in plain rounds."""
@@ -176,8 +175,7 @@ class AdaptiveController:
     def _learn(self, proposal: Proposal, stood: int, inside: bool, record: RoundRecord) -> None:
         """Costs of drafting, and which tokens stood."""
         if record.computed:
-            costs = self._costs.setdefault("model", DraftCost())
-            costs.add(record.computed, record.lag, record.draft_ns)
+            self._drafting_cost.add(record.computed, record.lag, record.draft_ns)
         drafted = zip(proposal.origins, proposal.matches, proposal.confidence, strict=True)
         for at, (origin, matched, confidence) in enumerate(drafted):
             if at > stood:
@@ -196,7 +194,7 @@ class AdaptiveController:
         return MeasuredGrowth(
             rate=rate,
             curve=self.verification.curve(most + 1),
-            step=self._costs.get("model", DraftCost()).each(self._plain.value or 0.0),
+            step=self._drafting_cost.each(self._plain.value or 0.0),
             copies=self._copies,
             model=None if model is None else self._models.setdefault(model.drafter, ModelAcceptance()),
             inside=self._place[0],
@@ -221,7 +219,7 @@ class AdaptiveController:
             tokens, ns, rounds = self._drafted_with(offer.drafter)
         if tokens < 4:
             tokens, ns, rounds = 4 * _HOPE, 4 * plain, 2.0
-        first = self._costs.get(offer.drafter, DraftCost()).first(offer.lag, plain) / _AMORTISED
+        first = self._drafting_cost.first(offer.lag, plain) / _AMORTISED
         margin = 1 - self.hysteresis if self._drafting else 1 + self.hysteresis
         return tokens * plain > (ns + rounds * first) * margin
 
@@ -232,7 +230,7 @@ class AdaptiveController:
         at = self._random.randrange(len(offers))
         offer = offers[at]
         k = min(offer.limit, self.longest, _PROBED)
-        if not offer.free and self._costs.get(offer.drafter, DraftCost()).first(offer.lag, plain) > self._saved * plain:
+        if not offer.free and self._drafting_cost.first(offer.lag, plain) > self._saved * plain:
             return PLAIN
         self._probing = True
         for (drafter, _), attained in self._drafts.items():
@@ -242,7 +240,7 @@ class AdaptiveController:
 
     def _expected(self, record: RoundRecord, plain: float) -> float:
         """What such a round takes by the costs known, in ns."""
-        costs = self._costs.get("model", DraftCost())
+        costs = self._drafting_cost
         verifying = self.verification.curve(record.rows)[-1] + (self._rest.value or 0.0) if record.drafted else plain
         reading = costs.first(record.lag, plain) if record.computed else 0.0
         return verifying + costs.each(plain) * record.computed + reading

@@ -15,7 +15,8 @@ from punie_trace.speculative.controller import Growth
 from punie_trace.speculative.drafting import NOTHING, Drafter, KnownSampler, Proposal
 from punie_trace.speculative.rules import point_mass
 
-_LONGEST_COPY = 32  # tokens a free drafter is asked for at once
+LONGEST_COPY = 32
+"""Tokens a free drafter is asked for at once."""
 
 
 class _Copy:
@@ -32,13 +33,18 @@ class _Copy:
         if self._at == len(self._guess.tokens):
             self._guess, self._at = NOTHING, 0
             for drafter in self._drafters:
-                guess = drafter.propose(self._context, _LONGEST_COPY, after=draft)
-                if guess.tokens and guess.matched > self._guess.matched:
+                guess = drafter.propose(self._context, LONGEST_COPY, after=draft)
+                if guess.tokens and (not self._guess.tokens or guess.matched > self._guess.matched):
                     self._guess, self.drafter = guess, drafter.kind
             if not self._guess.tokens:
                 return None
             self._matches = self._guess.behind(free=True)
         return self._guess.tokens[self._at], self._matches[self._at :]
+
+    @property
+    def confidence(self) -> float:
+        """How sure the drafter is of the token that `look` gave."""
+        return self._guess.confidence[self._at]
 
     def step(self, token: int) -> None:
         """The draft goes on with this token."""
@@ -75,7 +81,7 @@ def composed(
         if found is not None and growth.copies(copy.drafter, found[1]):
             token, matched = found[0], found[1][0]
             growth.copied(copy.drafter, matched)
-            confidence.append(matched / (matched + 2.0))
+            confidence.append(copy.confidence)
             origins.append(copy.drafter)
             matches.append(matched)
         elif model is not None and growth.asks():

@@ -92,8 +92,8 @@ class DraftCaches:
         del self.current.tokens[length:]
 
 
-def common_prefix(one: list[int], other: list[int]) -> int:
-    """How many tokens two texts have in common at their beginning."""
+def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts, both lists or both tuples, have in common at their beginning."""
     same, differing = 0, min(len(one), len(other)) + 1
     while differing - same > 1:
         middle = (same + differing) // 2

@@ -84,7 +84,8 @@ class Proposal:
         length = len(self.tokens)
         if not free:
             return (0,) * length
-        return self.matches or tuple(range(self.matched, self.matched + length))
+        first = max(1, self.matched)
+        return self.matches or tuple(range(first, first + length))
 
 
 NOTHING = Proposal()

@@ -17,11 +17,11 @@ import mlx.nn as nn
 from mlx_lm.generate import generation_stream
 
 from punie_trace.speculative.cache import length_of, refusal, remember_tokens, trim_to
-from punie_trace.speculative.composing import composed
+from punie_trace.speculative.composing import LONGEST_COPY, composed
 from punie_trace.speculative.controller import PLAIN, Controller, Decision, Offer
+from punie_trace.speculative.draft_caches import common_prefix
 from punie_trace.speculative.drafting import NOTHING, Drafted, Drafter, Proposal
 from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
-from punie_trace.speculative.rules import alike
 from punie_trace.speculative.tree import grown
 from punie_trace.speculative.verifier import Ahead, Verified, Verifier
 
@@ -29,7 +29,6 @@ Progress = Callable[[int, int], None]
 
 _MEMORY_CHECKED = 32  # rounds between looks at the drafters' memory
 _TREE_ROWS = 12
-_LONGEST_COPY = 32  # tokens a free drafter is asked for
 
 T = TypeVar("T")
 
@@ -224,7 +223,7 @@ class Generation:
             proposal.origins,
         )
         self._rounds.append(record)
-        stood = alike(proposal.tokens, verified.tokens[: verified.accepted])
+        stood = common_prefix(proposal.tokens, verified.tokens[: verified.accepted])  # of a tree: of its trunk
         self._controller.observe(proposal, stood, self._within, record)
         if len(self._rounds) % _MEMORY_CHECKED == 0:
             self._check_memory()
@@ -282,7 +281,7 @@ class Generation:
             return PLAIN, offers, guesses
         for drafter in self._drafters:
             if drafter.free:
-                guess = self._propose(drafter, min(most, _LONGEST_COPY))
+                guess = self._propose(drafter, min(most, LONGEST_COPY))
                 if guess.tokens:
                     offers.append(Offer(drafter.kind, True, len(guess.tokens), guess.behind(True), 0, self._inside))
                     guesses.append(guess)

@@ -34,7 +34,6 @@ does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -137,12 +136,6 @@ def walk_tree(parents: list[int], tokens: list[int], drawn: list[int]) -> list[i
     while (step := children.get((path[-1], drawn[path[-1]]))) is not None:
         path.append(step)
     return path
-
-
-def alike(drafted: Sequence[int], emitted: Sequence[int]) -> int:
-    """How many tokens both begin with: of a tree's trunk those that stood."""
-    pairs = enumerate(zip(drafted, emitted, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(drafted), len(emitted)))
 
 
 def _leading(stands: NDArray[np.bool_]) -> Ints:
