@@ -35,7 +35,7 @@ import numpy as np
 from known_server import HOST, NS_PER_MS, KnownServer, known_server, request_bodies, timed_run
 from other_generators import GENERATORS, beyond_truth
 
-from punie_trace.precise_loop import new_event_loop
+from punie_trace.driver.precise_loop import new_event_loop
 
 FIRST_MS, BETWEEN_MS, CHUNKS = 50.0, 10.0, 16
 Ask = Callable[[str, dict[str, object]], Awaitable[int]]

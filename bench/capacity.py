@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx2
 from known_server import HOST, KnownServer, known_server, request_bodies, timed_run
 
-from punie_trace.precise_loop import new_event_loop
+from punie_trace.driver.precise_loop import new_event_loop
 
 SERVER = ("--first-ms", "0", "--between-ms", "0", "--chunks", "16")
 

@@ -25,12 +25,12 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from punie_trace.analysis.ledger import close_ledger
 from punie_trace.records import Arrival, Query, Verdict
-from punie_trace.telemetry import export, names
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.metric_export import connect_metrics
-from punie_trace.telemetry.provider import ClockTracerProvider, make_tracer_provider
-from punie_trace.telemetry.query_span import open_query
-from punie_trace.telemetry.spool import SpanSpool
+from punie_trace.spans import export, names
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.metric_export import connect_metrics
+from punie_trace.spans.provider import ClockTracerProvider, make_tracer_provider
+from punie_trace.spans.query_span import open_query
+from punie_trace.spans.spool import SpanSpool
 
 SPANS_A_TRACE = 10
 BELOW = (

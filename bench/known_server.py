@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from punie_trace.records import Outcome
-from punie_trace.runfile import Run, read_run
+from punie_trace.runs.reader import Run, read_run
 
 HOST = "127.0.0.1"
 MODEL = "known-latency"
@@ -52,7 +52,7 @@ def known_server(folder: Path, *flags: str) -> Generator[KnownServer]:
         found.bind((HOST, 0))
         port = found.getsockname()[1]
     truth = folder / f"truth-{port}.jsonl"
-    command = [sys.executable, "-m", "punie_trace.servers.known_latency", "--port", str(port), "--truth", str(truth)]
+    command = [sys.executable, "-m", "punie_trace.testing.known_latency", "--port", str(port), "--truth", str(truth)]
     with subprocess.Popen([*command, *flags]) as process:
         try:
             _wait_for(port)

@@ -25,12 +25,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from punie_trace.analysis.ledger import close_ledger
-from punie_trace.header import Clock, ConfigurationRecord, Machine, RunHeader, ServerRecord, SuiteRecord
-from punie_trace.otlp_json import row_line
-from punie_trace.outcome_line import encode_outcome
 from punie_trace.records import AttributeValue, Outcome, Query, SpanRow, Verdict
-from punie_trace.run_writer import RunWriter
-from punie_trace.telemetry import names
+from punie_trace.runs.header import Clock, ConfigurationRecord, Machine, RunHeader, ServerRecord, SuiteRecord
+from punie_trace.runs.outcome_line import encode_outcome
+from punie_trace.runs.writer import RunWriter
+from punie_trace.spans import names
+from punie_trace.spans.otlp_json import row_line
 
 ANCHOR = 1_790_000_000_000_000_000
 ARMS = {"baseline": 1.0, "speculative-2": 1.5, "speculative-3": 1.7, "speculative-5": 1.6}

@@ -18,16 +18,16 @@ import anyio
 import anyio.lowlevel
 import psutil
 
-from punie_trace.cli.tracing import Tracing
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver
+from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.driver.schedule import ClosedLoop, plan_endless
 from punie_trace.driver.target import Target
-from punie_trace.outcome_line import encode_outcome
-from punie_trace.precise_loop import new_event_loop
+from punie_trace.engine.tracing import Tracing
 from punie_trace.records import Answer, Generation, Ledger, Outcome, Query, ToolCall
+from punie_trace.runs.outcome_line import encode_outcome
+from punie_trace.spans.clock import Clock
 from punie_trace.suite.check import judge
-from punie_trace.telemetry.clock import Clock
 
 QUERIES = [Query(f"query-{number}", "What is REST?") for number in range(20)]
 

@@ -34,13 +34,13 @@ from punie_trace.agent.agent_path import AgentPath, openai_client
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
-from punie_trace.cli.tracing import Tracing
+from punie_trace.engine.tracing import Tracing
 from punie_trace.records import Answer, Arrival, Query, Verdict
 from punie_trace.servers.config import ServerConfig
 from punie_trace.servers.server import open_server
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.transport import TracedTransport
 from punie_trace.suite.load import sample_workspace
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.transport import TracedTransport
 
 ARMS = ("off", "agent", "traced")
 QUESTION = "Where is IsLibrarian defined?"
@@ -56,7 +56,7 @@ SCRIPT = {
     ],
     "replies": [{"steps": [{"do": "text", "text": "ok"}]}],
 }
-FAKE = ("python", "-m", "punie_trace.servers.fake", "--port", "{port}", "--script")
+FAKE = ("python", "-m", "punie_trace.testing.fake", "--port", "{port}", "--script")
 
 
 async def measure(queries: int, seed: int) -> dict[str, np.ndarray]:

@@ -44,7 +44,7 @@ import numpy as np
 
 from punie_trace.analysis.statistics import paired_ratio, student_p_value
 from punie_trace.analysis.stopping import ALPHA, decide, levels
-from punie_trace.header import Look
+from punie_trace.runs.header import Look
 
 LEAST_ROUNDS: Final = 3
 CHUNK: Final = 1000

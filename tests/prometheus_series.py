@@ -9,7 +9,7 @@ import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from punie_trace.telemetry.prometheus_names import Kind, label_name, metric_name
+from punie_trace.spans.prometheus_names import Kind, label_name, metric_name
 
 CONFIGURATION = Path(__file__).parents[1] / "dashboards" / "stack" / "prometheus.yml"
 

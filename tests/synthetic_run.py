@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 from punie_trace.analysis.ledger import close_ledger
-from punie_trace.header import Clock, ConfigurationRecord, Machine, RunHeader, RunStatus, ServerRecord, SuiteRecord
-from punie_trace.otlp_json import row_line
 from punie_trace.records import (
     AttributeValue,
     JsonValue,
@@ -27,8 +25,10 @@ from punie_trace.records import (
     ToolCall,
     Verdict,
 )
-from punie_trace.run_writer import RunWriter
-from punie_trace.telemetry import names
+from punie_trace.runs.header import Clock, ConfigurationRecord, Machine, RunHeader, RunStatus, ServerRecord, SuiteRecord
+from punie_trace.runs.writer import RunWriter
+from punie_trace.spans import names
+from punie_trace.spans.otlp_json import row_line
 
 MS = 1_000_000
 ANCHOR = 1_790_000_000_000_000_000

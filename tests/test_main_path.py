@@ -11,7 +11,7 @@ import pytest
 
 from punie_trace.analysis.ledger import check_ledger, query_span
 from punie_trace.records import Outcome, Verdict
-from punie_trace.runfile import Run, read_run
+from punie_trace.runs.reader import Run, read_run
 from punie_trace.suite.load import sample_workspace
 
 pytestmark = pytest.mark.timeout(400)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from punie_trace.telemetry import names
-from punie_trace.telemetry.export import DEFAULT_ENDPOINT
-from punie_trace.telemetry.metric_export import PROMETHEUS_ENDPOINT
+from punie_trace.spans import names
+from punie_trace.spans.export import DEFAULT_ENDPOINT
+from punie_trace.spans.metric_export import PROMETHEUS_ENDPOINT
 
 ROOT = Path(__file__).parents[1]
 STACK = ROOT / "dashboards" / "stack"

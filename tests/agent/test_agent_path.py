@@ -10,11 +10,11 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.records import Query
-from punie_trace.servers.known_latency import KnownLatency, known_latency_server
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.provider import make_tracer_provider
+from punie_trace.spans.transport import TracedTransport
 from punie_trace.suite.load import sample_workspace
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.provider import make_tracer_provider
-from punie_trace.telemetry.transport import TracedTransport
+from punie_trace.testing.known_latency import KnownLatency, known_latency_server
 
 pytestmark = pytest.mark.anyio
 

@@ -15,13 +15,13 @@ import pytest
 
 from punie_trace.agent.aiohttp_transport import AiohttpTransport
 from punie_trace.agent.failures import describe_failure
-from punie_trace.servers.known_latency import KnownLatency, known_latency_server
-from punie_trace.telemetry import names
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.generation_log import GenerationLog, current_generations
-from punie_trace.telemetry.provider import make_tracer_provider
-from punie_trace.telemetry.transport import TracedTransport
-from tests.telemetry.conftest import Kept
+from punie_trace.spans import names
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.generation_log import GenerationLog, current_generations
+from punie_trace.spans.provider import make_tracer_provider
+from punie_trace.spans.transport import TracedTransport
+from punie_trace.testing.known_latency import KnownLatency, known_latency_server
+from tests.spans.conftest import Kept
 
 pytestmark = pytest.mark.anyio
 

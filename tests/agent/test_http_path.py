@@ -16,9 +16,9 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.records import Answer, Query
-from punie_trace.servers.fake import Reply, Script, Text, fake_server
-from punie_trace.servers.known_latency import KnownLatency, known_latency_server
 from punie_trace.suite.load import sample_workspace
+from punie_trace.testing.fake import Reply, Script, Text, fake_server
+from punie_trace.testing.known_latency import KnownLatency, known_latency_server
 
 pytestmark = pytest.mark.anyio
 

@@ -9,11 +9,11 @@ import pytest
 
 from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import summarize
-from punie_trace.header import Look, StoppingRecord
-from punie_trace.otlp_json import row_line
 from punie_trace.records import JsonValue, MachineSample, Verdict
-from punie_trace.runfile import Run, read_run
-from punie_trace.telemetry import names
+from punie_trace.runs.header import Look, StoppingRecord
+from punie_trace.runs.reader import Run, read_run
+from punie_trace.spans import names
+from punie_trace.spans.otlp_json import row_line
 from tests.synthetic_run import ARMS, Arm, write_run
 
 

@@ -9,7 +9,7 @@ from punie_trace.analysis.figure_kinds import LedgerFigures
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 

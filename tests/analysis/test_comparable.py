@@ -6,7 +6,7 @@ import pytest
 
 from punie_trace.analysis.comparable import header_differences, shared_queries
 from punie_trace.errors import ConfigurationError
-from punie_trace.header import ConfigurationRecord, RunHeader, ServerRecord
+from punie_trace.runs.header import ConfigurationRecord, RunHeader, ServerRecord
 from tests.synthetic_run import QUERIES, make_header
 
 

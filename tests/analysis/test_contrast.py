@@ -10,7 +10,7 @@ from punie_trace.analysis.contrast import Contrast, contrast_across, contrast_wi
 from punie_trace.analysis.gates import parse_gates
 from punie_trace.errors import ConfigurationError
 from punie_trace.records import Verdict
-from punie_trace.runfile import Run, read_run
+from punie_trace.runs.reader import Run, read_run
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 WRONG = {("async-await", round_): Verdict.WRONG_ANSWER for round_ in range(3)}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from punie_trace.analysis.critical_path import critical_path, parts
 from punie_trace.records import AttributeValue, SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 
 def span(span_id: str, parent: str | None, start: int, end: int, kind: str = "other") -> SpanRow:

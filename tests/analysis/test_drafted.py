@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from punie_trace.analysis.drafted import Drafted, by_query, drafted_in, speculation_figures
 from punie_trace.analysis.figures import SpeculationFigures
 from punie_trace.records import AttributeValue, SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 
 def span(start: int, **attributes: AttributeValue) -> SpanRow:

@@ -28,7 +28,7 @@ from punie_trace.analysis.named_figures import FIGURES
 from punie_trace.analysis.summary import summarize
 from punie_trace.errors import ConfigurationError
 from punie_trace.records import Verdict
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import ARMS, Arm, write_run
 
 OPERATORS: tuple[Operator, ...] = ("<", "<=", ">", ">=", "==", "!=")

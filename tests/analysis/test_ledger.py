@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from punie_trace.analysis.ledger import check_ledger, close_ledger, ledger_of
 from punie_trace.errors import LedgerError
 from punie_trace.records import Ledger, SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 from tests.synthetic_run import SpanMaker, query_attributes
 
 instants = st.integers(min_value=0, max_value=60)

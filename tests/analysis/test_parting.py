@@ -11,7 +11,7 @@ from punie_trace.analysis.parting import common_length, first_parting, in_words
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Outcome, ToolCall
 from punie_trace.report.tables import plain
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import write_run
 
 

@@ -11,7 +11,7 @@ from punie_trace.analysis.split import (
     withheld,
 )
 from punie_trace.records import AttributeValue, SpanEvent, SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 
 def make_span(attributes: dict[str, AttributeValue], **events: int) -> SpanRow:

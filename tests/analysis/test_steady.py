@@ -7,7 +7,7 @@ import pytest
 
 from punie_trace.analysis.observations import observe
 from punie_trace.analysis.steady import FEWEST, start_up, truncation
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import Arm, write_run
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_trace.analysis.stopping import ALPHA, Decision, Times, decide, levels, spent
-from punie_trace.header import Look
+from punie_trace.runs.header import Look
 
 LOOKS = [Look(last_round=number, rounds=number, spent=number / 12) for number in (3, 4, 6, 8, 12)]
 

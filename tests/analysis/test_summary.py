@@ -10,7 +10,7 @@ from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.split import WITHHELD
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Query, Verdict
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 

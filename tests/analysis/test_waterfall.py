@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from punie_trace.analysis.waterfall import segment_of, warm_ups, waterfall
 from punie_trace.records import AttributeValue, SpanEvent, SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 
 def span(

@@ -15,9 +15,9 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from punie_trace.cli.checks import Check, compute_checks, disk_check, memory_check, model_check
-from punie_trace.cli.stack_checks import Stack, stack_at, stack_checks
-from punie_trace.telemetry import metrics
+from punie_trace.engine.checks import Check, compute_checks, disk_check, memory_check, model_check
+from punie_trace.engine.stack_checks import Stack, stack_at, stack_checks
+from punie_trace.spans import metrics
 from tests.cli.conftest import Bench
 from tests.prometheus_series import series_of
 
@@ -173,7 +173,7 @@ def test_this_machine_can_compute() -> None:
 
 
 def test_mlx_that_does_not_load_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("punie_trace.cli.checks._ASK_MLX", "raise ImportError('libmlx.so is not there')")
+    monkeypatch.setattr("punie_trace.engine.checks._ASK_MLX", "raise ImportError('libmlx.so is not there')")
     (check,) = compute_checks()
     assert check.state == "bad"
     assert "libmlx.so is not there" in check.found

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from punie_trace.runfile import read_run
-from punie_trace.telemetry import names
+from punie_trace.runs.reader import read_run
+from punie_trace.spans import names
 from tests.cli.conftest import Bench
 from tests.synthetic_run import write_run
 

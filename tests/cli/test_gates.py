@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from punie_trace.servers.fake import Script
+from punie_trace.testing.fake import Script
 from tests.cli.conftest import GOOD, Bench
 
 OneServer = Callable[[Script], str]

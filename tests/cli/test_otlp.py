@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from punie_trace.cli import tracing
-from punie_trace.servers.fake import Script
-from punie_trace.telemetry import names
-from punie_trace.telemetry.metric_sender import MetricSender
+from punie_trace.engine import tracing
+from punie_trace.spans import names
+from punie_trace.spans.metric_sender import MetricSender
+from punie_trace.testing.fake import Script
 from tests.cli.conftest import GOOD, Bench
 
 if TYPE_CHECKING:

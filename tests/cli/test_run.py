@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from punie_trace.records import Verdict
-from punie_trace.runfile import read_run
-from punie_trace.servers.fake import Cut, Die, Hang, Raw, Reply, Rule, Script, Text
+from punie_trace.runs.reader import read_run
+from punie_trace.testing.fake import Cut, Die, Hang, Raw, Reply, Rule, Script, Text
 from tests.cli.conftest import CALL, DIRECT, FOUND, GOOD, Bench
 
 OneServer = Callable[[Script], str]

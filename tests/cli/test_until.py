@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from punie_trace.runfile import read_run
-from punie_trace.servers.fake import Reply, Rule, Script, Text
+from punie_trace.runs.reader import read_run
+from punie_trace.testing.fake import Reply, Rule, Script, Text
 from tests.cli.conftest import GOOD, Bench
 
 THREE = {

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 
-from punie_trace.dashboards.files import dashboard_files
-from punie_trace.header import ConfigurationRecord, ServerRecord
+from dashboards.generator.files import dashboard_files
 from punie_trace.records import AttributeValue, SpanRow, Verdict
-from punie_trace.runfile import read_run
-from punie_trace.telemetry import names
-from punie_trace.telemetry.measurements import is_measured, measure
-from punie_trace.telemetry.metrics import COUNTERS, GAUGES, HISTOGRAMS, RunMetrics
+from punie_trace.runs.header import ConfigurationRecord, ServerRecord
+from punie_trace.runs.reader import read_run
+from punie_trace.spans import names
+from punie_trace.spans.measurements import is_measured, measure
+from punie_trace.spans.metrics import COUNTERS, GAUGES, HISTOGRAMS, RunMetrics
 from tests.prometheus_series import series_of
 from tests.synthetic_run import ARMS, Arm, write_run
 
@@ -100,7 +100,7 @@ def test_they_are_current() -> None:
     made = dashboard_files()
     assert sorted(made) == FILES
     for name, text in made.items():
-        assert (FOLDER / name).read_text() == text, f"{name} is old: run 'python -m punie_trace.dashboards'"
+        assert (FOLDER / name).read_text() == text, f"{name} is old: run 'python -m dashboards.generator'"
 
 
 @pytest.mark.parametrize("panel", panels())

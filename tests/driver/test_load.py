@@ -16,11 +16,11 @@ from punie_trace.driver.schedule import ClosedLoop, Planned, plan_rounds, plan_w
 from punie_trace.driver.target import Ask, Target
 from punie_trace.errors import IdentityError, RunFolderError, ServerError
 from punie_trace.records import Answer, Arrival, Generation, Ledger, Outcome, Path, Query, Verdict
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.generation_log import current_generations, finished_generations
+from punie_trace.spans.provider import make_tracer_provider
+from punie_trace.spans.query_span import QuerySpan, open_query
 from punie_trace.suite.check import judge
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.generation_log import current_generations, finished_generations
-from punie_trace.telemetry.provider import make_tracer_provider
-from punie_trace.telemetry.query_span import QuerySpan, open_query
 
 pytestmark = pytest.mark.anyio
 QUERIES = [Query("one", "1"), Query("two", "2"), Query("three", "3")]

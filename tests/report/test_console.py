@@ -11,7 +11,7 @@ from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
 from punie_trace.report.console import print_report
 from punie_trace.report.units import duration, memory, share, span
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 

@@ -8,7 +8,7 @@ from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.gates import check_gates, parse_gates
 from punie_trace.analysis.summary import summarize
 from punie_trace.report.gate_lines import gate_lines
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import Arm, write_run
 
 

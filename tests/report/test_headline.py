@@ -5,7 +5,7 @@ from pathlib import Path
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
 from punie_trace.report.headline import Headline, headline
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import QUERIES, Arm, write_run
 
 

@@ -13,14 +13,14 @@ import pytest
 from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import summarize
 from punie_trace.errors import RunFolderError
-from punie_trace.otlp_json import row_line
-from punie_trace.outcome_line import encode_outcome
 from punie_trace.records import MachineSample, Outcome, Query, SpanRow, ToolCall, Verdict
 from punie_trace.report import html_data
 from punie_trace.report.html import html_report, write_html
 from punie_trace.report.html_data import data_block, embed, select
-from punie_trace.runfile import Run, read_run
-from punie_trace.telemetry import names
+from punie_trace.runs.outcome_line import encode_outcome
+from punie_trace.runs.reader import Run, read_run
+from punie_trace.spans import names
+from punie_trace.spans.otlp_json import row_line
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 HOSTILE = (

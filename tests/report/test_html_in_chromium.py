@@ -15,7 +15,7 @@ import pytest
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
 from punie_trace.report.html import html_report
-from punie_trace.runfile import Run, read_run
+from punie_trace.runs.reader import Run, read_run
 from tests.report.test_html import HOSTILE, hostile_run
 from tests.synthetic_run import ARMS, write_run
 

@@ -7,7 +7,7 @@ import pytest
 
 from punie_trace.records import Verdict
 from punie_trace.report.links import dashboard_links, trace_links
-from punie_trace.runfile import Run, read_run
+from punie_trace.runs.reader import Run, read_run
 from tests.synthetic_run import Arm, write_run
 
 JAEGER, GRAFANA = "http://localhost:16686", "http://localhost:3000"

@@ -10,7 +10,7 @@ from punie_trace.analysis.gates import parse_gates
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
 from punie_trace.report.markdown import contrast_markdown, run_markdown
-from punie_trace.runfile import Run, read_run
+from punie_trace.runs.reader import Run, read_run
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from punie_trace.records import Verdict
 from punie_trace.report.outcomes_csv import COLUMNS, inert, write_outcomes_csv
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import QUERIES, Arm, write_run
 
 

@@ -8,7 +8,7 @@ import pytest
 from punie_trace.errors import ConfigurationError
 from punie_trace.report.outcomes_csv import COLUMNS
 from punie_trace.report.outcomes_parquet import PARQUET_FILE, write_outcomes_parquet
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import QUERIES, Arm, write_run
 
 

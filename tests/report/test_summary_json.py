@@ -9,7 +9,7 @@ import pytest
 from punie_trace.analysis.summary import summarize
 from punie_trace.errors import RunFolderError
 from punie_trace.report.summary_json import read_summary, write_summary
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 from tests.synthetic_run import write_run
 
 

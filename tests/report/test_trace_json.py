@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from punie_trace.analysis.waterfall import Bar
 from punie_trace.errors import ConfigurationError
 from punie_trace.report.trace_json import choose, lanes, perfetto_text, speedscope_text
-from punie_trace.runfile import Run, read_run
+from punie_trace.runs.reader import Run, read_run
 from tests.synthetic_run import write_run
 
 

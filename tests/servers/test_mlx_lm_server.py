@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from punie_trace.errors import IdentityError, ServerError
+from punie_trace.models.weights_digest import weights_digest
 from punie_trace.records import Generation
 from punie_trace.servers.blas import find_openblas
 from punie_trace.servers.command import request_options
 from punie_trace.servers.config import ServerConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server
-from punie_trace.weights_digest import weights_digest
 from tests.tiny_model import make_model
 
 pytestmark = pytest.mark.anyio

@@ -21,9 +21,9 @@ from punie_trace.errors import ConfigurationError, IdentityError, ModelError, Se
 from punie_trace.records import Generation
 from punie_trace.servers import ports
 from punie_trace.servers.config import ServerConfig
-from punie_trace.servers.fake import Die, Reply, Script, Text, fake_server
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import open_server
+from punie_trace.testing.fake import Die, Reply, Script, Text, fake_server
 
 pytestmark = pytest.mark.anyio
 
@@ -215,7 +215,7 @@ async def test_a_stranger_is_never_taken_for_ours(fake_program: Fake, tmp_path: 
 
     def take(state: str) -> None:
         if state == "loading":
-            program = (sys.executable, "-m", "punie_trace.servers.fake", "--port", str(port))
+            program = (sys.executable, "-m", "punie_trace.testing.fake", "--port", str(port))
             squatters.append(subprocess.Popen(program))
 
     try:

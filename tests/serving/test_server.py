@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from punie_trace.weights_digest import weights_digest
+from punie_trace.models.weights_digest import weights_digest
 from tests.serving.asking import PARENT, TRACE, attributes, chat, chunks, complete, sample, spans_by_name, tokens
 from tests.tiny_model import make_model
 

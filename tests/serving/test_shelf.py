@@ -9,8 +9,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 from punie_trace.serving.call import Call, now_ns
 from punie_trace.serving.server_spans import server_resource, write_spans
 from punie_trace.serving.shelf import SpanShelf
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.provider import ClockTracerProvider
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.provider import ClockTracerProvider
 
 
 def write(shelf: SpanShelf, trace_id: int) -> None:

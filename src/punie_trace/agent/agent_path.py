@@ -23,7 +23,7 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.prompt import SYSTEM_PROMPT
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.records import Answer, Query
-from punie_trace.telemetry.generation_log import finished_generations
+from punie_trace.spans.generation_log import finished_generations
 
 
 def openai_client(base_url: str, http_client: httpx2.AsyncClient, api_key: str, read_timeout_s: float) -> AsyncOpenAI:

@@ -18,7 +18,7 @@ import aiohttp
 import httpx2
 from yarl import URL
 
-from punie_trace.telemetry.transport import BufferedStream, TraceHook
+from punie_trace.spans.transport import BufferedStream, TraceHook
 
 _KEEPALIVE_S: Final = 30.0
 _LONGEST_LINE: Final = 64 * 1024

@@ -20,7 +20,7 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.turns import Message, ToolLoop, Turn, WrittenCall
 from punie_trace.records import Answer, Query
-from punie_trace.telemetry.chunk_template import ChunkTemplate
+from punie_trace.spans.chunk_template import ChunkTemplate
 
 _END_WITHIN_S: Final = 0.25
 """The longest that is waited for a body to end after its end mark: the answer is whole by then."""

@@ -19,9 +19,9 @@ from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.turns import Message, ToolLoop, Turn, WrittenCall
 from punie_trace.errors import ModelError
 from punie_trace.records import Answer, Generation, Query
-from punie_trace.telemetry import names
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.generation_log import current_generations
+from punie_trace.spans import names
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.generation_log import current_generations
 
 if TYPE_CHECKING:
     from mlx_lm.models.cache import LRUPromptCache

@@ -18,8 +18,8 @@ from punie_trace.agent.failures import describe_failure
 from punie_trace.agent.prompt import SYSTEM_PROMPT
 from punie_trace.agent.toolbox import ERROR_PREFIX, Toolbox
 from punie_trace.records import Answer, JsonValue, Query
-from punie_trace.telemetry import names
-from punie_trace.telemetry.generation_log import finished_generations
+from punie_trace.spans import names
+from punie_trace.spans.generation_log import finished_generations
 
 Message = dict[str, JsonValue]
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from punie_trace.analysis.figure_kinds import Observed, WallFigures
 from punie_trace.analysis.figures import ClientFigures
-from punie_trace.header import ClientRecord, RunHeader, SpreadRecord, unique
+from punie_trace.runs.header import ClientRecord, RunHeader, SpreadRecord, unique
 
 NS_PER_MS: Final = 1e6
 BUSY: Final = 0.9

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from punie_trace.analysis.figure_kinds import Figures
 from punie_trace.errors import ConfigurationError
-from punie_trace.header import RunHeader, ServerRecord, unique
+from punie_trace.runs.header import RunHeader, ServerRecord, unique
 
 _MOST_NAMES: Final = 3
 _SETTINGS: Final = ("workspace", "tool_output_chars", "warm_up", "agent")

@@ -20,8 +20,8 @@ from punie_trace.analysis.observations import Observation, right_queries
 from punie_trace.analysis.parting import first_parting
 from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
 from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_looked_at
-from punie_trace.header import StoppingRecord
 from punie_trace.records import Outcome
+from punie_trace.runs.header import StoppingRecord
 
 MOST_PARTINGS: Final = 10
 """Of the queries that were answered differently, for so many the place is found."""

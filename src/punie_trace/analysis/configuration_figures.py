@@ -21,8 +21,8 @@ from punie_trace.analysis.findings import batched
 from punie_trace.analysis.observations import Observation, right_queries
 from punie_trace.analysis.split import PHASES, GenerationSplit
 from punie_trace.analysis.statistics import quantile, wilson
-from punie_trace.header import RunHeader, ServerRecord, unique
 from punie_trace.records import Ledger, Verdict
+from punie_trace.runs.header import RunHeader, ServerRecord, unique
 
 NS_PER_S: Final = 1e9
 NS_PER_MS: Final = 1e6

@@ -19,8 +19,8 @@ from punie_trace.analysis.gates import Gate, GateResult, check_gates
 from punie_trace.analysis.observations import Observation, observe
 from punie_trace.analysis.summary import summarize
 from punie_trace.errors import ConfigurationError, nearest
-from punie_trace.header import unique
-from punie_trace.runfile import Run
+from punie_trace.runs.header import unique
+from punie_trace.runs.reader import Run
 
 OTHER_DAY = (
     "the two runs were made one after the other: heat, other load and whatever else differed between them is in the "

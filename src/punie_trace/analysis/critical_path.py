@@ -16,7 +16,7 @@ from typing import Final
 from punie_trace.analysis.ledger import query_spans
 from punie_trace.analysis.waterfall import Segment, segment_of
 from punie_trace.records import SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 Interval = tuple[int, int]
 _DEEPEST: Final = 100

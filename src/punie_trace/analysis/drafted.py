@@ -18,7 +18,7 @@ from punie_trace.analysis.figure_kinds import Bounded
 from punie_trace.analysis.figures import SpeculationFigures
 from punie_trace.analysis.statistics import student_p_value
 from punie_trace.records import SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 FEWEST_QUERIES: Final = 5
 """That must have drafted for an interval of a rate; with fewer they cannot tell how much queries differ."""

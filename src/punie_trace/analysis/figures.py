@@ -19,7 +19,7 @@ from punie_trace.analysis.figure_kinds import (
     WallFigures,
 )
 from punie_trace.analysis.statistics import SpeedVerdict
-from punie_trace.header import Machine, RunStatus
+from punie_trace.runs.header import Machine, RunStatus
 
 SUMMARY_SCHEMA_VERSION = 1
 

@@ -13,8 +13,8 @@ from punie_trace.analysis.disturbances import disturbance_finding
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.steady import start_up
-from punie_trace.header import ConfigurationRecord, RunHeader
-from punie_trace.runfile import Run
+from punie_trace.runs.header import ConfigurationRecord, RunHeader
+from punie_trace.runs.reader import Run
 
 _MOST_NAMES = 3
 _FALLBACK_MATTERS = 0.10

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from punie_trace.errors import LedgerError
 from punie_trace.records import Ledger, SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 Interval: TypeAlias = tuple[int, int]
 """Start and end in ns; the start belongs to it, the end does not."""

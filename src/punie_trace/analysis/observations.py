@@ -12,9 +12,9 @@ from punie_trace.analysis.drafted import Drafted, drafted_in
 from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans
 from punie_trace.analysis.split import GenerationSplit, server_steps, split_generation
 from punie_trace.errors import LedgerError
-from punie_trace.header import unique
 from punie_trace.records import Ledger, Outcome, SpanRow, Verdict
-from punie_trace.runfile import Run
+from punie_trace.runs.header import unique
+from punie_trace.runs.reader import Run
 
 # Asked of each query many times over: of a million, looking the members up takes seconds.
 _ERROR, _TIMEOUT = Verdict.ERROR, Verdict.TIMEOUT

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from punie_trace.records import SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 PHASES = ("connect", "server_queue", "prefill", "decode", "transfer")
 

@@ -32,7 +32,7 @@ from itertools import pairwise
 from typing import Final
 
 from punie_trace.analysis.statistics import Ratio, SpeedVerdict, paired_ratio
-from punie_trace.header import Look
+from punie_trace.runs.header import Look
 
 ALPHA: Final = 0.05
 """Chance of any wrong verdict in a run, looks and comparisons taken together."""

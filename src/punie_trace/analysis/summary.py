@@ -18,9 +18,9 @@ from punie_trace.analysis.disturbances import disturbed, round_spans
 from punie_trace.analysis.figures import Constants, PathPart, RunFacts, SlowestQuery, Summary
 from punie_trace.analysis.findings import find
 from punie_trace.analysis.observations import Observation, observe
-from punie_trace.header import RunHeader, unique
 from punie_trace.records import MachineSample
-from punie_trace.runfile import Run
+from punie_trace.runs.header import RunHeader, unique
+from punie_trace.runs.reader import Run
 
 NS_PER_MS: Final = 1e6
 _ORDERS: Final = {

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Literal, TypeAlias
 
 from punie_trace.records import SpanRow
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 Segment: TypeAlias = Literal["query", "generation", "tool", "other"]
 MARKS = (names.EVENT_FIRST_BYTE, names.EVENT_PREFILL_END, names.EVENT_FIRST_CHUNK, names.EVENT_LAST_CHUNK)

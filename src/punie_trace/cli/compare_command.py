@@ -14,7 +14,7 @@ from punie_trace.analysis.gates import parse_gates
 from punie_trace.errors import ConfigurationError, LedgerError, nearest
 from punie_trace.report.compare_console import print_contrast
 from punie_trace.report.markdown import contrast_markdown
-from punie_trace.runfile import read_run
+from punie_trace.runs.reader import read_run
 
 FORMATS: Final = ("console", "markdown", "json")
 EXIT_DONE, EXIT_GATE = 0, 1

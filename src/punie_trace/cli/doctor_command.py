@@ -9,11 +9,11 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from punie_trace.cli.checks import Check, machine_checks
 from punie_trace.cli.run_command import RUNS
-from punie_trace.cli.stack_checks import stack_at, stack_checks
-from punie_trace.telemetry.export import endpoint_for
-from punie_trace.telemetry.metric_export import first_that_answers, metric_endpoints
+from punie_trace.engine.checks import Check, machine_checks
+from punie_trace.engine.stack_checks import stack_at, stack_checks
+from punie_trace.spans.export import endpoint_for
+from punie_trace.spans.metric_export import first_that_answers, metric_endpoints
 
 EXIT_FINE, EXIT_BAD = 0, 1
 _STYLES: Final = {"ok": "green", "note": "yellow", "bad": "bold red"}

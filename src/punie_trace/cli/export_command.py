@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from punie_trace.cli.interfaces import deep_links, show_links
 from punie_trace.errors import ConfigurationError, ExportError
-from punie_trace.runfile import SPANS_FILE, Run, read_run
-from punie_trace.telemetry.export import endpoint_for, shown
-from punie_trace.telemetry.metric_export import first_that_answers, metric_endpoints
+from punie_trace.report.interfaces import deep_links, show_links
+from punie_trace.runs.reader import SPANS_FILE, Run, read_run
+from punie_trace.spans.export import endpoint_for, shown
+from punie_trace.spans.metric_export import first_that_answers, metric_endpoints
 
 EXIT_DONE, EXIT_EARLY = 0, 4
 
@@ -45,8 +45,8 @@ def export_command(folder: Path, otlp: str, otlp_metrics: str, console: Console)
 
 
 def _send_spans(run: Run, endpoint: str, console: Console, taken: dict[str, str]) -> bool:
-    from punie_trace.telemetry.otlp_post import OtlpPost
-    from punie_trace.telemetry.resend import SpansSent, count_lines, send_spans
+    from punie_trace.spans.otlp_post import OtlpPost
+    from punie_trace.spans.resend import SpansSent, count_lines, send_spans
 
     path = run.folder / SPANS_FILE
     with OtlpPost(endpoint, "TRACES") as post:
@@ -75,8 +75,8 @@ def _send_spans(run: Run, endpoint: str, console: Console, taken: dict[str, str]
 def _send_metrics(
     run: Run, endpoints: tuple[str, ...], console: Console, taken: dict[str, str], *, asked_for: bool
 ) -> bool:
-    from punie_trace.telemetry.backfill import metric_requests, readable_spans
-    from punie_trace.telemetry.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
+    from punie_trace.spans.backfill import metric_requests, readable_spans
+    from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
 
     endpoint = first_that_answers(endpoints, asked_for=asked_for)
     if endpoint is None:

@@ -34,8 +34,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-train_app = typer.Typer(no_args_is_help=True, help="Make or tune models.", rich_markup_mode=None)
-app.add_typer(train_app, name="train")
 
 
 def _version(wanted: bool) -> None:
@@ -91,8 +89,8 @@ def run(
     plain: options.Plain = False,
 ) -> None:
     """Start the servers, ask the suite, close a ledger for every query, and compare the configurations."""
-    from punie_trace.cli.config import read_config
     from punie_trace.cli.run_command import run_command
+    from punie_trace.engine.config import read_config
 
     with _errors():
         loaded = read_config(
@@ -279,21 +277,6 @@ def suites() -> None:
 
     for name, description in shipped_suites().items():
         typer.echo(f"{name:20} {description}")
-
-
-@train_app.command()
-def demo(
-    out: Annotated[Path, typer.Argument(help="Where tokenizer, target and draft are written.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same data and the same start.")] = 0,
-    minutes: Annotated[
-        float | None, typer.Option(help="Stop training after so long; a shorter, weaker recipe.")
-    ] = None,
-) -> None:
-    """Make the shipped model again: tokenizer, target and draft, on CPU cores alone."""
-    from punie_trace.cli.train_command import train_demo_command
-
-    with _errors():
-        train_demo_command(out, seed, minutes)
 
 
 class _errors:  # noqa: N801  # reads as a block, not as a value

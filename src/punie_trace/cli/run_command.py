@@ -13,29 +13,29 @@ from rich.console import Console
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.analysis.gates import check_gates
-from punie_trace.cli.config import LoadConfig, RunConfig
-from punie_trace.cli.gates import gates_of
-from punie_trace.cli.interfaces import deep_links, show_links
-from punie_trace.cli.load_config import describe_load, planned_each
-from punie_trace.cli.machine import read_machine, read_versions
-from punie_trace.cli.measure import Measurement
 from punie_trace.cli.openblas import restart_with_openblas
-from punie_trace.cli.plan import Plan, make_plan
 from punie_trace.cli.report_command import show_report
-from punie_trace.cli.rounds import most_rounds
-from punie_trace.cli.secrets import redacted, without_secrets
-from punie_trace.cli.tracing import Tracing
+from punie_trace.driver.precise_loop import new_event_loop
+from punie_trace.engine.config import LoadConfig, RunConfig
+from punie_trace.engine.gates import gates_of
+from punie_trace.engine.load_config import describe_load, planned_each
+from punie_trace.engine.machine import read_machine, read_versions
+from punie_trace.engine.measure import Measurement
+from punie_trace.engine.plan import Plan, make_plan
+from punie_trace.engine.rounds import most_rounds
+from punie_trace.engine.secrets import redacted, without_secrets
+from punie_trace.engine.tracing import Tracing
 from punie_trace.errors import PunieTraceError, RunFolderError
-from punie_trace.header import Clock as ClockRecord
-from punie_trace.header import RunHeader, RunStatus, SuiteRecord
-from punie_trace.precise_loop import new_event_loop
 from punie_trace.report.compare_console import print_gates
+from punie_trace.report.interfaces import deep_links, show_links
 from punie_trace.report.progress import Progress
-from punie_trace.run_writer import RunWriter, new_run_id
-from punie_trace.runfile import not_collecting, read_run
+from punie_trace.runs.header import Clock as ClockRecord
+from punie_trace.runs.header import RunHeader, RunStatus, SuiteRecord
+from punie_trace.runs.reader import not_collecting, read_run
+from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.servers.models import check_models
+from punie_trace.spans.clock import Clock
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
-from punie_trace.telemetry.clock import Clock
 
 EXIT_DONE, EXIT_GATE, EXIT_NO_SERVER, EXIT_EARLY, EXIT_INTERRUPTED = 0, 1, 3, 4, 130
 RUNS = Path("runs")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from punie_trace.header import ClientRecord, SpreadRecord
+from punie_trace.runs.header import ClientRecord, SpreadRecord
 
 TICK_NS: Final = 20_000_000
 """How often the event loop's lag is read."""

@@ -23,8 +23,8 @@ from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.errors import ServerError
 from punie_trace.records import Answer, Arrival, Ledger, Outcome, Path, Verdict
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.query_span import QuerySpan
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.query_span import QuerySpan
 
 OpenQuery = Callable[[Arrival, Path, bool], AbstractContextManager[QuerySpan]]
 """(arrival, path, warm_up) -> the query's span, open for as long as the query runs."""

@@ -18,7 +18,7 @@ from punie_trace.driver.client import TICK_NS, ClientWatch
 from punie_trace.driver.limits import Failures, Limits, Stopper
 from punie_trace.driver.schedule import Planned
 from punie_trace.records import Outcome, Verdict
-from punie_trace.telemetry.clock import Clock
+from punie_trace.spans.clock import Clock
 
 Arguments = TypeVarTuple("Arguments")
 

@@ -16,10 +16,10 @@ from punie_trace.analysis.contrast import Contrast
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures
 from punie_trace.analysis.gates import GateResult
 from punie_trace.analysis.parting import in_words
-from punie_trace.header import unique
 from punie_trace.report.gate_lines import gate_lines
 from punie_trace.report.tables import NONE, new_table, plain, print_list, print_table, unpadded
 from punie_trace.report.units import duration, interval, machine
+from punie_trace.runs.header import unique
 
 _MOST_QUERIES: Final = 5
 _STYLES: Final = {"faster": "green", "slower": "red"}

@@ -32,7 +32,7 @@ from punie_trace.report.html_figures import (
 )
 from punie_trace.report.html_text import note, section, tag, text
 from punie_trace.report.html_time import slowest_path, where_time_goes
-from punie_trace.runfile import Run
+from punie_trace.runs.reader import Run
 
 HTML_FILE: Final = "report.html"
 

@@ -20,8 +20,8 @@ from punie_trace.analysis.critical_path import critical_path
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.waterfall import MARKS, Bar, segment_of, waterfall
 from punie_trace.records import JsonValue, Outcome, SpanRow, Verdict
-from punie_trace.runfile import Run
-from punie_trace.telemetry import names
+from punie_trace.runs.reader import Run
+from punie_trace.spans import names
 
 MOST_ROWS: Final = 20_000
 MOST_DETAILS: Final = 2_000

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from punie_trace.header import RunHeader
 from punie_trace.records import Outcome, Verdict
 from punie_trace.report.units import duration
+from punie_trace.runs.header import RunHeader
 
 _NS_PER_MS: Final = 1_000_000
 _MARGIN_MS: Final = 60_000  # so that the first and the last value do not lie on the edge of a graph

@@ -14,7 +14,7 @@ from typing import Final, TextIO, TypeAlias
 
 from punie_trace.analysis.observations import Observation, observe
 from punie_trace.records import Ledger, Verdict
-from punie_trace.runfile import Run
+from punie_trace.runs.reader import Run
 
 Cell: TypeAlias = "str | int | float | None"
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from punie_trace.errors import ConfigurationError, RunFolderError
 from punie_trace.report.outcomes_csv import COLUMNS, Cell, outcome_rows
-from punie_trace.runfile import Run
+from punie_trace.runs.reader import Run
 
 PARQUET_FILE: Final = "outcomes.parquet"
 _BATCH: Final = 50_000

@@ -12,9 +12,9 @@ from typing import Final
 
 from punie_trace.analysis.waterfall import Bar, waterfall
 from punie_trace.errors import ConfigurationError, nearest
-from punie_trace.header import unique
 from punie_trace.records import JsonValue, Outcome
-from punie_trace.runfile import Run
+from punie_trace.runs.header import unique
+from punie_trace.runs.reader import Run
 
 NS_PER_US: Final = 1000
 _SPEEDSCOPE: Final = "https://www.speedscope.app/file-format-schema.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from punie_trace.header import Machine
+from punie_trace.runs.header import Machine
 
 
 def duration(ms: float) -> str:

@@ -15,11 +15,11 @@ from typing import Literal
 import httpx2
 
 from punie_trace.errors import IdentityError, ServerError, nearest
+from punie_trace.models.weights_digest import Digest, weights_digest
 from punie_trace.records import Generation, ServerKind
 from punie_trace.servers.config import MLX_KINDS
 from punie_trace.servers.models import local_folder, weight_files
 from punie_trace.servers.readiness import NotYetError
-from punie_trace.weights_digest import Digest, weights_digest
 
 DEFAULT_MODEL = "default_model"
 """The name under which mlx_lm serves the model of its argv. Any other name makes it load that model."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from punie_trace.serving.shelf import span_lines
 from punie_trace.serving.speculation import requested
 from punie_trace.serving.state import ServerState
 from punie_trace.serving.timings import timings
-from punie_trace.telemetry import names
+from punie_trace.spans import names
 
 CLIENT_S: Final = 60.0
 """The longest that a client may take to send the next piece of its request, or to read the next piece of an answer."""

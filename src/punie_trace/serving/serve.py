@@ -33,9 +33,9 @@ from punie_trace.serving.server_spans import server_resource
 from punie_trace.serving.shelf import SpanShelf
 from punie_trace.serving.speculation import DrafterKind, server_default
 from punie_trace.serving.state import ServerState
-from punie_trace.telemetry import export, names
-from punie_trace.telemetry.clock import Clock
-from punie_trace.telemetry.provider import ClockTracerProvider
+from punie_trace.spans import export, names
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.provider import ClockTracerProvider
 
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the requests that may be open: for health, metrics, spans, and for saying 'come again'."""

@@ -15,9 +15,9 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_
 import punie_trace
 from punie_trace.records import AttributeValue
 from punie_trace.serving.call import Call
+from punie_trace.spans import names
+from punie_trace.spans.clock import Clock
 from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
-from punie_trace.telemetry import names
-from punie_trace.telemetry.clock import Clock
 
 MOST_ROUNDS = 1000
 """Rounds of one generation that are written as events; the sums count all."""

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from punie_trace.otlp_json import encode_resource, encode_scope, span_line
+from punie_trace.spans.otlp_json import encode_resource, encode_scope, span_line
 
 MOST_SPANS = 20_000
 

@@ -13,15 +13,15 @@ from mlx_lm.server import get_system_fingerprint
 from opentelemetry.trace import INVALID_TRACE_ID, Tracer
 
 import punie_trace
+from punie_trace.models.weights_digest import weights_digest
 from punie_trace.records import JsonValue
 from punie_trace.serving.call import Call
 from punie_trace.serving.generator import TracedGenerator
 from punie_trace.serving.metrics import ServerMetrics
 from punie_trace.serving.server_spans import write_spans
 from punie_trace.serving.shelf import SpanShelf
+from punie_trace.spans.clock import Clock
 from punie_trace.speculative.request import Speculation
-from punie_trace.telemetry.clock import Clock
-from punie_trace.weights_digest import weights_digest
 
 KIND = "punie"
 

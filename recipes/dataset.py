@@ -1,0 +1,216 @@
+"""Training examples: conversations turned into tokens, in chunks that follow from a seed, and in batches of like
+length.
+
+A chunk holds conversations over several fresh code bases (written to a temporary folder, so that the real tools read
+real files) mixed with direct ones. Examples that come near a text in `forbidden` are dropped. Nothing is trained
+here.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.agent.workspace import Workspace
+from recipes.chat import Conversation, messages, tool_schemas
+from recipes.codebase import make_codebase
+from recipes.conversations import facts, tool_conversation
+from recipes.direct import direct_conversation
+from recipes.overlap import OverlapCheck
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+DIRECT_SHARE = 0.42
+CONVERSATIONS_PER_CODEBASE = 24
+RESULT_LIMITS = (600, 600, 600, 600, 800, 400)  # characters; the default run gives the shipped model 600
+CALL_WEIGHT = 2.0  # a wrong token in a call spoils the whole answer
+
+
+class MemoryReadingWorkspace(Workspace):
+    """A workspace that reads each file once: the generators ask for the same files hundreds of times."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._lines: dict[str, list[str]] = {}
+        self._files: dict[str, list[str]] = {}
+
+    def read(self, path: str) -> list[str]:
+        """As `Workspace.read`, remembered."""
+        if path not in self._lines:
+            self._lines[path] = super().read(path)
+        return self._lines[path]
+
+    def files(self, path: str = ".", pattern: str = "*") -> list[str]:
+        """As `Workspace.files`, remembered."""
+        key = f"{path}\n{pattern}"
+        if key not in self._files:
+            self._files[key] = super().files(path, pattern)
+        return self._files[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Tokens after the shared prefix, and for each token the weight of its prediction (0 where it was given)."""
+
+    tokens: np.ndarray
+    weights: np.ndarray
+
+
+def conversations(
+    seed: int, count: int, forbidden: OverlapCheck | None = None, held_out: bool = False
+) -> Iterator[Conversation]:
+    """About `count` conversations, the same for the same seed; `held_out` uses phrasings that are never trained on."""
+    rng = random.Random(f"conversations {seed} {held_out}")
+    made = 0
+    while made < count:
+        batch: list[Conversation] = []
+        codebase = make_codebase(rng)
+        with tempfile.TemporaryDirectory(prefix="punie-codebase-") as folder:
+            write_codebase(codebase, Path(folder))
+            known = facts(codebase)
+            tools = Toolbox(MemoryReadingWorkspace(Path(folder)), max_chars=rng.choice(RESULT_LIMITS))
+            for _ in range(CONVERSATIONS_PER_CODEBASE):
+                if rng.random() < DIRECT_SHARE:
+                    batch.append(direct_conversation(rng, held_out))
+                else:
+                    batch.append(tool_conversation(rng, known, tools, held_out))
+        for conversation in batch:
+            if forbidden is None or not forbidden.near(conversation.question):
+                made += 1
+                yield conversation
+
+
+def write_codebase(codebase: dict[str, str], folder: Path) -> None:
+    """Write the files of a code base below `folder`."""
+    for path, text in codebase.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def prompt_schemas() -> list[dict[str, Any]]:
+    """The tools as every training prompt tells them."""
+    with tempfile.TemporaryDirectory() as folder:
+        return tool_schemas(Toolbox(Workspace(Path(folder))))
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, as transformers loads it."""
+    from transformers import AutoTokenizer
+
+    held: Any = AutoTokenizer.from_pretrained(str(folder))
+    return held
+
+
+class Encoder:
+    """Turns conversations into examples with one tokenizer. `prefix` is what all of them begin with."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self.schemas: Any = prompt_schemas()
+        one, two = (self._ids(Conversation(q, (), "")) for q in ("a", "b"))
+        same = next(i for i, (x, y) in enumerate(zip(one, two, strict=False)) if x != y)
+        self.prefix = np.array(one[:same], dtype=np.int32)
+        self._header = self._plain("<|im_start|>assistant\n")
+        self._end = self._plain("<|im_end|>")[0]
+        self._call = self._plain("<tool_call>")[0]
+
+    def _plain(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def _ids(self, conversation: Conversation) -> list[int]:
+        sent = messages(conversation.question, conversation.turns)
+        text = self.tokenizer.apply_chat_template(sent, tools=self.schemas, tokenize=False)
+        return self._plain(str(text))
+
+    def example(self, conversation: Conversation) -> Example:
+        """Tokens without the prefix; the assistant's own tokens and its turn ends carry weight."""
+        ids = self._ids(conversation)[len(self.prefix) :]
+        weights = np.zeros(len(ids), dtype=np.float32)
+        header, start = len(self._header), 0
+        while start < len(ids):
+            if ids[start : start + header] != self._header:
+                start += 1
+                continue
+            start += header
+            end = ids.index(self._end, start) + 1
+            weights[start:end] = CALL_WEIGHT if ids[start] == self._call else 1.0
+            start = end
+        return Example(np.array(ids, dtype=np.int32), weights)
+
+
+def first_turn(example: Example) -> Example:
+    """The example up to the end of the assistant's first turn."""
+    told = np.flatnonzero(example.weights)
+    gaps = np.flatnonzero(np.diff(told) > 1)
+    end = int(told[gaps[0]] if len(gaps) else told[-1]) + 1
+    return Example(example.tokens[:end], example.weights[:end])
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch as numpy arrays; see `forward.Batch` for what they mean."""
+
+    tokens: np.ndarray
+    places: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+
+def batches(
+    examples: list[Example], rng: random.Random, tokens: int, longest: int, processes: int
+) -> list[list[tuple[Rows, Rows]]]:
+    """Steps in random order: for each process a batch of longer and a batch of shorter examples.
+
+    Together they have about `tokens` places, a quarter of them in the shorter ones, in rows of like length. Were short
+    examples batched alone, few steps would see them, and it is they that teach when to call no tool. Examples longer
+    than `longest` are dropped.
+    """
+    kept = sorted((e for e in examples if len(e.tokens) <= longest), key=lambda e: (len(e.tokens), rng.random()))
+    places = np.cumsum([len(e.tokens) for e in kept])
+    cut = int(np.searchsorted(places, places[-1] / 4)) if kept else 0
+    parts = []
+    for some, size in ((kept[cut:], tokens * 3 // 4), (kept[:cut], tokens // 4)):
+        made: list[Rows] = []
+        while some:
+            length = -(-len(some[-1].tokens) // 32) * 32
+            count = max(1, size // length)
+            made.append(_rows(some[-count:], length))
+            del some[-count:]
+        rng.shuffle(made)
+        parts.append(made)
+    pairs = list(zip(*parts, strict=False))
+    pairs.sort(key=lambda pair: pair[0].tokens.shape[1])
+    steps = [pairs[i : i + processes] for i in range(0, len(pairs) - processes + 1, processes)]
+    rng.shuffle(steps)
+    return steps
+
+
+def _rows(examples: list[Example], length: int) -> Rows:
+    tokens = np.zeros((len(examples), length), dtype=np.int32)
+    places, targets, weights = [], [], []
+    for row, example in enumerate(examples):
+        tokens[row, : len(example.tokens)] = example.tokens
+        told = np.flatnonzero(example.weights)
+        places.append(row * length + told - 1)  # the token before is where it is predicted
+        targets.append(example.tokens[told])
+        weights.append(example.weights[told])
+    return _padded(tokens, np.concatenate(places), np.concatenate(targets), np.concatenate(weights))
+
+
+def _padded(tokens: np.ndarray, places: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> Rows:
+    extra = -len(places) % 64  # few different shapes, so that compiled loops are reused
+    return Rows(
+        tokens,
+        np.pad(places, (0, extra)).astype(np.int32),
+        np.pad(targets, (0, extra)).astype(np.int32),
+        np.pad(weights, (0, extra)),
+    )

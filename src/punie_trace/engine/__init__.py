@@ -1,0 +1,1 @@
+"""From an experiment to a measured run: the plan, the servers, the rounds, the conditions of the machine."""

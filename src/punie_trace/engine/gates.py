@@ -1,0 +1,25 @@
+"""The gates of a configuration file, read and checked against what will be measured, before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from punie_trace.analysis.gates import Gate, check_names, parse_gates
+from punie_trace.engine.plan import Plan, make_plan
+
+
+def gates_of(plan: Plan, only: Sequence[str]) -> tuple[tuple[Gate, ...], tuple[str, ...]]:
+    """The gates to check at the end, and a note for each that is left out because `only` leaves its configuration out.
+
+    Raises `ConfigurationError` for a gate that cannot be read, or that names a configuration which is not there.
+    """
+    gates = parse_gates(plan.config.gates)
+    if not gates:
+        return (), ()
+    measured = [configuration.name for configuration in plan.configurations]
+    every = [configuration.name for configuration in make_plan(plan.config).configurations] if only else measured
+    # The same rule as the header's: 'baseline' if there is one, else the first.
+    check_names(gates, every, "baseline" if "baseline" in measured else next(iter(measured), None))
+    left_out = [gate for gate in gates if gate.configuration in every and gate.configuration not in measured]
+    notes = tuple(f"gate '{gate}' was not checked: --only leaves {gate.configuration} out" for gate in left_out)
+    return tuple(gate for gate in gates if gate not in left_out), notes

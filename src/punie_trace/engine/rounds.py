@@ -1,0 +1,131 @@
+"""After which round a run ends: after so many, or when all is decided; disturbed ones are asked again if wished.
+
+It keeps the wall times that were answered, looks at them between rounds, and writes each look into the header, so that
+the report finds the same verdicts from the folder alone. What a verdict is and when it holds stands in `analysis`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from punie_trace.analysis.disturbances import disturbed
+from punie_trace.analysis.stopping import ALPHA, decide
+from punie_trace.driver.limits import Failures
+from punie_trace.engine.config import RunConfig
+from punie_trace.records import MachineSample, Outcome, Verdict
+from punie_trace.report.progress import Progress
+from punie_trace.runs.header import Look, StoppingRecord
+from punie_trace.runs.writer import RunWriter
+from punie_trace.spans.clock import Clock
+
+NS_PER_MINUTE = 60_000_000_000
+NEXT_LOOK = 1.05
+"""How many times the rounds of the last look the next one has: after 20 rounds not each of them brings anything new."""
+
+
+def most_rounds(config: RunConfig) -> int:
+    """The most rounds that count in a run of `config`."""
+    return config.max_rounds if config.until is not None else config.rounds
+
+
+@dataclass(slots=True)
+class Rounds:
+    """The rounds of one run as they end: as many again may take the place of disturbed ones.
+
+    Made when the first is about to begin: minutes count from then.
+    """
+
+    config: RunConfig
+    writer: RunWriter
+    progress: Progress
+    failures: Failures
+    clock: Clock
+    _walls: dict[str, dict[tuple[str, int], float]] = field(default_factory=dict)
+    _spans: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _left_out: list[int] = field(default_factory=list)
+    _begun_ns: int = 0
+
+    def __post_init__(self) -> None:
+        self._begun_ns = self.clock.now_ns()
+        if self.config.until is not None:
+            self._write(StoppingRecord(
+                alpha=ALPHA,
+                least_rounds=self.config.rounds,
+                most_rounds=self.config.max_rounds,
+                most_minutes=self.config.max_minutes,
+            ))  # fmt: skip
+
+    @property
+    def watched(self) -> bool:
+        """Whether something is decided between rounds; else all may be asked in one go."""
+        return self.config.until is not None or self.config.repeat_contaminated
+
+    @property
+    def most(self) -> int:
+        """The most rounds to be asked, those that take the place of disturbed ones included."""
+        return most_rounds(self.config) * (2 if self.config.repeat_contaminated else 1)
+
+    def add(self, outcome: Outcome) -> None:
+        """One more query has ended."""
+        begin, end = self._spans.get(outcome.round, (outcome.due_ns, outcome.done_ns))
+        self._spans[outcome.round] = min(begin, outcome.due_ns), max(end, outcome.done_ns)
+        if self.config.until is not None and outcome.verdict not in (Verdict.ERROR, Verdict.TIMEOUT):
+            walls = self._walls.setdefault(outcome.configuration, {})
+            walls[outcome.query, outcome.round] = float(max(outcome.wall_ns, 1))
+
+    def ended(self, number: int, samples: Sequence[MachineSample]) -> bool:
+        """Round `number` has ended: whether it was the last. `samples` is what is known of the machine until now."""
+        again = self.config.repeat_contaminated and len(self._left_out) < most_rounds(self.config)
+        if again and number in self._spans:
+            why = disturbed({number: self._spans[number]}, samples).get(number)
+            if why is not None:
+                self._left_out.append(number)
+                self.writer.update(left_out_rounds=tuple(self._left_out))
+                self.progress.note(f"round {number} was disturbed and will be asked again: {'; '.join(why)}")
+                for walls in self._walls.values():
+                    for key in [key for key in walls if key[1] == number]:
+                        del walls[key]
+        counted = number - len(self._left_out)
+        if self.config.until is None:
+            return counted >= self.config.rounds
+        return self._look(number, counted)
+
+    def _look(self, number: int, counted: int) -> bool:
+        record = self.writer.header.stopping
+        if record is None or counted < self.config.rounds:
+            return False
+        minutes = (self.clock.now_ns() - self._begun_ns) / NS_PER_MINUTE
+        gone = max(counted / self.config.max_rounds, minutes / (self.config.max_minutes or float("inf")))
+        if record.looks and gone < 1 and counted < record.looks[-1].rounds * NEXT_LOOK:
+            return False
+        looks = (*record.looks, Look(last_round=number, rounds=counted, spent=min(gone, 1.0)))
+        header = self.writer.header
+        baseline = header.baseline_name or ""
+        others = [name for name in header.names if name != baseline]
+        decided = decide(
+            self._walls.get(baseline, {}),
+            {name: self._walls.get(name, {}) for name in others},
+            looks,
+            record.alpha,
+        )
+        left = [name for name in others if name not in decided and name not in self.failures.reasons]
+        reason = None
+        if baseline in self.failures.reasons:
+            reason = f"{baseline} failed, so that there is nothing to compare with, after {_rounds(counted)}"
+        elif not left:
+            reason = f"every comparison was decided, after {_rounds(counted)} of at most {self.config.max_rounds}"
+        elif gone >= 1:
+            what = f"{counted} rounds" if counted >= self.config.max_rounds else f"{self.config.max_minutes:g} minutes"
+            reason = f"the budget of {what} was spent, after {_rounds(counted)}; not decided: {', '.join(left)}"
+        self._write(record.model_copy(update={"looks": looks, "reason": reason}), counted)
+        if reason is None:
+            self.progress.phase(f"measuring; not decided after {_rounds(counted)}: {', '.join(left)}")
+        return reason is not None
+
+    def _write(self, record: StoppingRecord, rounds: int | None = None) -> None:
+        self.writer.update(stopping=record, rounds=rounds or self.writer.header.rounds)
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"

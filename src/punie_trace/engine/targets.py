@@ -1,0 +1,126 @@
+"""From a configuration and its running server to what the driver asks: the path, its HTTP client, its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import anyio
+import httpx2
+from opentelemetry.trace import TracerProvider
+
+from punie_trace.agent.http_path import HttpPath
+from punie_trace.agent.options import AskOptions
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.driver.load import COLLECT_S
+from punie_trace.driver.target import Target
+from punie_trace.engine.plan import Configuration
+from punie_trace.errors import ServerError
+from punie_trace.records import Generation
+from punie_trace.servers.server import Server
+from punie_trace.servers.server_spans import fetch_spans
+from punie_trace.spans import names
+from punie_trace.spans.adopted_spans import adopted_spans, server_resource
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.provider import ClockTracerProvider
+from punie_trace.spans.transport import TracedTransport
+
+NO_KEY = "not-needed"  # the openai client insists on a key; local servers ignore it
+
+
+def ask_options(configuration: Configuration, model: str, max_tokens: int, max_requests: int) -> AskOptions:
+    """The options of the configuration's requests; what has an argument of its own leaves the request's body."""
+    server = configuration.server
+    body = {k: v for k, v in configuration.request.items() if k not in ("temperature", "max_tokens")}
+    return AskOptions(
+        model=model,
+        max_tokens=server.max_tokens or max_tokens,
+        max_requests=max_requests,
+        temperature=server.temp or 0.0,
+        request=body,
+    )
+
+
+async def http_target(
+    stack: AsyncExitStack,
+    configuration: Configuration,
+    server: Server,
+    toolbox: Toolbox,
+    options: AskOptions,
+    provider: ClockTracerProvider,
+    clock: Clock,
+) -> Target:
+    """A target for the paths `agent` and `http`; its connections are closed with `stack`."""
+    key = server.api_key() or NO_KEY
+    inner = None
+    if configuration.path == "http":
+        # Loaded here because the other paths have no use for it.
+        from punie_trace.agent.aiohttp_transport import AiohttpTransport
+
+        inner = AiohttpTransport()
+    transport = TracedTransport(clock=clock, tracer_provider=provider, inner=inner)
+    base_url = f"{server.base_url.rstrip('/')}/"
+    client = await stack.enter_async_context(
+        httpx2.AsyncClient(transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"})
+    )
+    if configuration.path == "agent":
+        # Loaded here because it takes more than a second, which the other paths need not wait for.
+        from punie_trace.agent.agent_path import AgentPath, openai_client
+
+        ask = AgentPath(openai_client(base_url, client, key, options.read_timeout_s), toolbox, options, provider).ask
+    else:
+        ask = HttpPath(client, toolbox, options, provider.get_tracer("punie_trace")).ask
+
+    def alive() -> None:
+        if (failure := server.failure()) is not None:
+            raise ServerError(f"the server {failure.splitlines()[0]}", server.log_tail())
+
+    collect = None
+    if configuration.server.kind == "punie":
+        collect = await _collector(stack, server, provider, clock)
+    return Target(configuration.name, configuration.path, ask, server.verify, alive, server.identity.model, collect)
+
+
+async def _collector(
+    stack: AsyncExitStack, server: Server, provider: ClockTracerProvider, clock: Clock
+) -> Callable[[str], Awaitable[None]]:
+    """Takes the spans that our server wrote of a query up into the run."""
+    client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=COLLECT_S))
+    resource = server_resource(str(provider.resource.attributes.get(names.RUN_ID, "")))
+
+    async def collect(trace_id: str) -> None:
+        found = await fetch_spans(client, server.base_url.removesuffix("/v1"), trace_id)
+        if found is not None:
+            theirs = Clock(found.anchor_wall_ns, found.anchor_monotonic_ns)
+            provider.adopt(adopted_spans(found.lines, theirs, clock, resource))
+
+    return collect
+
+
+async def inprocess_target(
+    stack: AsyncExitStack,
+    configuration: Configuration,
+    toolbox: Toolbox,
+    options: AskOptions,
+    provider: TracerProvider,
+    clock: Clock,
+) -> Target:
+    """A target for the path `inprocess`; the model is let go with `stack`. Raises `ModelError`."""
+    from punie_trace.agent.inprocess import InprocessModel, InprocessPath
+
+    server = configuration.server
+
+    def load() -> InprocessModel:
+        return InprocessModel(options.model, server.draft_model, server.adapter_path)
+
+    model = await anyio.to_thread.run_sync(load)
+    stack.callback(model.close)
+    ask = InprocessPath(model, toolbox, options, provider.get_tracer("punie_trace"), clock).ask
+    return Target(configuration.name, configuration.path, ask, _nothing_to_verify, _always_alive, model.name)
+
+
+def _nothing_to_verify(generation: Generation) -> None:
+    """In this process nobody else can have answered."""
+
+
+_always_alive: Callable[[], None] = lambda: None  # noqa: E731

@@ -1,0 +1,106 @@
+"""Where spans and metrics of a run go, opened and closed as one: the file always, others where they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.trace import SpanContext
+
+from punie_trace.analysis.ledger import close_ledger
+from punie_trace.errors import RunFolderError
+from punie_trace.records import Arrival
+from punie_trace.records import Path as AskPath
+from punie_trace.runs.header import RunHeader
+from punie_trace.spans import export, names
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.logfire_export import logfire_senders
+from punie_trace.spans.metric_export import connect_metrics
+from punie_trace.spans.provider import make_tracer_provider
+from punie_trace.spans.query_span import QuerySpan, open_query
+from punie_trace.spans.spool import SpanSpool
+
+
+class Tracing:
+    """The tracer provider of one run and everything behind it. Raises `ConfigurationError` for a bad `otlp`.
+
+    `otlp` is 'auto', 'off' or a URL, for spans, and so is `otlp_metrics`, for metrics.
+    """
+
+    def __init__(self, otlp: str, clock: Clock, run_id: str, spans_path: Path, otlp_metrics: str = "auto") -> None:
+        sender = export.connect(otlp)
+        self._metrics = connect_metrics(otlp_metrics, run_id, otlp)
+        self._senders = [*([sender] if sender is not None else []), *logfire_senders()]
+        self._clock = clock
+        self._run_span: SpanContext | None = None
+        self.spool = SpanSpool(spans_path)
+        metrics = [self._metrics] if self._metrics is not None else []
+        self.provider = make_tracer_provider(clock, run_id, [self.spool, *self._senders, *metrics])
+        self.notes = (
+            *(f"spans also go to {one.endpoint}" for one in self._senders),
+            *(f"metrics go to {one.endpoint}" for one in metrics),
+        )
+
+    @contextmanager
+    def run_span(self) -> Generator[None]:
+        """The span of the whole run, which every query's trace links to."""
+        span = self.provider.get_tracer(names.SERVICE).start_span(names.SPAN_RUN)
+        self._run_span = span.get_span_context()
+        try:
+            yield
+        finally:
+            span.end()
+
+    def open_query(self, arrival: Arrival, path: AskPath, warm_up: bool) -> AbstractContextManager[QuerySpan]:
+        """The span of one query, whose ledger is closed by the analysis' own rule."""
+        return open_query(
+            self.provider,
+            self._clock,
+            arrival=arrival,
+            path=path,
+            run_span_context=self._run_span,
+            close=close_ledger,
+            warm_up=warm_up,
+        )
+
+    def check(self) -> None:
+        """Raises `RunFolderError` where spans could not be written to the run folder."""
+        self.spool.check()
+
+    @property
+    def sent_to(self) -> dict[str, Any]:
+        """The endpoints that took something, as `deep_links` wants them."""
+        metrics = self._metrics
+        return {
+            "spans_at": [sender.endpoint for sender in self._senders if sender.counts().exported],
+            "metrics_at": metrics.endpoint if metrics is not None and metrics.counts().sent else None,
+        }
+
+    def close(self, header: RunHeader) -> list[str]:
+        """Sends what is queued, in bounded time, and says where spans and metrics went. The run's `header` is final."""
+        if self._metrics is not None:
+            self._metrics.finish(header)  # it sends while the others do
+        for sender in self._senders:
+            sender.shutdown()
+        if self._metrics is not None:
+            self._metrics.shutdown(timeout_s=1.0 if self._senders else 3.0)
+        self.spool.shutdown()
+        lines = [f"{self.spool.written} spans in {self.spool.path}"]
+        for sender in self._senders:
+            counts = sender.counts()
+            lost = counts.dropped + counts.failed
+            refused = f", {lost} not accepted (they are in the file)" if lost else ""
+            lines.append(f"{counts.exported} spans sent to {sender.endpoint}{refused}")
+        if self._metrics is not None:
+            whole = self._metrics.counts().complete
+            lines.append(
+                f"metrics {'sent to' if whole else 'not all accepted by'} {self._metrics.endpoint}"
+                + ("" if whole else f": 'punie-trace export {self.spool.path.parent}' sends them again")
+            )
+        try:
+            self.spool.check()
+        except RunFolderError as error:
+            lines.append(str(error))
+        return lines

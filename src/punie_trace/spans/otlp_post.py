@@ -1,0 +1,186 @@
+"""Posts OTLP requests one at a time and tells exactly what became of each: for sending a run that is over.
+
+While a run is measured, `export` and `metric_sender` send with the standard exporter, which tells only whether it
+worked. Here one can wait, split what is too large, and say what to do about the rest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Final, Literal, Self, TypeAlias
+
+import httpx2
+
+from punie_trace.errors import ExportError
+from punie_trace.spans.export import shown, split_url
+
+Signal: TypeAlias = Literal["TRACES", "METRICS"]
+
+TIMEOUT_S: Final = 10.0
+TRIES: Final = 6
+LONGEST_WAIT_S: Final = 15.0
+_FIRST_WAIT_S: Final = 0.5
+_BUSY: Final = (429, 502, 503, 504)  # the specification's list of what may be tried again
+_ERROR_LIMIT: Final = 200
+
+
+class BodyTooLargeError(Exception):
+    """The receiver takes no body of this size."""
+
+
+class RefusedError(Exception):
+    """The receiver understood the request and does not want what is in it."""
+
+
+class OtlpPost:
+    """A connection to one endpoint of a receiver.
+
+    `OTEL_EXPORTER_OTLP_HEADERS`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY` are honoured, and before them
+    those that are for this signal only. Raises ExportError where the address is none,
+    or a certificate cannot be read.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        signal: Signal,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if split_url(endpoint) is None:
+            raise ExportError(
+                f"{shown(endpoint)} is no address of a collector: give one such as http://127.0.0.1:4318/v1/traces."
+            )
+        self.endpoint = endpoint
+        self._signal = signal
+        self._environ = environ
+        self._sleep = sleep
+        headers = {
+            **self._headers(),
+            "content-type": "application/x-protobuf",
+            "content-encoding": "gzip",
+        }
+        self._client = httpx2.Client(headers=headers, timeout=timeout_s, verify=self._tls())
+
+    def send(self, body: bytes, *, tries: int = TRIES) -> bytes:
+        """Post one serialized request; the response's body.
+
+        A receiver that is busy is asked again, `tries` times in all, after as long as it says and 15 s at most. Raises
+        BodyTooLargeError, RefusedError, or ExportError where nothing more can be sent there.
+        """
+        packed = gzip.compress(body, compresslevel=5)
+        wait_s = _FIRST_WAIT_S
+        for attempt in range(1, tries + 1):
+            try:
+                response = self._client.post(self.endpoint, content=packed)
+            except httpx2.HTTPError as error:
+                if attempt == tries:
+                    raise ExportError(self._unreachable(error)) from error
+                self._sleep(wait_s)
+            else:
+                if response.status_code not in _BUSY:
+                    return self._settled(response)
+                if attempt == tries:
+                    raise ExportError(
+                        f"{shown(self.endpoint)} is busy: it answered {response.status_code} {tries} times. Try again "
+                        "later; sending twice does no harm."
+                    )
+                self._sleep(_retry_after(response) or wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+        raise AssertionError("the last attempt returns or raises")
+
+    def probe(self) -> None:
+        """Send an empty request: is this a receiver? Raises ExportError where it is not."""
+        try:
+            self.send(b"", tries=1)
+        except (RefusedError, BodyTooLargeError) as error:
+            raise ExportError(
+                f"{shown(self.endpoint)} refuses even an empty request ({error or 'too large'}): it is no OTLP/HTTP "
+                "receiver, or the path is wrong."
+            ) from error
+
+    def _settled(self, response: httpx2.Response) -> bytes:
+        status, where = response.status_code, shown(self.endpoint)
+        if status == 413:
+            raise BodyTooLargeError
+        if status == 400:
+            raise RefusedError(_said(response))
+        if status in (401, 403):
+            raise ExportError(
+                f"{where} answers {status}: it wants other credentials. Set OTEL_EXPORTER_OTLP_HEADERS, for example "
+                "'authorization=Bearer …'."
+            )
+        if not 200 <= status < 300 or response.headers.get("content-type", "").startswith("text/html"):
+            what = "spans" if self._signal == "TRACES" else "metrics"
+            raise ExportError(
+                f"{where} answers {status} and is no OTLP/HTTP receiver of {what}. Jaeger takes spans at port 4318, "
+                "Prometheus takes metrics at /api/v1/otlp/v1/metrics if started with --web.enable-otlp-receiver."
+            )
+        return response.content
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _setting(self, name: str) -> str | None:
+        specific = self._environ.get(f"OTEL_EXPORTER_OTLP_{self._signal}_{name}")
+        return specific or self._environ.get(f"OTEL_EXPORTER_OTLP_{name}")
+
+    def _headers(self) -> dict[str, str]:
+        from opentelemetry.util.re import parse_env_headers
+
+        return dict(parse_env_headers(self._setting("HEADERS") or "", liberal=True))
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        authority, own, key = map(self._setting, ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"))
+        if not authority and not own:
+            return True
+        try:
+            context = ssl.create_default_context(cafile=authority)
+            if own:
+                context.load_cert_chain(own, key)
+        except OSError as error:  # ssl.SSLError is one
+            raise ExportError(
+                f"The certificate for {shown(self.endpoint)} cannot be used: {error}. Correct "
+                "OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE or _CLIENT_KEY."
+            ) from error
+        return context
+
+    def _unreachable(self, error: httpx2.HTTPError) -> str:
+        where, what = shown(self.endpoint), str(error) or type(error).__name__
+        if "CERTIFICATE" in what.upper() or "SSL" in what.upper():
+            return f"{where}: TLS failed ({what}). OTEL_EXPORTER_OTLP_CERTIFICATE names the authority to trust."
+        return f"{where} cannot be reached ({what}). Start the collector, or correct the address."
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    text = response.headers.get("retry-after", "")
+    return min(float(text), LONGEST_WAIT_S) if text.isdigit() else None
+
+
+def _said(response: httpx2.Response) -> str:
+    """What the receiver said of a bad request: an OTLP status message, or plain text."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status
+
+    if response.headers.get("content-type", "").startswith("application/x-protobuf"):
+        try:
+            return Status.FromString(response.content).message[:_ERROR_LIMIT]
+        except DecodeError:
+            return "an error that cannot be read"
+    return response.text.strip()[:_ERROR_LIMIT]

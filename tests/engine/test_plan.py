@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from punie_trace.engine.config import RunConfig
+from punie_trace.engine.plan import make_plan
+from punie_trace.errors import ConfigurationError
+
+
+def config(**settings: object) -> RunConfig:
+    return RunConfig.model_validate(settings)
+
+
+MODEL: Mapping[str, str] = {"model_path": "some/target", "draft_model": "some/draft"}
+
+
+def test_a_draft_model_brings_speculative_configurations_that_share_one_process() -> None:
+    plan = make_plan(config(server=MODEL))
+    groups = {c.name: c.group for c in plan.configurations}
+    assert list(groups) == ["baseline", "speculative-2", "speculative-3", "speculative-5", "adaptive"]
+    assert groups["baseline"] != groups["speculative-2"]
+    assert groups["speculative-2"] == groups["speculative-3"] == groups["speculative-5"]
+    assert [c.request.get("num_draft_tokens") for c in plan.configurations] == [None, 2, 3, 5, None]
+    assert plan.configurations[0].server.draft_model is None
+
+
+def test_without_a_draft_there_is_the_baseline_and_a_note() -> None:
+    plan = make_plan(config(server={"model_path": "some/target"}))
+    assert [c.name for c in plan.configurations] == ["baseline", "adaptive"]
+    assert plan.configurations[1].request["speculation"] == {"mode": "adaptive", "drafter": "suffix"}
+    assert "--draft-model" in plan.notes[0]
+
+
+def test_our_server_serves_its_configurations_in_one_process() -> None:
+    names = ["adaptive", "ngram", "suffix", "plain"]
+    plan = make_plan(config(server=MODEL), names)
+    assert [c.name for c in plan.configurations] == names
+    assert {c.server.kind for c in plan.configurations} == {"punie"}
+    assert len({c.group for c in plan.configurations}) == 1
+    assert [c.request["cache_salt"] for c in plan.configurations] == names
+    assert all(
+        "cache_salt" not in c.request for c in make_plan(config(server=MODEL, concurrency=4), names).configurations
+    )
+
+
+def test_a_configuration_of_ours_among_the_users_own() -> None:
+    plan = make_plan(config(server=MODEL, configurations={"plain": {}, "quick": {"kind": "punie", "drafter": "ngram"}}))
+    assert [c.server.kind for c in plan.configurations] == ["mlx_lm", "punie"]
+    assert plan.configurations[1].request["speculation"] == {"mode": "fixed", "drafter": "ngram"}
+
+
+def test_above_concurrency_one_a_serial_baseline_stands_beside() -> None:
+    plan = make_plan(config(server=MODEL, concurrency=4))
+    serial = next(c for c in plan.configurations if c.name == "baseline-serial")
+    assert serial.server.decode_concurrency == 1
+    assert any("batching" in note for note in plan.notes)
+
+
+def test_a_url_is_the_baseline_alone() -> None:
+    plan = make_plan(config(server={"kind": "url", "url": "http://127.0.0.1:1/v1"}))
+    (only,) = plan.configurations
+    assert (only.name, only.server.kind) == ("baseline", "url")
+    assert plan.notes == ()
+
+
+def test_configurations_take_the_shared_draft_where_they_name_a_number() -> None:
+    plan = make_plan(config(server=MODEL, configurations={"plain": {}, "four": {"num_draft_tokens": 4}}))
+    assert [c.server.draft_model for c in plan.configurations] == [None, "some/draft"]
+
+
+def test_a_path_of_its_own_shares_the_server() -> None:
+    plan = make_plan(config(server=MODEL, configurations={"agent": {}, "http": {"path": "http"}}))
+    assert [c.path for c in plan.configurations] == ["agent", "http"]
+    assert len({c.group for c in plan.configurations}) == 1
+
+
+def test_inprocess_is_a_group_of_its_own() -> None:
+    plan = make_plan(config(server=MODEL, configurations={"agent": {}, "here": {"path": "inprocess"}}))
+    assert len({c.group for c in plan.configurations}) == 2
+    with pytest.raises(ConfigurationError, match="needs kind 'mlx_lm'"):
+        make_plan(config(server={"kind": "url", "url": "http://127.0.0.1:1/v1"}, path="inprocess"))
+
+
+def test_only_narrows_and_names_the_nearest() -> None:
+    assert [c.name for c in make_plan(config(server=MODEL), ["speculative-3"]).configurations] == ["speculative-3"]
+    with pytest.raises(ConfigurationError, match="did you mean 'speculative-3'"):
+        make_plan(config(server=MODEL), ["speculative3"])
+
+
+def test_unknown_server_settings_name_configuration_and_nearest() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        make_plan(config(server=MODEL, configurations={"fast": {"num_draft_token": 3}}))
+    assert "'fast'" in str(caught.value)
+    assert "num_draft_tokens" in str(caught.value)
+
+
+def test_servers_are_up_together_where_memory_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"0" * 1000)
+    server = {"model_path": str(tmp_path), "draft_model": str(tmp_path)}
+    assert len(make_plan(config(server=server)).batches) == 1
+
+    class Little:
+        available = 1000
+
+    monkeypatch.setattr(psutil, "virtual_memory", Little)
+    apart = make_plan(config(server=server))
+    assert apart.batches == (("server-1",), ("server-2",), ("server-3",))
+    assert any("one after another" in note for note in apart.notes)
+    assert len(make_plan(config(server=server, together=True)).batches) == 1
+
+
+def test_tool_results_are_short_for_the_shipped_model_only() -> None:
+    assert make_plan(config(server=MODEL)).tool_output_chars == 8000
+    assert make_plan(config(server=MODEL, agent={"tool_output_chars": 300})).tool_output_chars == 300

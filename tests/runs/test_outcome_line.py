@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from punie_trace.records import Outcome, ToolCall, Verdict
+from punie_trace.runs.outcome_line import decode_outcome, encode_outcome
+
+OUTCOME = Outcome(
+    seq=3,
+    round=1,
+    configuration="baseline",
+    query="q",
+    path="agent",
+    due_ns=10,
+    sent_ns=20,
+    done_ns=90,
+    verdict=Verdict.CORRECT,
+    error=None,
+    trace_id="ab" * 16,
+    answer="yes",
+    tool_calls=(ToolCall("read_file", {"path": "a.py", "lines": [1, 2]}, ok=True),),
+    generations=2,
+    input_tokens=100,
+    output_tokens=None,
+    cached_tokens=0,
+    ttft_ns=5,
+    served_model="m",
+)
+
+# What a model may put into an answer or an argument, lone surrogates included.
+texts = st.text(alphabet=st.characters(), max_size=20)
+arguments = st.dictionaries(
+    texts, st.one_of(texts, st.integers(), st.booleans(), st.none(), st.lists(texts, max_size=3)), max_size=3
+)
+
+
+@given(
+    answer=texts,
+    error=st.none() | texts,
+    calls=st.lists(st.builds(ToolCall, texts, arguments, st.booleans()), max_size=3),
+    verdict=st.sampled_from(Verdict),
+    tokens=st.none() | st.integers(min_value=0),
+)
+def test_an_outcome_comes_back_as_it_was(
+    answer: str, error: str | None, calls: list[ToolCall], verdict: Verdict, tokens: int | None
+) -> None:
+    outcome = replace(
+        OUTCOME, answer=answer, error=error, tool_calls=tuple(calls), verdict=verdict, input_tokens=tokens
+    )
+    line = encode_outcome(outcome)
+    assert line.count(b"\n") == 1
+    assert decode_outcome(line.decode()) == outcome
+
+
+def test_lone_surrogates_and_nan_do_not_lose_an_outcome() -> None:
+    outcome = replace(OUTCOME, answer="\ud800", tool_calls=(ToolCall("t", {"x": float("nan"), "y": [1.5]}, ok=False),))
+    back = decode_outcome(encode_outcome(outcome).decode())
+    assert back.answer == "\ud800"
+    assert back.tool_calls[0].arguments == {"x": "nan", "y": [1.5]}
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"seq": "1"}, "'seq'"),
+        ({"generations": True}, "'generations'"),
+        ({"answer": None}, "'answer'"),
+        ({"path": "carrier pigeon"}, "'path'"),
+        ({"verdict": "splendid"}, "splendid"),
+        ({"tool_calls": [{"name": "x"}]}, "'tool_calls'"),
+        ({"tool_calls": None}, "'tool_calls'"),
+    ],
+)
+def test_a_line_that_is_no_outcome_names_what_is_wrong(change: dict[str, object], names: str) -> None:
+    values = json.loads(encode_outcome(OUTCOME)) | change
+    with pytest.raises(ValueError, match=names):
+        decode_outcome(json.dumps(values))
+
+
+def test_keys_of_a_later_version_are_left_aside() -> None:
+    values = json.loads(encode_outcome(OUTCOME)) | {"joules": 3}
+    assert decode_outcome(json.dumps(values)) == OUTCOME

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from punie_trace.records import AttributeValue, SpanEvent, SpanRow
+from punie_trace.spans import names
+from punie_trace.spans.measurements import Measurement, is_measured, measure
+
+S = 1_000_000_000
+TRACE = "a" * 32
+
+
+def span(number: int, seconds: float, kind: str = "INTERNAL", **more: object) -> SpanRow:
+    row = SpanRow(TRACE, f"{number:016x}", None, "s", kind, 100 * S, 100 * S + int(seconds * S))
+    return replace(row, **more)
+
+
+def query(**attributes: AttributeValue) -> SpanRow:
+    known: dict[str, AttributeValue] = {
+        names.CONFIGURATION: "baseline",
+        names.PATH: "agent",
+        names.QUERY_CATEGORY: "search",
+        names.VERDICT: "correct",
+        names.LEDGER_WALL: 4 * S,
+        names.LEDGER_CLIENT_QUEUE: 0,
+        names.LEDGER_GENERATION: 3 * S,
+        names.LEDGER_TOOL: S // 2,
+        names.LEDGER_FRAMEWORK: S // 2,
+    }
+    return span(1, 4, attributes={**known, **attributes})
+
+
+def generation(**attributes: AttributeValue) -> SpanRow:
+    known: dict[str, AttributeValue] = {
+        names.SEGMENT: names.SEGMENT_GENERATION,
+        names.GEN_AI_RESPONSE_MODEL: "served",
+        names.GEN_AI_INPUT_TOKENS: 500,
+        names.GEN_AI_OUTPUT_TOKENS: 40,
+        names.GEN_AI_CACHED_TOKENS: 96,
+    }
+    events = (SpanEvent(names.EVENT_FIRST_BYTE, 100 * S), SpanEvent(names.EVENT_FIRST_CHUNK, 100 * S + S // 4))
+    return span(2, 3, "CLIENT", attributes={**known, **attributes}, events=events)
+
+
+def of(metric: str, measured: list[Measurement]) -> list[Measurement]:
+    return [one for one in measured if one.metric == metric]
+
+
+def test_a_query_measures_its_ledger_and_its_verdict() -> None:
+    measured = measure(query(), [])
+    lines = {one.labels[names.LEDGER_LINE]: one.value for one in of(names.METRIC_QUERY_DURATION, measured)}
+    assert lines == {"wall": 4, "client_queue": 0, "generation": 3, "tool": 0.5, "framework": 0.5}
+    (outcome,) = of(names.METRIC_QUERY_OUTCOMES, measured)
+    assert outcome.value == 1
+    assert outcome.labels == {
+        names.CONFIGURATION: "baseline",
+        names.PATH: "agent",
+        names.QUERY_CATEGORY: "search",
+        names.VERDICT: "correct",
+    }
+    assert {(one.trace_id, one.span_id) for one in measured} == {(TRACE, f"{1:016x}")}
+
+
+@pytest.mark.parametrize(("verdict", "error"), [("timeout", "timeout"), ("error", "error"), ("wrong-tool", None)])
+def test_times_of_queries_without_an_answer_can_be_told_apart(verdict: str, error: str | None) -> None:
+    measured = of(names.METRIC_QUERY_DURATION, measure(query(**{names.VERDICT: verdict}), []))
+    assert {one.labels.get(names.ERROR_TYPE) for one in measured} == {error}
+
+
+def test_a_generation_measures_time_and_tokens() -> None:
+    measured = measure(query(), [generation()])
+    (duration,) = of(names.METRIC_OPERATION_DURATION, measured)
+    assert duration.value == 3
+    assert duration.labels[names.GEN_AI_OPERATION] == "chat"
+    assert duration.labels[names.GEN_AI_PROVIDER] == "openai"
+    assert duration.labels[names.CONFIGURATION] == "baseline"
+    assert names.ERROR_TYPE not in duration.labels
+    assert duration.span_id == f"{2:016x}"
+    (first,) = of(names.METRIC_TIME_TO_FIRST_CHUNK, measured)
+    assert (first.value, first.labels[names.GENERATION_OUTPUT]) == (0.25, "text")
+    tokens = {one.labels[names.GEN_AI_TOKEN_TYPE]: one.value for one in of(names.METRIC_TOKEN_USAGE, measured)}
+    assert tokens == {"input": 500, "output": 40}
+    assert [one.value for one in of(names.METRIC_CACHED_TOKENS, measured)] == [96]
+
+
+def test_a_turn_that_calls_a_tool_is_told_apart() -> None:
+    measured = measure(query(), [generation(**{names.GEN_AI_FINISH_REASONS: ("tool_calls",)})])
+    (first,) = of(names.METRIC_TIME_TO_FIRST_CHUNK, measured)
+    assert first.labels[names.GENERATION_OUTPUT] == "tool_call"
+
+
+def test_what_was_not_reported_is_not_measured() -> None:
+    bare = span(2, 3, "INTERNAL", attributes={names.SEGMENT: names.SEGMENT_GENERATION}, error="gone")
+    measured = measure(query(), [bare])
+    (duration,) = of(names.METRIC_OPERATION_DURATION, measured)
+    assert duration.labels[names.ERROR_TYPE] == "error"
+    assert duration.labels[names.GEN_AI_PROVIDER] == "mlx_lm"
+    for metric in (names.METRIC_TIME_TO_FIRST_CHUNK, names.METRIC_TOKEN_USAGE, names.METRIC_CACHED_TOKENS):
+        assert not of(metric, measured)
+
+
+def test_tools_and_agent_measure_their_time() -> None:
+    tool = span(
+        3,
+        0.5,
+        attributes={
+            names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL,
+            names.GEN_AI_TOOL_NAME: "read_file",
+            names.ERROR_TYPE: "KeyError",
+        },
+    )
+    agent = span(4, 3.9, attributes={names.GEN_AI_OPERATION: names.OPERATION_INVOKE_AGENT})
+    chat = span(5, 3.1, attributes={names.GEN_AI_OPERATION: names.OPERATION_CHAT})
+    measured = measure(query(), [tool, agent, chat])
+    (tool_time,) = of(names.METRIC_TOOL_DURATION, measured)
+    assert tool_time.value == 0.5
+    assert tool_time.labels[names.GEN_AI_TOOL_NAME] == "read_file"
+    assert tool_time.labels[names.ERROR_TYPE] == "KeyError"
+    assert [one.value for one in of(names.METRIC_AGENT_DURATION, measured)] == [3.9]
+    assert not of(names.METRIC_OPERATION_DURATION, measured)  # pydantic-ai's own span around our POST
+
+
+def test_speculation_is_measured_where_a_server_tells_it() -> None:
+    told: dict[str, AttributeValue] = {
+        names.SPECULATION_DRAFTED: 60,
+        names.SPECULATION_ACCEPTED: 45,
+        names.SPECULATION_ROUNDS: 15,
+    }
+    measured = measure(query(), [generation(**told)])
+    values = {one.metric: one.value for one in measured}
+    assert values[names.METRIC_DRAFTED] == 60
+    assert values[names.METRIC_ACCEPTED] == 45
+    assert values[names.METRIC_ROUNDS] == 15
+
+
+def test_only_queries_that_count_are_measured() -> None:
+    assert is_measured(query())
+    assert not is_measured(query(**{names.WARM_UP: True}))
+    assert not is_measured(span(1, 10))
+    assert not is_measured(generation())
