@@ -88,7 +88,7 @@ writer.append_outcome(replace(OUTCOME, seq=100))
 def test_a_disk_that_is_full_keeps_what_was_written(tmp_path: Path) -> None:
     """A limit on the size of files fails the write in the middle of a line, just as a full disk does."""
     folder = tmp_path / "r"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(folder)], cwd=root, capture_output=True, text=True, timeout=60, check=True
     )
