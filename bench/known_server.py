@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from punie_trace.records import Outcome
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 
 HOST = "127.0.0.1"
 MODEL = "known-latency"
@@ -76,7 +76,7 @@ def _wait_for(port: int, limit_s: float = 60.0) -> None:
 class TimedRun:
     """A run of the real command line, and when its process was started and had ended (wall clock, ns)."""
 
-    run: Run
+    run: RunRecord
     started_ns: int
     ended_ns: int
 

@@ -25,12 +25,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from punie_trace.analysis.ledger import close_ledger
-from punie_trace.records import AttributeValue, Outcome, Query, SpanRow, Verdict
+from punie_trace.records import Outcome, Query, Verdict
 from punie_trace.runs.header import Clock, ConfigurationRecord, Machine, RunHeader, ServerRecord, SuiteRecord
 from punie_trace.runs.outcome_line import encode_outcome
 from punie_trace.runs.writer import RunWriter
 from punie_trace.spans import names
 from punie_trace.spans.otlp_json import row_line
+from punie_trace.spans.span import AttributeValue, Span
 
 ANCHOR = 1_790_000_000_000_000_000
 ARMS = {"baseline": 1.0, "speculative-2": 1.5, "speculative-3": 1.7, "speculative-5": 1.6}
@@ -94,7 +95,7 @@ def make_outcome(seq: int, round_: int, arm: str, query: Query, due: int, wall: 
     )
 
 
-def make_spans(one: Outcome) -> list[SpanRow]:
+def make_spans(one: Outcome) -> list[Span]:
     generation = one.sent_ns + MS // 2, one.done_ns - MS // 2
     ledger = close_ledger(one.due_ns, one.sent_ns, one.done_ns, [generation], [])
     post: dict[str, AttributeValue] = {
@@ -117,8 +118,8 @@ def make_spans(one: Outcome) -> list[SpanRow]:
         names.TOOL_WORK: ledger.tool_work_ns,
     }
     return [
-        SpanRow(one.trace_id, "2".rjust(16, "0"), "1".rjust(16, "0"), "POST", "CLIENT", *generation, post),
-        SpanRow(one.trace_id, "1".rjust(16, "0"), None, "query", "INTERNAL", one.due_ns, one.done_ns, query),
+        Span(one.trace_id, "2".rjust(16, "0"), "1".rjust(16, "0"), "POST", "CLIENT", *generation, post),
+        Span(one.trace_id, "1".rjust(16, "0"), None, "query", "INTERNAL", one.due_ns, one.done_ns, query),
     ]
 
 

@@ -13,22 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from punie_trace.analysis.ledger import close_ledger
-from punie_trace.records import (
-    AttributeValue,
-    JsonValue,
-    Ledger,
-    Outcome,
-    Query,
-    ServerKind,
-    SpanEvent,
-    SpanRow,
-    ToolCall,
-    Verdict,
-)
+from punie_trace.records import JsonValue, Ledger, Outcome, Query, ServerKind, ToolCall, Verdict
 from punie_trace.runs.header import Clock, ConfigurationRecord, Machine, RunHeader, RunStatus, ServerRecord, SuiteRecord
 from punie_trace.runs.writer import RunWriter
 from punie_trace.spans import names
 from punie_trace.spans.otlp_json import row_line
+from punie_trace.spans.span import AttributeValue, Span, SpanEvent
 
 MS = 1_000_000
 ANCHOR = 1_790_000_000_000_000_000
@@ -73,7 +63,7 @@ class SpanMaker:
     """Hands out spans of one trace."""
 
     trace_id: str
-    spans: list[SpanRow] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
 
     def add(
         self,
@@ -85,7 +75,7 @@ class SpanMaker:
         events: tuple[SpanEvent, ...] = (),
     ) -> None:
         span_id = f"{len(self.spans) + 1:016x}"
-        self.spans.append(SpanRow(self.trace_id, span_id, None, name, kind, start, end, attributes, events))
+        self.spans.append(Span(self.trace_id, span_id, None, name, kind, start, end, attributes, events))
 
 
 def make_header(
@@ -161,7 +151,7 @@ def _configuration(name: str, arm: Arm, server: str) -> ConfigurationRecord:
 
 def make_query(
     seq: int, round_: int, configuration: str, arm: Arm, query: Query, due: int, chance: random.Random
-) -> tuple[Outcome, list[SpanRow]]:
+) -> tuple[Outcome, list[Span]]:
     """One query: two generations with a tool between them where it expects a tool, else one generation."""
     trace = SpanMaker(f"{seq + 1:032x}")
     speed = arm.speed * chance.lognormvariate(0, arm.noise)

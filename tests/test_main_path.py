@@ -11,7 +11,7 @@ import pytest
 
 from punie_trace.analysis.ledger import check_ledger, query_span
 from punie_trace.records import Outcome, Verdict
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from punie_trace.suite.load import sample_workspace
 
 pytestmark = pytest.mark.timeout(400)
@@ -25,7 +25,7 @@ def punie_trace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.fixture(scope="module")
-def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, str]:
     """The default run, with one round instead of three, and what it printed."""
     folder = tmp_path_factory.mktemp("default")
     done = punie_trace(folder, "run", "--rounds", "1", "--out", "run", "--otlp", "off")
@@ -33,11 +33,11 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     return read_run(folder / "run"), done.stdout
 
 
-def of(run: Run, configuration: str) -> dict[str, Outcome]:
+def of(run: RunRecord, configuration: str) -> dict[str, Outcome]:
     return {o.query: o for o in run.outcomes if o.configuration == configuration}
 
 
-def test_every_configuration_is_asked_every_query(default_run: tuple[Run, str]) -> None:
+def test_every_configuration_is_asked_every_query(default_run: tuple[RunRecord, str]) -> None:
     run, printed = default_run
     assert tuple(run.header.configurations) == CONFIGURATIONS
     assert len(run.outcomes) == 25
@@ -45,14 +45,14 @@ def test_every_configuration_is_asked_every_query(default_run: tuple[Run, str]) 
     assert all(name in printed for name in CONFIGURATIONS)
 
 
-def test_the_baseline_gets_all_five_right(default_run: tuple[Run, str]) -> None:
+def test_the_baseline_gets_all_five_right(default_run: tuple[RunRecord, str]) -> None:
     run, _ = default_run
     assert {name: o.verdict.value for name, o in of(run, "baseline").items()} == dict.fromkeys(
         [q.name for q in run.header.suite.queries], Verdict.CORRECT.value
     )
 
 
-def test_the_serializer_is_shown_as_it_stands_in_the_workspace(default_run: tuple[Run, str]) -> None:
+def test_the_serializer_is_shown_as_it_stands_in_the_workspace(default_run: tuple[RunRecord, str]) -> None:
     run, _ = default_run
     answer = of(run, "baseline")["show-user-serializer"]
     source = (sample_workspace() / "accounts" / "serializers.py").read_text().splitlines()
@@ -62,7 +62,7 @@ def test_the_serializer_is_shown_as_it_stands_in_the_workspace(default_run: tupl
     assert [c.name for c in answer.tool_calls] == ["find_definition"]
 
 
-def test_the_baseline_tells_tool_from_direct_in_all_five(default_run: tuple[Run, str]) -> None:
+def test_the_baseline_tells_tool_from_direct_in_all_five(default_run: tuple[RunRecord, str]) -> None:
     run, _ = default_run
     outcomes = of(run, "baseline")
     for query in run.header.suite.queries:
@@ -72,7 +72,7 @@ def test_the_baseline_tells_tool_from_direct_in_all_five(default_run: tuple[Run,
             assert called[0] in query.tools
 
 
-def test_answers_really_come_from_the_model_that_was_asked(default_run: tuple[Run, str]) -> None:
+def test_answers_really_come_from_the_model_that_was_asked(default_run: tuple[RunRecord, str]) -> None:
     run, _ = default_run
     models = {o.served_model for o in run.outcomes}
     assert models == {run.header.configurations["baseline"].model}
@@ -84,7 +84,7 @@ def test_answers_really_come_from_the_model_that_was_asked(default_run: tuple[Ru
     assert run.header.servers[speculative.server or ""].identity["draft_digest"]
 
 
-def test_every_ledger_closes_and_is_mostly_generation(default_run: tuple[Run, str]) -> None:
+def test_every_ledger_closes_and_is_mostly_generation(default_run: tuple[RunRecord, str]) -> None:
     run, _ = default_run
     for outcome in run.outcomes:
         spans = run.traces[outcome.trace_id]
@@ -94,7 +94,7 @@ def test_every_ledger_closes_and_is_mostly_generation(default_run: tuple[Run, st
         assert ledger.generation_ns > ledger.tool_ns
 
 
-def test_tokens_are_counted_by_the_server(default_run: tuple[Run, str]) -> None:
+def test_tokens_are_counted_by_the_server(default_run: tuple[RunRecord, str]) -> None:
     run, _ = default_run
     for outcome in run.outcomes:
         assert outcome.output_tokens is not None

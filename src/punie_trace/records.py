@@ -1,17 +1,16 @@
 """Frozen values that cross folders: what was asked, what came back, what it cost.
 
 All times are integer nanoseconds of one clock: wall-clock anchored once per run, monotonic after that. Nothing here
-does I/O or computes a statistic; `run_writer` writes these values, `runfile` reads them, `analysis` works with them.
+does I/O or computes a statistic; `runs` writes and reads these values, `analysis` works with them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
-AttributeValue: TypeAlias = "str | int | float | bool | tuple[str | int | float | bool, ...]"
 
 Expectation: TypeAlias = Literal["tool", "direct"]
 Path: TypeAlias = Literal["agent", "http", "inprocess"]
@@ -170,29 +169,3 @@ class Ledger:
     framework_ns: int
     tool_work_ns: int
     """Sum of the tools' own durations; above `tool_ns` where tools ran in parallel or beside a generation."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpanEvent:
-    """A named instant within a span."""
-
-    name: str
-    time_ns: int
-    attributes: dict[str, AttributeValue] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class SpanRow:
-    """One finished span as read from `spans.jsonl`; ids in lower-case hex."""
-
-    trace_id: str
-    span_id: str
-    parent_id: str | None
-    name: str
-    kind: str
-    """'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER' or 'CONSUMER'."""
-    start_ns: int
-    end_ns: int
-    attributes: dict[str, AttributeValue] = field(default_factory=dict)
-    events: tuple[SpanEvent, ...] = ()
-    error: str | None = None

@@ -11,33 +11,33 @@ from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import JsonValue, MachineSample, Verdict
 from punie_trace.runs.header import Look, StoppingRecord
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from punie_trace.spans import names
 from punie_trace.spans.otlp_json import row_line
 from tests.synthetic_run import ARMS, Arm, write_run
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     verdicts = {("django-views", 0): Verdict.ERROR, ("async-await", 1): Verdict.WRONG_ANSWER}
     return read_run(write_run(tmp_path_factory.mktemp("runs") / "r", {**ARMS, "baseline": Arm(verdicts=verdicts)}))
 
 
-def asking(run: Run, objectives: dict[str, JsonValue]) -> Run:
+def asking(run: RunRecord, objectives: dict[str, JsonValue]) -> RunRecord:
     return replace(run, header=run.header.model_copy(update={"configuration": {"objectives": objectives}}))
 
 
-def looked_at(run: Run, looks: tuple[Look, ...]) -> Run:
+def looked_at(run: RunRecord, looks: tuple[Look, ...]) -> RunRecord:
     stopping = StoppingRecord(alpha=0.05, least_rounds=2, most_rounds=10, looks=looks, reason="for a test")
     return replace(run, header=run.header.model_copy(update={"stopping": stopping}))
 
 
-def test_time_per_correct_counts_all_that_was_spent(run: Run) -> None:
+def test_time_per_correct_counts_all_that_was_spent(run: RunRecord) -> None:
     spent = sum(one.wall_ns for one in run.outcomes if one.configuration == "baseline")
     assert summarize(run).configurations["baseline"].time_per_correct_ms == pytest.approx(spent / 13 / 1e6)
 
 
-def test_goodput_is_of_all_that_were_sent(run: Run) -> None:
+def test_goodput_is_of_all_that_were_sent(run: RunRecord) -> None:
     goodput = summarize(run).configurations["baseline"].goodput
     assert goodput is not None
     assert (goodput.good, goodput.of, goodput.objectives) == (13, 15, {})
@@ -52,7 +52,7 @@ def test_goodput_is_of_all_that_were_sent(run: Run) -> None:
     assert 0 < within.good < 13
 
 
-def test_an_objective_that_was_not_seen_is_not_judged(run: Run) -> None:
+def test_an_objective_that_was_not_seen_is_not_judged(run: RunRecord) -> None:
     goodput = summarize(asking(run, {"ttft_s": 1.0})).configurations["baseline"].goodput
     assert goodput is not None
     assert goodput.value is None  # the server holds tool calls back, and nobody saw their first token
@@ -79,19 +79,19 @@ def test_generations_cut_off_are_one_finding_of_all_that_had_any(tmp_path: Path)
     ]
 
 
-def test_finish_reasons_are_counted(run: Run) -> None:
+def test_finish_reasons_are_counted(run: RunRecord) -> None:
     # Of the query that ended in an error nothing counts.
     assert summarize(run).configurations["baseline"].finish_reasons == {"stop": 14, "tool_calls": 8}
 
 
-def test_the_parts_of_the_slowest_query_are_its_time(run: Run) -> None:
+def test_the_parts_of_the_slowest_query_are_its_time(run: RunRecord) -> None:
     slowest = summarize(run).slowest
     assert slowest is not None
     assert sum(part.on_path for part in slowest.parts) == pytest.approx(slowest.wall)
     assert slowest.wall == pytest.approx(max(one.wall_ns for one in run.outcomes) / 1e6)
 
 
-def test_looking_costs_certainty_and_large_differences_are_told_all_the_same(run: Run) -> None:
+def test_looking_costs_certainty_and_large_differences_are_told_all_the_same(run: RunRecord) -> None:
     looks = tuple(Look(last_round=number, rounds=number + 1, spent=(number + 1) / 10) for number in (1, 2))
     fixed = {one.other: one.speed for one in summarize(run).comparisons}
     looked = {one.other: one.speed for one in summarize(looked_at(run, looks)).comparisons}
@@ -111,7 +111,7 @@ def test_looking_costs_certainty_and_large_differences_are_told_all_the_same(run
     assert "looked 2 times" in summarize(looked_at(run, looks)).run.stopping
 
 
-def test_rounds_that_were_asked_again_count_in_nothing(run: Run) -> None:
+def test_rounds_that_were_asked_again_count_in_nothing(run: RunRecord) -> None:
     header = run.header.model_copy(update={"left_out_rounds": (0,), "rounds": 2})
     without = replace(run, header=header)
     assert {one.outcome.round for all_ in observe(without).values() for one in all_} == {1, 2}

@@ -10,13 +10,13 @@ from punie_trace.analysis.contrast import Contrast, contrast_across, contrast_wi
 from punie_trace.analysis.gates import parse_gates
 from punie_trace.errors import ConfigurationError
 from punie_trace.records import Verdict
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 WRONG = {("async-await", round_): Verdict.WRONG_ANSWER for round_ in range(3)}
 
 
-def run_of(folder: Path, arms: Mapping[str, Arm], **how: object) -> Run:
+def run_of(folder: Path, arms: Mapping[str, Arm], **how: object) -> RunRecord:
     return read_run(write_run(folder, arms, **how))  # ty: ignore[invalid-argument-type]
 
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_trace.analysis.critical_path import critical_path, parts
-from punie_trace.records import AttributeValue, SpanRow
 from punie_trace.spans import names
+from punie_trace.spans.span import AttributeValue, Span
 
 
-def span(span_id: str, parent: str | None, start: int, end: int, kind: str = "other") -> SpanRow:
+def span(span_id: str, parent: str | None, start: int, end: int, kind: str = "other") -> Span:
     attributes: dict[str, AttributeValue] = {}
     if kind == "query":
         attributes = {names.LEDGER_WALL: end - start, names.SENT_NS: start}
@@ -18,10 +18,10 @@ def span(span_id: str, parent: str | None, start: int, end: int, kind: str = "ot
         attributes = {names.SEGMENT: names.SEGMENT_GENERATION}
     elif kind != "other":
         attributes = {names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL, names.GEN_AI_TOOL_NAME: kind}
-    return SpanRow("t", span_id, parent, span_id, "INTERNAL", start, end, attributes)
+    return Span("t", span_id, parent, span_id, "INTERNAL", start, end, attributes)
 
 
-def by_name(spans: list[SpanRow]) -> dict[str, tuple[int, int]]:
+def by_name(spans: list[Span]) -> dict[str, tuple[int, int]]:
     return {one.name: (one.on_path_ns, one.saves_ns) for one in parts(spans)}
 
 
@@ -69,7 +69,7 @@ def test_a_span_without_its_parent_still_happened_within_the_query() -> None:
 
 
 @st.composite
-def traces(draw: st.DrawFn) -> list[SpanRow]:
+def traces(draw: st.DrawFn) -> list[Span]:
     spans = [span("q", None, 0, 1000, "query")]
     for index in range(draw(st.integers(0, 12))):
         parent = draw(st.sampled_from([one.span_id for one in spans]))
@@ -81,7 +81,7 @@ def traces(draw: st.DrawFn) -> list[SpanRow]:
 
 
 @given(traces())
-def test_every_instant_belongs_to_one_span_and_nothing_saves_more_than_it_took(spans: list[SpanRow]) -> None:
+def test_every_instant_belongs_to_one_span_and_nothing_saves_more_than_it_took(spans: list[Span]) -> None:
     path = critical_path(spans)
     assert [path[0].start_ns, path[-1].end_ns] == [0, 1000]
     assert all(before.end_ns == after.start_ns for before, after in pairwise(path))

@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 
 from punie_trace.analysis.drafted import Drafted, by_query, drafted_in, speculation_figures
 from punie_trace.analysis.figures import SpeculationFigures
-from punie_trace.records import AttributeValue, SpanRow
 from punie_trace.spans import names
+from punie_trace.spans.span import AttributeValue, Span
 
 
-def span(start: int, **attributes: AttributeValue) -> SpanRow:
+def span(start: int, **attributes: AttributeValue) -> Span:
     named = {f"punie.speculation.{name}": value for name, value in attributes.items()}
-    return SpanRow("a" * 32, f"{start:016x}", None, names.SPAN_SPECULATION, "INTERNAL", start, start + 1, named)
+    return Span("a" * 32, f"{start:016x}", None, names.SPAN_SPECULATION, "INTERNAL", start, start + 1, named)
 
 
 def test_sums_and_rates() -> None:
     spans = [
         span(2, drafted=0, accepted=0, rounds=0, mode="adaptive", fallback="load: batched"),
         span(1, drafted=12, accepted=9, rounds=4, drafter="suffix,model", mode="adaptive"),
-        SpanRow("a" * 32, "f" * 16, None, "decode", "INTERNAL", 0, 1),
+        Span("a" * 32, "f" * 16, None, "decode", "INTERNAL", 0, 1),
     ]
     drafted = drafted_in(spans)
     assert [one.drafted for one in drafted] == [12, 0]

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from punie_trace.analysis.ledger import check_ledger, close_ledger, ledger_of
 from punie_trace.errors import LedgerError
-from punie_trace.records import Ledger, SpanRow
+from punie_trace.records import Ledger
 from punie_trace.spans import names
+from punie_trace.spans.span import Span
 from tests.synthetic_run import SpanMaker, query_attributes
 
 instants = st.integers(min_value=0, max_value=60)
@@ -62,7 +63,7 @@ def test_times_that_run_backwards_are_an_error(due: int, sent: int, done: int, i
         close_ledger(due, sent, done, [], [interval])
 
 
-def make_trace() -> list[SpanRow]:
+def make_trace() -> list[Span]:
     trace = SpanMaker("1f" * 16)
     trace.add("POST", 20, 40, {names.SEGMENT: names.SEGMENT_GENERATION}, "CLIENT")
     trace.add("execute_tool", 45, 60, {names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL})

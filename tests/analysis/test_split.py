@@ -10,13 +10,13 @@ from punie_trace.analysis.split import (
     split_generation,
     withheld,
 )
-from punie_trace.records import AttributeValue, SpanEvent, SpanRow
 from punie_trace.spans import names
+from punie_trace.spans.span import AttributeValue, Span, SpanEvent
 
 
-def make_span(attributes: dict[str, AttributeValue], **events: int) -> SpanRow:
+def make_span(attributes: dict[str, AttributeValue], **events: int) -> Span:
     marks = tuple(SpanEvent(name, time) for name, time in events.items())
-    return SpanRow("a" * 32, "b" * 16, None, "POST", "CLIENT", 1000, 2000, attributes, marks)
+    return Span("a" * 32, "b" * 16, None, "POST", "CLIENT", 1000, 2000, attributes, marks)
 
 
 STREAMED: dict[str, AttributeValue] = {
@@ -75,13 +75,13 @@ def test_held_back_is_known_by_chunks_and_where_they_are_not_counted_by_the_fini
     assert not withheld(make_span({names.GEN_AI_FINISH_REASONS: ("stop",)}))
 
 
-def served(name: str, start: int, end: int, kind: str = "INTERNAL", parent: str = "c" * 16) -> SpanRow:
-    return SpanRow("a" * 32, name[:1] * 16, parent, name, kind, start, end)
+def served(name: str, start: int, end: int, kind: str = "INTERNAL", parent: str = "c" * 16) -> Span:
+    return Span("a" * 32, name[:1] * 16, parent, name, kind, start, end)
 
 
 def test_a_server_that_tells_gives_all_phases_even_of_a_call_that_it_held_back() -> None:
     call = make_span(CALL, first_chunk=1990, last_chunk=1990)
-    server = SpanRow("a" * 32, "c" * 16, call.span_id, "server chat", "SERVER", 1020, 1995)
+    server = Span("a" * 32, "c" * 16, call.span_id, "server chat", "SERVER", 1020, 1995)
     rows = [
         server,
         served(names.SPAN_QUEUE, 1030, 1100),

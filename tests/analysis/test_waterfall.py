@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from punie_trace.analysis.waterfall import segment_of, warm_ups, waterfall
-from punie_trace.records import AttributeValue, SpanEvent, SpanRow
 from punie_trace.spans import names
+from punie_trace.spans.span import AttributeValue, Span, SpanEvent
 
 
 def span(
@@ -12,8 +12,8 @@ def span(
     end: int,
     attributes: dict[str, AttributeValue] | None = None,
     events: tuple[SpanEvent, ...] = (),
-) -> SpanRow:
-    return SpanRow("t", span_id, parent, f"span {span_id}", "INTERNAL", start, end, attributes or {}, events)
+) -> Span:
+    return Span("t", span_id, parent, f"span {span_id}", "INTERNAL", start, end, attributes or {}, events)
 
 
 QUERY = span("q", None, 0, 100, {names.LEDGER_WALL: 100, names.CONFIGURATION: "a"})

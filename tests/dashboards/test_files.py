@@ -15,12 +15,13 @@ import yaml
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 
 from dashboards.generator.files import dashboard_files
-from punie_trace.records import AttributeValue, SpanRow, Verdict
+from punie_trace.records import Verdict
 from punie_trace.runs.header import ConfigurationRecord, ServerRecord
 from punie_trace.runs.reader import read_run
 from punie_trace.spans import names
 from punie_trace.spans.measurements import is_measured, measure
 from punie_trace.spans.metrics import COUNTERS, GAUGES, HISTOGRAMS, RunMetrics
+from punie_trace.spans.span import AttributeValue, Span
 from tests.prometheus_series import series_of
 from tests.synthetic_run import ARMS, Arm, write_run
 
@@ -81,7 +82,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     return series_of(encode_metrics(data))
 
 
-def rare(root: SpanRow) -> list[SpanRow]:
+def rare(root: Span) -> list[Span]:
     """Spans that the made-up run lacks: the agent's, failures, and a server that tells of its drafts."""
     kinds: list[dict[str, AttributeValue]] = [
         {names.GEN_AI_OPERATION: names.OPERATION_INVOKE_AGENT},
@@ -91,7 +92,7 @@ def rare(root: SpanRow) -> list[SpanRow]:
         {names.SPECULATION_DRAFTED: 9, names.SPECULATION_ACCEPTED: 5, names.SPECULATION_ROUNDS: 3},
     ]
     return [
-        SpanRow(root.trace_id, f"{n:016x}", root.span_id, "s", "CLIENT", root.start_ns, root.end_ns, attributes)
+        Span(root.trace_id, f"{n:016x}", root.span_id, "s", "CLIENT", root.start_ns, root.end_ns, attributes)
         for n, attributes in enumerate(kinds, start=100)
     ]
 

@@ -13,14 +13,15 @@ import pytest
 from punie_trace.analysis.observations import observe
 from punie_trace.analysis.summary import summarize
 from punie_trace.errors import RunFolderError
-from punie_trace.records import MachineSample, Outcome, Query, SpanRow, ToolCall, Verdict
+from punie_trace.records import MachineSample, Outcome, Query, ToolCall, Verdict
 from punie_trace.report import html_data
 from punie_trace.report.html import html_report, write_html
 from punie_trace.report.html_data import data_block, embed, select
 from punie_trace.runs.outcome_line import encode_outcome
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from punie_trace.spans import names
 from punie_trace.spans.otlp_json import row_line
+from punie_trace.spans.span import Span
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 HOSTILE = (
@@ -62,11 +63,11 @@ class Page(HTMLParser):
         return json.loads(self.blocks[block])
 
 
-def page_of(run: Run) -> str:
+def page_of(run: RunRecord) -> str:
     return html_report(run, summarize(run))
 
 
-def hostile_run(folder: Path) -> Run:
+def hostile_run(folder: Path) -> RunRecord:
     """A run in which every text that others write is hostile, span names and results of tools included."""
     queries = tuple(
         Query(f"{text} {index}", text, "tool", (text,), category=text) for index, text in enumerate(HOSTILE)
@@ -96,7 +97,7 @@ def _hostile(outcome: Outcome) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     arms: Mapping[str, Arm] = {
         **ARMS,
         "speculative-2": replace(ARMS["speculative-2"], verdicts={("async-await", 1): Verdict.BAD_ARGUMENTS}),
@@ -105,11 +106,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def page(run: Run) -> Page:
+def page(run: RunRecord) -> Page:
     return Page(page_of(run))
 
 
-def test_it_shows_all_configurations_figures_and_definitions(run: Run, page: Page) -> None:
+def test_it_shows_all_configurations_figures_and_definitions(run: RunRecord, page: Page) -> None:
     summary = summarize(run)
     for name in summary.configurations:
         assert name in page.text
@@ -162,7 +163,7 @@ def test_only_its_own_script_and_style_may_run(page: Page) -> None:
     assert [attributes.get("type") for attributes in scripts] == ["application/json", "application/json", None]
 
 
-def test_every_query_has_a_row_and_its_texts(run: Run, page: Page) -> None:
+def test_every_query_has_a_row_and_its_texts(run: RunRecord, page: Page) -> None:
     rows, details = page.data("rows"), page.data("details")
     assert {len(column) for column in rows["columns"].values()} == {len(run.outcomes)}
     first = run.outcomes[0]
@@ -255,7 +256,7 @@ def test_long_texts_and_traces_are_cut_and_say_so(tmp_path: Path) -> None:
     trace = read_run(folder).outcomes[0].trace_id
     with (folder / "spans.jsonl").open("a") as file:
         for n in range(300):
-            row = SpanRow(trace, f"{n + 1000:016x}", None, "more", "INTERNAL", 1, 2)
+            row = Span(trace, f"{n + 1000:016x}", None, "more", "INTERNAL", 1, 2)
             file.write(row_line(row) + "\n")
     detail = Page(page_of(read_run(folder))).data("details")["of"]["0"]
     assert detail["answer"].endswith("[... 94000 more characters]")
@@ -263,7 +264,7 @@ def test_long_texts_and_traces_are_cut_and_say_so(tmp_path: Path) -> None:
     assert detail["left_out"] > 100
 
 
-def test_the_critical_path_names_the_spans_that_were_waited_for(run: Run, page: Page) -> None:
+def test_the_critical_path_names_the_spans_that_were_waited_for(run: RunRecord, page: Page) -> None:
     details = page.data("details")
     assert "critical path: what the query waited for" in page.text
     for outcome in run.outcomes[:4]:
@@ -312,7 +313,7 @@ def test_disturbed_rounds_are_shaded_over_time_and_named(tmp_path: Path) -> None
     assert "Shaded: round 1 is disturbed" in page.text
 
 
-def test_the_same_run_makes_the_same_page(run: Run) -> None:
+def test_the_same_run_makes_the_same_page(run: RunRecord) -> None:
     assert page_of(run) == page_of(read_run(run.folder))
 
 
@@ -326,7 +327,7 @@ def test_answers_that_differ_beyond_the_cut_are_not_called_the_same(tmp_path: Pa
     assert one["digests"][1] != other["digests"][1]
 
 
-def test_it_is_written_whole_or_the_error_is_clear(run: Run, tmp_path: Path) -> None:
+def test_it_is_written_whole_or_the_error_is_clear(run: RunRecord, tmp_path: Path) -> None:
     path = write_html(tmp_path, "<p>")
     assert path.read_text() == "<p>"
     assert not list(tmp_path.glob(".*.tmp"))

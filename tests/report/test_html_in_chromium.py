@@ -15,7 +15,7 @@ import pytest
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
 from punie_trace.report.html import html_report
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from tests.report.test_html import HOSTILE, hostile_run
 from tests.synthetic_run import ARMS, write_run
 
@@ -48,7 +48,7 @@ class Opened(HTMLParser):
         return self.dom[self.dom.index(first) : self.dom.index(last)]
 
 
-def opened(run: Run, folder: Path, *, appended: str = "", guarded: bool = True) -> Opened:
+def opened(run: RunRecord, folder: Path, *, appended: str = "", guarded: bool = True) -> Opened:
     """The page of `run` in the browser; not `guarded`: without its policy, so that a test may press its buttons."""
     assert BROWSER is not None
     page = folder / "page.html"

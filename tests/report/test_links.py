@@ -7,20 +7,20 @@ import pytest
 
 from punie_trace.records import Verdict
 from punie_trace.report.links import dashboard_links, trace_links
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from tests.synthetic_run import Arm, write_run
 
 JAEGER, GRAFANA = "http://localhost:16686", "http://localhost:3000"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     folder = tmp_path_factory.mktemp("runs") / "run"
     failing = Arm(speed=9.0, verdicts={("django-views", 0): Verdict.TIMEOUT})
     return read_run(write_run(folder, {"baseline": Arm(), "fast": Arm(speed=2.0), "failing": failing}, rounds=1))
 
 
-def test_they_lead_to_the_slowest_query_and_to_one_query_twice(run: Run) -> None:
+def test_they_lead_to_the_slowest_query_and_to_one_query_twice(run: RunRecord) -> None:
     slowest, twice = trace_links(run.header, run.outcomes, JAEGER)
     expected = max(run.outcomes, key=lambda one: one.wall_ns)
     assert slowest.url == f"{JAEGER}/trace/{expected.trace_id}"
@@ -32,7 +32,7 @@ def test_they_lead_to_the_slowest_query_and_to_one_query_twice(run: Run) -> None
     assert other.verdict is Verdict.CORRECT
 
 
-def test_dashboards_have_the_run_and_its_time_selected(run: Run) -> None:
+def test_dashboards_have_the_run_and_its_time_selected(run: RunRecord) -> None:
     compare, one = dashboard_links(run.header, run.outcomes, GRAFANA)
     assert urlsplit(compare.url).path == "/d/punie-compare"
     assert urlsplit(one.url).path == "/d/punie-run"
@@ -47,6 +47,6 @@ def test_a_run_of_one_configuration_has_nothing_to_compare(tmp_path: Path) -> No
     assert len(trace_links(alone.header, alone.outcomes, JAEGER)) == 1
 
 
-def test_without_outcomes_there_is_nowhere_to_go(run: Run) -> None:
+def test_without_outcomes_there_is_nowhere_to_go(run: RunRecord) -> None:
     assert trace_links(run.header, (), JAEGER) == []
     assert dashboard_links(run.header, (), GRAFANA) == []

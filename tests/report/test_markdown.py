@@ -10,12 +10,12 @@ from punie_trace.analysis.gates import parse_gates
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
 from punie_trace.report.markdown import contrast_markdown, run_markdown
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return read_run(write_run(tmp_path_factory.mktemp("runs") / "r"))
 
 
@@ -30,7 +30,7 @@ def assert_tables_are_whole(markdown: str) -> None:
             assert {len(cells(line)) for line in lines} == {len(cells(lines[0]))}
 
 
-def test_a_run_is_a_table_that_ends_with_the_command_behind_it(run: Run) -> None:
+def test_a_run_is_a_table_that_ends_with_the_command_behind_it(run: RunRecord) -> None:
     shown = run_markdown(summarize(run), Path("runs/one run"))
     assert_tables_are_whole(shown)
     for part in (
@@ -49,7 +49,7 @@ def test_a_run_is_a_table_that_ends_with_the_command_behind_it(run: Run) -> None
     assert shown.endswith("```\npunie-trace run\npunie-trace report 'runs/one run' --format markdown\n```\n")
 
 
-def test_a_comparison_shows_gates_first_and_both_commands_last(run: Run, tmp_path: Path) -> None:
+def test_a_comparison_shows_gates_first_and_both_commands_last(run: RunRecord, tmp_path: Path) -> None:
     wrong = {("async-await", round_): Verdict.WRONG_ANSWER for round_ in range(3)}
     second = read_run(write_run(tmp_path / "b", {"baseline": Arm(verdicts=wrong)}, rounds=4))
     contrast = contrast_across(run, second, None, parse_gates(["accuracy == 1", "wall.median < 10s"]))

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from punie_trace.analysis.waterfall import Bar
 from punie_trace.errors import ConfigurationError
 from punie_trace.report.trace_json import choose, lanes, perfetto_text, speedscope_text
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from tests.synthetic_run import write_run
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return read_run(write_run(tmp_path_factory.mktemp("runs") / "r"))
 
 
-def test_the_slowest_that_fits_is_chosen(run: Run) -> None:
+def test_the_slowest_that_fits_is_chosen(run: RunRecord) -> None:
     assert choose(run).wall_ns == max(one.wall_ns for one in run.outcomes)
     chosen = choose(run, "async-await", "speculative-3", 1)
     assert (chosen.query, chosen.configuration, chosen.round) == ("async-await", "speculative-3", 1)
@@ -29,7 +29,7 @@ def test_the_slowest_that_fits_is_chosen(run: Run) -> None:
         choose(run, round_=99)
 
 
-def test_perfetto_gets_every_span(run: Run) -> None:
+def test_perfetto_gets_every_span(run: RunRecord) -> None:
     outcome = choose(run)
     events = json.loads(perfetto_text(run, outcome))["traceEvents"]
     spans = [one for one in events if one["ph"] == "X"]
@@ -38,7 +38,7 @@ def test_perfetto_gets_every_span(run: Run) -> None:
     assert (whole["ts"], whole["dur"]) == (0, pytest.approx(outcome.wall_ns / 1000))
 
 
-def test_speedscope_closes_what_it_opens_in_order(run: Run) -> None:
+def test_speedscope_closes_what_it_opens_in_order(run: RunRecord) -> None:
     value = json.loads(speedscope_text(run, choose(run)))
     assert value["shared"]["frames"]
     for profile in value["profiles"]:
@@ -66,7 +66,7 @@ def test_within_a_lane_bars_nest_or_do_not_touch(times: list[tuple[int, int]]) -
                 assert nested or one.end_ns <= other.start_ns or other.end_ns <= one.start_ns
 
 
-def test_hostile_texts_stay_texts(run: Run, tmp_path: Path) -> None:
+def test_hostile_texts_stay_texts(run: RunRecord, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "r")
     spans = (folder / "spans.jsonl").read_text().replace('"POST"', '"</script>\\u001b[2J\\ud800"')
     (folder / "spans.jsonl").write_text(spans)

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from punie_trace.records import SpanEvent, SpanRow
 from punie_trace.serving.shelf import SpanShelf, span_lines
 from punie_trace.spans import names
 from punie_trace.spans.adopted_spans import adopted_spans, server_resource
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.otlp_json import row_line, span_rows
 from punie_trace.spans.provider import make_tracer_provider
+from punie_trace.spans.span import Span, SpanEvent
 
 SERVER = Clock(anchor_wall_ns=5_000_000, anchor_monotonic_ns=100)
 RUN = Clock(anchor_wall_ns=7_000_000, anchor_monotonic_ns=400)
-ROW = SpanRow(
+ROW = Span(
     "a" * 32,
     "b" * 16,
     "c" * 16,

@@ -8,19 +8,19 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 from punie_trace.spans import names
 from punie_trace.spans.backfill import MOST_STEPS, metric_requests, readable_spans
 from tests.synthetic_run import ANCHOR, write_run
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return read_run(write_run(tmp_path_factory.mktemp("runs") / "run"))
 
 
 @pytest.fixture(scope="module")
-def requests(run: Run) -> list[ExportMetricsServiceRequest]:
+def requests(run: RunRecord) -> list[ExportMetricsServiceRequest]:
     return metric_requests(run.header, run.spans)
 
 
@@ -32,7 +32,7 @@ def outcomes(request: ExportMetricsServiceRequest) -> int:
     return sum(point.as_int for point in metric(request, names.METRIC_QUERY_OUTCOMES).sum.data_points)
 
 
-def test_the_last_values_are_the_whole_run(run: Run, requests: list[ExportMetricsServiceRequest]) -> None:
+def test_the_last_values_are_the_whole_run(run: RunRecord, requests: list[ExportMetricsServiceRequest]) -> None:
     assert outcomes(requests[-1]) == len(run.outcomes)
     walls = [
         point
@@ -44,7 +44,7 @@ def test_the_last_values_are_the_whole_run(run: Run, requests: list[ExportMetric
     assert metric(requests[-1], names.METRIC_MEMORY_PEAK).gauge.data_points
 
 
-def test_values_have_the_times_of_the_run(run: Run, requests: list[ExportMetricsServiceRequest]) -> None:
+def test_values_have_the_times_of_the_run(run: RunRecord, requests: list[ExportMetricsServiceRequest]) -> None:
     times = [metric(one, names.METRIC_QUERY_OUTCOMES).sum.data_points[0].time_unix_nano for one in requests]
     assert times == sorted(set(times))
     assert len(times) > 3
@@ -57,7 +57,7 @@ def test_values_have_the_times_of_the_run(run: Run, requests: list[ExportMetrics
     assert starts == {ANCHOR}
 
 
-def test_exemplars_lead_to_the_traces_of_the_run(run: Run, requests: list[ExportMetricsServiceRequest]) -> None:
+def test_exemplars_lead_to_the_traces_of_the_run(run: RunRecord, requests: list[ExportMetricsServiceRequest]) -> None:
     ends = {outcome.trace_id: outcome.done_ns for outcome in run.outcomes}
     found = {
         exemplar.trace_id.hex(): exemplar.time_unix_nano
@@ -69,13 +69,13 @@ def test_exemplars_lead_to_the_traces_of_the_run(run: Run, requests: list[Export
     assert found.items() <= ends.items()
 
 
-def test_making_them_twice_gives_the_same(run: Run, requests: list[ExportMetricsServiceRequest]) -> None:
+def test_making_them_twice_gives_the_same(run: RunRecord, requests: list[ExportMetricsServiceRequest]) -> None:
     assert [r.SerializeToString() for r in metric_requests(run.header, run.spans)] == [
         r.SerializeToString() for r in requests
     ]
 
 
-def test_a_long_run_has_a_bounded_number_of_steps(run: Run) -> None:
+def test_a_long_run_has_a_bounded_number_of_steps(run: RunRecord) -> None:
     def stretched(time_ns: int) -> int:
         return ANCHOR + (time_ns - ANCHOR) * 10_000
 
@@ -83,11 +83,11 @@ def test_a_long_run_has_a_bounded_number_of_steps(run: Run) -> None:
     assert len(metric_requests(run.header, spans)) <= MOST_STEPS + 1
 
 
-def test_a_run_without_a_whole_query_has_no_metrics(run: Run) -> None:
+def test_a_run_without_a_whole_query_has_no_metrics(run: RunRecord) -> None:
     assert metric_requests(run.header, []) == []
 
 
-def test_lines_that_cannot_be_read_are_passed_over(run: Run, tmp_path: Path) -> None:
+def test_lines_that_cannot_be_read_are_passed_over(run: RunRecord, tmp_path: Path) -> None:
     whole = (run.folder / "spans.jsonl").read_text().splitlines()
     path = tmp_path / "spans.jsonl"
     path.write_text("\n".join([whole[0], "not a span", whole[1], whole[2][:50]]))

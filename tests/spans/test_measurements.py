@@ -4,20 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from punie_trace.records import AttributeValue, SpanEvent, SpanRow
 from punie_trace.spans import names
 from punie_trace.spans.measurements import Measurement, is_measured, measure
+from punie_trace.spans.span import AttributeValue, Span, SpanEvent
 
 S = 1_000_000_000
 TRACE = "a" * 32
 
 
-def span(number: int, seconds: float, kind: str = "INTERNAL", **more: object) -> SpanRow:
-    row = SpanRow(TRACE, f"{number:016x}", None, "s", kind, 100 * S, 100 * S + int(seconds * S))
+def span(number: int, seconds: float, kind: str = "INTERNAL", **more: object) -> Span:
+    row = Span(TRACE, f"{number:016x}", None, "s", kind, 100 * S, 100 * S + int(seconds * S))
     return replace(row, **more)
 
 
-def query(**attributes: AttributeValue) -> SpanRow:
+def query(**attributes: AttributeValue) -> Span:
     known: dict[str, AttributeValue] = {
         names.CONFIGURATION: "baseline",
         names.PATH: "agent",
@@ -32,7 +32,7 @@ def query(**attributes: AttributeValue) -> SpanRow:
     return span(1, 4, attributes={**known, **attributes})
 
 
-def generation(**attributes: AttributeValue) -> SpanRow:
+def generation(**attributes: AttributeValue) -> Span:
     known: dict[str, AttributeValue] = {
         names.SEGMENT: names.SEGMENT_GENERATION,
         names.GEN_AI_RESPONSE_MODEL: "served",

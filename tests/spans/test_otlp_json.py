@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from punie_trace.records import AttributeValue, SpanEvent, SpanRow
 from punie_trace.spans.otlp_json import (
     KINDS,
     decode_attributes,
@@ -21,6 +20,7 @@ from punie_trace.spans.otlp_json import (
     span_line,
     span_rows,
 )
+from punie_trace.spans.span import AttributeValue, Span, SpanEvent
 
 texts = st.text(max_size=20)
 scalars = st.one_of(
@@ -35,7 +35,7 @@ def ids(digits: int) -> st.SearchStrategy[str]:
 
 
 rows = st.builds(
-    SpanRow,
+    Span,
     trace_id=ids(32),
     span_id=ids(16),
     parent_id=st.none() | ids(16),
@@ -50,7 +50,7 @@ rows = st.builds(
 
 
 @given(row=rows)
-def test_a_row_comes_back_as_it_went(row: SpanRow) -> None:
+def test_a_row_comes_back_as_it_went(row: Span) -> None:
     line = row_line(row)
     assert span_rows(line) == [row]
     assert span_rows(line.encode()) == [row]
@@ -58,7 +58,7 @@ def test_a_row_comes_back_as_it_went(row: SpanRow) -> None:
 
 
 @given(row=rows, more=st.integers(1, 10**9))
-def test_a_line_that_differs_in_numbers_alone_is_read_by_its_own(row: SpanRow, more: int) -> None:
+def test_a_line_that_differs_in_numbers_alone_is_read_by_its_own(row: Span, more: int) -> None:
     def later(attributes: dict[str, AttributeValue]) -> dict[str, AttributeValue]:
         return {key: value - more if type(value) is int and value > 0 else value for key, value in attributes.items()}
 
@@ -76,7 +76,7 @@ def test_a_line_that_differs_in_numbers_alone_is_read_by_its_own(row: SpanRow, m
 def test_a_number_is_only_taken_where_one_stood() -> None:
     attributes: dict[str, AttributeValue] = {"tokens": 7, "code": "7", "ok": True, "reasons": ("stop", "7"), "wall": 8}
     events = (SpanEvent("first", 9), SpanEvent("7", 10))
-    row = SpanRow("a" * 32, "b" * 16, None, "POST", "CLIENT", 1, 2, attributes, events)
+    row = Span("a" * 32, "b" * 16, None, "POST", "CLIENT", 1, 2, attributes, events)
     plain = replace(
         row, attributes={**attributes, "code": "404"}, events=(SpanEvent("first", 9), SpanEvent("last", 10))
     )
@@ -93,7 +93,7 @@ def test_a_number_is_only_taken_where_one_stood() -> None:
 
 
 @given(row=rows)
-def test_a_torn_line_is_an_error_and_not_another_row(row: SpanRow) -> None:
+def test_a_torn_line_is_an_error_and_not_another_row(row: Span) -> None:
     line = row_line(row)
     for end in (1, len(line) // 2, len(line) - 1):
         with pytest.raises(ValueError, match=r".+"):
@@ -101,7 +101,7 @@ def test_a_torn_line_is_an_error_and_not_another_row(row: SpanRow) -> None:
 
 
 @given(row=rows)
-def test_opentelemetrys_own_messages_take_the_lines(row: SpanRow) -> None:
+def test_opentelemetrys_own_messages_take_the_lines(row: Span) -> None:
     """Protobuf reads ids as base64; every hex id of ours is valid base64 too, so all other fields can be compared."""
     data = Parse(row_line(row), TracesData())
     (span,) = data.resource_spans[0].scope_spans[0].spans

@@ -13,17 +13,17 @@ import pytest
 from opentelemetry.trace import Link, SpanKind, StatusCode
 
 from punie_trace.errors import RunFolderError
-from punie_trace.records import SpanRow
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.otlp_json import span_rows
 from punie_trace.spans.provider import make_tracer_provider
+from punie_trace.spans.span import Span
 from punie_trace.spans.spool import SpanSpool
 
 if TYPE_CHECKING:
     from tests.spans.conftest import Traced
 
 
-def read(path: Path) -> list[SpanRow]:
+def read(path: Path) -> list[Span]:
     return [row for line in path.read_text().splitlines() for row in span_rows(line)]
 
 

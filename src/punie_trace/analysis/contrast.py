@@ -20,7 +20,7 @@ from punie_trace.analysis.observations import Observation, observe
 from punie_trace.analysis.summary import summarize
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.runs.header import unique
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
 
 OTHER_DAY = (
     "the two runs were made one after the other: heat, other load and whatever else differed between them is in the "
@@ -45,7 +45,7 @@ class Contrast(Figures):
         return all(gate.holds for gate in self.gates)
 
 
-def contrast_within(run: Run, baseline: str | None = None, gates: Sequence[Gate] = ()) -> Contrast:
+def contrast_within(run: RunRecord, baseline: str | None = None, gates: Sequence[Gate] = ()) -> Contrast:
     """The configurations of one run against `baseline`, the run's own if None.
 
     Raises `ConfigurationError` where there is no such configuration, or a gate names none that is there.
@@ -57,7 +57,9 @@ def contrast_within(run: Run, baseline: str | None = None, gates: Sequence[Gate]
     return Contrast(reference=summary, summary=summary, gates=check_gates(gates, summary))
 
 
-def contrast_across(first: Run, second: Run, baseline: str | None = None, gates: Sequence[Gate] = ()) -> Contrast:
+def contrast_across(
+    first: RunRecord, second: RunRecord, baseline: str | None = None, gates: Sequence[Gate] = ()
+) -> Contrast:
     """The second run's configurations against their namesakes in the first, or all against its `baseline`.
 
     Gates are about the second run; what they compare, they compare with the first. Raises `ConfigurationError` where
@@ -104,7 +106,9 @@ def contrast_across(first: Run, second: Run, baseline: str | None = None, gates:
     )
 
 
-def _remarks(first: Run, second: Run, queries: frozenset[str], partners: Mapping[str, str]) -> tuple[str, ...]:
+def _remarks(
+    first: RunRecord, second: RunRecord, queries: frozenset[str], partners: Mapping[str, str]
+) -> tuple[str, ...]:
     remarks = [OTHER_DAY]
     remarks.extend(
         f"{run.header.id} stopped when its own comparisons were decided: that these intervals, of other comparisons, "
@@ -128,7 +132,7 @@ def _only(observed: Mapping[str, Sequence[Observation]], queries: frozenset[str]
     return {name: [one for one in all_ if one.outcome.query in queries] for name, all_ in observed.items()}
 
 
-def _known(run: Run, name: str) -> None:
+def _known(run: RunRecord, name: str) -> None:
     if name not in run.header.names:
         known = nearest(name, run.header.names)
         raise ConfigurationError(f"--baseline: {run.header.id} has no configuration {name!r}; {known}")

@@ -15,8 +15,8 @@ from typing import Final
 
 from punie_trace.analysis.ledger import query_spans
 from punie_trace.analysis.waterfall import Segment, segment_of
-from punie_trace.records import SpanRow
 from punie_trace.spans import names
+from punie_trace.spans.span import Span
 
 Interval = tuple[int, int]
 _DEEPEST: Final = 100
@@ -27,7 +27,7 @@ _DEEPEST: Final = 100
 class Stretch:
     """A stretch of the path, in ns on the run's clock, and the span whose own it is."""
 
-    span: SpanRow
+    span: Span
     start_ns: int
     end_ns: int
 
@@ -43,12 +43,12 @@ class Part:
     spans: int
 
 
-def critical_path(spans: Sequence[SpanRow]) -> tuple[Stretch, ...]:
+def critical_path(spans: Sequence[Span]) -> tuple[Stretch, ...]:
     """The path of one query's trace from due to done, first things first; empty where the query's span is missing."""
     roots = query_spans(spans)
     if len(roots) != 1:
         return ()
-    below: dict[str, list[SpanRow]] = {}
+    below: dict[str, list[Span]] = {}
     for span in spans:
         if span.parent_id is not None and span.parent_id != span.span_id:
             below.setdefault(span.parent_id, []).append(span)
@@ -62,7 +62,7 @@ def critical_path(spans: Sequence[SpanRow]) -> tuple[Stretch, ...]:
     return tuple(reversed(found))
 
 
-def parts(spans: Sequence[SpanRow]) -> tuple[Part, ...]:
+def parts(spans: Sequence[Span]) -> tuple[Part, ...]:
     """The path by the names of its spans, the longest first; their times add up to the query's wall time."""
     path = critical_path(spans)
     grouped: dict[tuple[str, Segment], list[Stretch]] = {}
@@ -85,7 +85,7 @@ def parts(spans: Sequence[SpanRow]) -> tuple[Part, ...]:
 
 
 def _walk(
-    span: SpanRow, start: int, end: int, below: dict[str, list[SpanRow]], found: list[Stretch], above: frozenset[str]
+    span: Span, start: int, end: int, below: dict[str, list[Span]], found: list[Stretch], above: frozenset[str]
 ) -> None:
     """Adds the stretches of `span` between `start` and `end`, the last one first."""
     above = above | {span.span_id}
@@ -111,12 +111,12 @@ def _walk(
         found.append(Stretch(span, start, cursor))
 
 
-def _label(span: SpanRow) -> str:
+def _label(span: Span) -> str:
     tool = span.attributes.get(names.GEN_AI_TOOL_NAME)
     return f"tool {tool}" if isinstance(tool, str) and segment_of(span) == "tool" else "generation"
 
 
-def _alone(stretches: Sequence[Stretch], spans: Sequence[SpanRow]) -> int:
+def _alone(stretches: Sequence[Stretch], spans: Sequence[Span]) -> int:
     """How long the stretches are where no span runs that is neither above nor below one of theirs."""
     own = {one.span.span_id for one in stretches}
     parents = {span.span_id: span.parent_id for span in spans}

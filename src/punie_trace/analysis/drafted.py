@@ -17,8 +17,8 @@ from typing import Final
 from punie_trace.analysis.figure_kinds import Bounded
 from punie_trace.analysis.figures import SpeculationFigures
 from punie_trace.analysis.statistics import student_p_value
-from punie_trace.records import SpanRow
 from punie_trace.spans import names
+from punie_trace.spans.span import Span
 
 FEWEST_QUERIES: Final = 5
 """That must have drafted for an interval of a rate; with fewer they cannot tell how much queries differ."""
@@ -37,7 +37,7 @@ class Drafted:
     mode: str | None = None
 
 
-def drafted_in(spans: Iterable[SpanRow]) -> tuple[Drafted, ...]:
+def drafted_in(spans: Iterable[Span]) -> tuple[Drafted, ...]:
     """One for each span that carries the counts, by their start."""
     drafted = names.SPECULATION_DRAFTED
     found = [span for span in spans if drafted in span.attributes and _count(span, drafted) is not None]
@@ -140,7 +140,7 @@ def _student_quantile(df: int) -> float:
     return high
 
 
-def _drafted(span: SpanRow) -> Drafted:
+def _drafted(span: Span) -> Drafted:
     drafter = span.attributes.get(names.SPECULATION_DRAFTER)
     fallback = span.attributes.get(names.SPECULATION_FALLBACK)
     mode = span.attributes.get(names.SPECULATION_MODE)
@@ -154,6 +154,6 @@ def _drafted(span: SpanRow) -> Drafted:
     )
 
 
-def _count(span: SpanRow, name: str) -> int | None:
+def _count(span: Span, name: str) -> int | None:
     value = span.attributes.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -14,7 +14,7 @@ from punie_trace.analysis.figures import ConfigurationFigures, Summary
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.steady import start_up
 from punie_trace.runs.header import ConfigurationRecord, RunHeader
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
 
 _MOST_NAMES = 3
 _FALLBACK_MATTERS = 0.10
@@ -28,7 +28,7 @@ PROMPT_CACHE_DEFECT = (
 )
 
 
-def find(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> tuple[str, ...]:
+def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> tuple[str, ...]:
     """All findings: how the run ended, what was noticed while measuring, then what the figures show."""
     return _joined(
         [

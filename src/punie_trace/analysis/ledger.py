@@ -16,8 +16,9 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from punie_trace.errors import LedgerError
-from punie_trace.records import Ledger, SpanRow
+from punie_trace.records import Ledger
 from punie_trace.spans import names
+from punie_trace.spans.span import Span
 
 Interval: TypeAlias = tuple[int, int]
 """Start and end in ns; the start belongs to it, the end does not."""
@@ -57,7 +58,7 @@ def close_ledger(
     )
 
 
-def ledger_of(spans: Sequence[SpanRow]) -> Ledger:
+def ledger_of(spans: Sequence[Span]) -> Ledger:
     """The ledger from the spans of one query's trace, without regard to the ledger that its root span carries.
 
     Raises `LedgerError` where the query's span, or its time of sending, is missing.
@@ -65,7 +66,7 @@ def ledger_of(spans: Sequence[SpanRow]) -> Ledger:
     return _made(query_span(spans), spans)
 
 
-def _made(query: SpanRow, spans: Sequence[SpanRow]) -> Ledger:
+def _made(query: Span, spans: Sequence[Span]) -> Ledger:
     sent = query.attributes.get(names.SENT_NS)
     if not isinstance(sent, int):
         raise LedgerError(f"the span {query.name!r} of trace {query.trace_id} has no {names.SENT_NS}")
@@ -78,7 +79,7 @@ def _made(query: SpanRow, spans: Sequence[SpanRow]) -> Ledger:
     )
 
 
-def check_ledger(spans: Sequence[SpanRow]) -> Ledger:
+def check_ledger(spans: Sequence[Span]) -> Ledger:
     """The ledger made from the spans, which must be the one that the query's span carries, else `LedgerError`."""
     query = query_span(spans)
     made = _made(query, spans)
@@ -92,12 +93,12 @@ def check_ledger(spans: Sequence[SpanRow]) -> Ledger:
     return made
 
 
-def query_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
+def query_spans(spans: Iterable[Span]) -> list[Span]:
     """The spans of whole queries: in the trace of one query that was written to its end, exactly one."""
     return [span for span in spans if names.SENT_NS in span.attributes or names.LEDGER_WALL in span.attributes]
 
 
-def query_span(spans: Sequence[SpanRow]) -> SpanRow:
+def query_span(spans: Sequence[Span]) -> Span:
     """The span of the query itself. Raises `LedgerError` where there is none, or more than one."""
     found = query_spans(spans)
     if len(found) != 1:
@@ -106,18 +107,18 @@ def query_span(spans: Sequence[SpanRow]) -> SpanRow:
     return found[0]
 
 
-def generation_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
+def generation_spans(spans: Iterable[Span]) -> list[Span]:
     """The spans that count as generation, by their start."""
     return _by_start([span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION])
 
 
-def tool_spans(spans: Iterable[SpanRow]) -> list[SpanRow]:
+def tool_spans(spans: Iterable[Span]) -> list[Span]:
     """The spans that count as tools, by their start."""
     operation, tool = names.GEN_AI_OPERATION, names.OPERATION_EXECUTE_TOOL
     return _by_start([span for span in spans if span.attributes.get(operation) == tool])
 
 
-def _by_start(spans: list[SpanRow]) -> list[SpanRow]:
+def _by_start(spans: list[Span]) -> list[Span]:
     return sorted(spans, key=lambda span: (span.start_ns, span.end_ns)) if len(spans) > 1 else spans
 
 

@@ -12,9 +12,10 @@ from punie_trace.analysis.drafted import Drafted, drafted_in
 from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans
 from punie_trace.analysis.split import GenerationSplit, server_steps, split_generation
 from punie_trace.errors import LedgerError
-from punie_trace.records import Ledger, Outcome, SpanRow, Verdict
+from punie_trace.records import Ledger, Outcome, Verdict
 from punie_trace.runs.header import unique
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
+from punie_trace.spans.span import Span
 
 # Asked of each query many times over: of a million, looking the members up takes seconds.
 _ERROR, _TIMEOUT = Verdict.ERROR, Verdict.TIMEOUT
@@ -39,7 +40,7 @@ class Observation:
         return verdict is not _ERROR and verdict is not _TIMEOUT
 
 
-def observe(run: Run) -> dict[str, list[Observation]]:
+def observe(run: RunRecord) -> dict[str, list[Observation]]:
     """The observations by configuration, in the header's order, and within one by their place in the run.
 
     Rounds that were disturbed and asked again are left out. A configuration that has no outcome has an empty list.
@@ -68,7 +69,7 @@ def right_queries(observations: Sequence[Observation]) -> dict[str, bool]:
     return {query: 2 * sum(right) > len(right) for query, right in verdicts.items()}
 
 
-def _ledger(outcome: Outcome, spans: Sequence[SpanRow]) -> tuple[Ledger | None, str | None]:
+def _ledger(outcome: Outcome, spans: Sequence[Span]) -> tuple[Ledger | None, str | None]:
     try:
         ledger = check_ledger(spans)
     except LedgerError as error:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from punie_trace.records import SpanRow
 from punie_trace.spans import names
+from punie_trace.spans.span import Span
 
 PHASES = ("connect", "server_queue", "prefill", "decode", "transfer")
 
@@ -50,7 +50,7 @@ class GenerationSplit:
         return getattr(self, f"{name}_ns")
 
 
-def split_generation(span: SpanRow, steps: Mapping[str, SpanRow] | None = None) -> GenerationSplit:
+def split_generation(span: Span, steps: Mapping[str, Span] | None = None) -> GenerationSplit:
     """The phases of the generation that `span` (a POST, or an in-process generation) timed.
 
     `steps` are the server's own spans of it, by name, where it wrote any: see `server_steps`.
@@ -59,18 +59,18 @@ def split_generation(span: SpanRow, steps: Mapping[str, SpanRow] | None = None) 
     return seen if not steps else _told_by_server(span, seen, steps)
 
 
-def server_steps(spans: Iterable[SpanRow]) -> dict[str, dict[str, SpanRow]]:
+def server_steps(spans: Iterable[Span]) -> dict[str, dict[str, Span]]:
     """Of a trace, the spans that a server wrote of its steps: by the id of the request's span, then by name."""
     listed = list(spans)
     served = {span.span_id: span.parent_id for span in listed if span.kind == "SERVER" and span.parent_id is not None}
-    steps: dict[str, dict[str, SpanRow]] = {}
+    steps: dict[str, dict[str, Span]] = {}
     for span in listed if served else ():
         if span.parent_id in served:
             steps.setdefault(served[span.parent_id], {})[span.name] = span
     return steps
 
 
-def _told_by_server(span: SpanRow, seen: GenerationSplit, steps: Mapping[str, SpanRow]) -> GenerationSplit:
+def _told_by_server(span: Span, seen: GenerationSplit, steps: Mapping[str, Span]) -> GenerationSplit:
     """The server's boundaries, kept within the request's span; the phases add up to it.
 
     The queue takes what lies before it (the request on its way), prefill begins with tokenizing, and transfer is all
@@ -102,7 +102,7 @@ def _told_by_server(span: SpanRow, seen: GenerationSplit, steps: Mapping[str, Sp
     )
 
 
-def _seen_by_client(span: SpanRow) -> GenerationSplit:
+def _seen_by_client(span: Span) -> GenerationSplit:
     reasons: dict[str, str] = {"server_queue": NO_SERVER_SPANS}
     connect = _integer(span, names.CONNECT_NS)
     if connect is None:
@@ -139,7 +139,7 @@ def _seen_by_client(span: SpanRow) -> GenerationSplit:
     )
 
 
-def withheld(span: SpanRow) -> bool:
+def withheld(span: Span) -> bool:
     """Whether the first chunk says nothing about the first token: far fewer chunks than tokens, or a mere tool call.
 
     A server that streams sends about a chunk for each token (fewer where bytes of one character are split, or where
@@ -152,18 +152,18 @@ def withheld(span: SpanRow) -> bool:
     return "tool_calls" in reasons if isinstance(reasons, tuple) else reasons == "tool_calls"
 
 
-def _finish_reason(span: SpanRow) -> str | None:
+def _finish_reason(span: Span) -> str | None:
     reasons = span.attributes.get(names.GEN_AI_FINISH_REASONS)
     if isinstance(reasons, tuple):
         return str(reasons[0]) if reasons else None
     return reasons if isinstance(reasons, str) else None
 
 
-def _cached_share(span: SpanRow) -> float | None:
+def _cached_share(span: Span) -> float | None:
     cached, given = _integer(span, names.GEN_AI_CACHED_TOKENS), _integer(span, names.GEN_AI_INPUT_TOKENS)
     return None if cached is None or not given else cached / given
 
 
-def _integer(span: SpanRow, name: str) -> int | None:
+def _integer(span: Span, name: str) -> int | None:
     value = span.attributes.get(name)
     return value if type(value) is int else None  # a bool is no number here

@@ -20,7 +20,7 @@ from punie_trace.analysis.findings import find
 from punie_trace.analysis.observations import Observation, observe
 from punie_trace.records import MachineSample
 from punie_trace.runs.header import RunHeader, unique
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
 
 NS_PER_MS: Final = 1e6
 _ORDERS: Final = {
@@ -53,7 +53,7 @@ DEFINITIONS: Final = {
 }
 
 
-def summarize(run: Run, observed: dict[str, list[Observation]] | None = None) -> Summary:
+def summarize(run: RunRecord, observed: dict[str, list[Observation]] | None = None) -> Summary:
     """All figures of the run. Raises `RunFolderError` where its spans cannot be read.
 
     `observed` is what `observe(run)` gives, for whoever needs it too: it is worth making only once.
@@ -146,7 +146,7 @@ def _constants(header: RunHeader) -> Constants:
     return Constants(always_tool=tool, never_tool=direct, queries=tool + direct)
 
 
-def _slowest(run: Run, observed: Mapping[str, Sequence[Observation]]) -> SlowestQuery | None:
+def _slowest(run: RunRecord, observed: Mapping[str, Sequence[Observation]]) -> SlowestQuery | None:
     """Of the queries that were answered and have spans, the slowest one and what it waited for."""
     timed = [one for all_ in observed.values() for one in all_ if one.answered and one.ledger is not None]
     if not timed:

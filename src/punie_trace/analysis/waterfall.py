@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, TypeAlias
 
-from punie_trace.records import SpanRow
 from punie_trace.spans import names
+from punie_trace.spans.span import Span
 
 Segment: TypeAlias = Literal["query", "generation", "tool", "other"]
 MARKS = (names.EVENT_FIRST_BYTE, names.EVENT_PREFILL_END, names.EVENT_FIRST_CHUNK, names.EVENT_LAST_CHUNK)
@@ -43,14 +43,14 @@ class WarmUp:
     wall_ns: int
 
 
-def waterfall(spans: Sequence[SpanRow]) -> tuple[Bar, ...]:
+def waterfall(spans: Sequence[Span]) -> tuple[Bar, ...]:
     """All spans of one trace, each below its parent, siblings by their start.
 
     A span whose parent is not there (the run was cut off before it was written) stands as a root; spans that claim to
     be each other's parents stand as roots too, so that none is lost.
     """
     by_id = {span.span_id: span for span in spans}
-    children: dict[str | None, list[SpanRow]] = {}
+    children: dict[str | None, list[Span]] = {}
     for span in spans:
         parent = span.parent_id if span.parent_id in by_id and span.parent_id != span.span_id else None
         children.setdefault(parent, []).append(span)
@@ -68,13 +68,13 @@ def waterfall(spans: Sequence[SpanRow]) -> tuple[Bar, ...]:
     return tuple(laid)
 
 
-def _left(spans: Sequence[SpanRow], seen: Set[int]) -> Iterator[SpanRow]:
+def _left(spans: Sequence[Span], seen: Set[int]) -> Iterator[Span]:
     """What was not seen from any root, once all roots were looked at: members of a circle have none."""
     if len(seen) < len(spans):
         yield from _in_order(spans)
 
 
-def segment_of(span: SpanRow) -> Segment:
+def segment_of(span: Span) -> Segment:
     """The line of the ledger that this span counts for."""
     if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION:
         return "generation"
@@ -83,7 +83,7 @@ def segment_of(span: SpanRow) -> Segment:
     return "query" if names.LEDGER_WALL in span.attributes else "other"
 
 
-def warm_ups(spans: Iterable[SpanRow]) -> tuple[WarmUp, ...]:
+def warm_ups(spans: Iterable[Span]) -> tuple[WarmUp, ...]:
     """The warm-up queries among the spans of a run, in the order they were written."""
     return tuple(
         WarmUp(str(span.attributes.get(names.CONFIGURATION, "")), span.start_ns, span.end_ns - span.start_ns)
@@ -92,10 +92,10 @@ def warm_ups(spans: Iterable[SpanRow]) -> tuple[WarmUp, ...]:
     )
 
 
-def _in_order(spans: Iterable[SpanRow]) -> list[SpanRow]:
+def _in_order(spans: Iterable[Span]) -> list[Span]:
     return sorted(spans, key=lambda span: (span.start_ns, -span.end_ns))
 
 
-def _bar(span: SpanRow, depth: int) -> Bar:
+def _bar(span: Span, depth: int) -> Bar:
     marks = tuple((event.name, event.time_ns) for event in span.events if event.name in MARKS)
     return Bar(span.name, segment_of(span), depth, span.start_ns, span.end_ns, marks, span.error, span.span_id)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from punie_trace.errors import ConfigurationError, ExportError
 from punie_trace.report.interfaces import deep_links, show_links
-from punie_trace.runs.reader import SPANS_FILE, Run, read_run
+from punie_trace.runs.reader import SPANS_FILE, RunRecord, read_run
 from punie_trace.spans.export import endpoint_for, shown
 from punie_trace.spans.metric_export import first_that_answers, metric_endpoints
 
@@ -44,7 +44,7 @@ def export_command(folder: Path, otlp: str, otlp_metrics: str, console: Console)
     return EXIT_DONE if whole else EXIT_EARLY
 
 
-def _send_spans(run: Run, endpoint: str, console: Console, taken: dict[str, str]) -> bool:
+def _send_spans(run: RunRecord, endpoint: str, console: Console, taken: dict[str, str]) -> bool:
     from punie_trace.spans.otlp_post import OtlpPost
     from punie_trace.spans.resend import SpansSent, count_lines, send_spans
 
@@ -73,7 +73,7 @@ def _send_spans(run: Run, endpoint: str, console: Console, taken: dict[str, str]
 
 
 def _send_metrics(
-    run: Run, endpoints: tuple[str, ...], console: Console, taken: dict[str, str], *, asked_for: bool
+    run: RunRecord, endpoints: tuple[str, ...], console: Console, taken: dict[str, str], *, asked_for: bool
 ) -> bool:
     from punie_trace.spans.backfill import metric_requests, readable_spans
     from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError

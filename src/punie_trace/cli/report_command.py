@@ -17,7 +17,7 @@ from punie_trace.report.outcomes_csv import write_outcomes_csv
 from punie_trace.report.outcomes_parquet import write_outcomes_parquet
 from punie_trace.report.summary_json import summary_text, write_summary
 from punie_trace.report.trace_json import choose, perfetto_text, speedscope_text
-from punie_trace.runs.reader import Run, read_run
+from punie_trace.runs.reader import RunRecord, read_run
 
 FORMATS = ("console", "html", "json", "markdown", "csv", "parquet", "speedscope", "perfetto")
 TRACES = {"speedscope": speedscope_text, "perfetto": perfetto_text}
@@ -67,7 +67,7 @@ def _code(summary: Summary) -> int:
     return LedgerError.exit_code if summary.ledger_errors else 0
 
 
-def show_report(run: Run, console: Console) -> Summary:
+def show_report(run: RunRecord, console: Console) -> Summary:
     """Summarizes the run, writes `summary.json`, prints the tables, and writes `report.html`."""
     folder = run.folder
     observed = observe(run)

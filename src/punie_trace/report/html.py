@@ -32,12 +32,12 @@ from punie_trace.report.html_figures import (
 )
 from punie_trace.report.html_text import note, section, tag, text
 from punie_trace.report.html_time import slowest_path, where_time_goes
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
 
 HTML_FILE: Final = "report.html"
 
 
-def html_report(run: Run, summary: Summary, observed: Mapping[str, Sequence[Observation]] | None = None) -> str:
+def html_report(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Observation]] | None = None) -> str:
     """The whole page, in ASCII. `summary` is that of `run`; `observed` what `observe(run)` gives, if it is at hand."""
     observed = observe(run) if observed is None else observed
     embedded = embed(run, observed)
@@ -90,7 +90,7 @@ def write_html(run_folder: Path, page: str) -> Path:
     return path
 
 
-def _disturbed(run: Run, summary: Summary) -> list[tuple[int, int, int]]:
+def _disturbed(run: RunRecord, summary: Summary) -> list[tuple[int, int, int]]:
     """Each disturbed round with its beginning and end, in ns on the run's clock, those asked again too."""
     if not summary.disturbed_rounds:
         return []

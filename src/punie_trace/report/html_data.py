@@ -19,9 +19,10 @@ from typing import Final
 from punie_trace.analysis.critical_path import critical_path
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.waterfall import MARKS, Bar, segment_of, waterfall
-from punie_trace.records import JsonValue, Outcome, SpanRow, Verdict
-from punie_trace.runs.reader import Run
+from punie_trace.records import JsonValue, Outcome, Verdict
+from punie_trace.runs.reader import RunRecord
 from punie_trace.spans import names
+from punie_trace.spans.span import Span
 
 MOST_ROWS: Final = 20_000
 MOST_DETAILS: Final = 2_000
@@ -47,7 +48,7 @@ class Embedded:
 
 
 def embed(
-    run: Run,
+    run: RunRecord,
     observed: Mapping[str, Sequence[Observation]],
     *,
     most_rows: int = MOST_ROWS,
@@ -100,7 +101,7 @@ def select(outcomes: Sequence[Outcome], most: int) -> list[Outcome]:
     return [chosen[seq] for seq in sorted(chosen)]
 
 
-def _with_spans_first(run: Run, outcomes: Sequence[Outcome], most: int) -> list[Outcome]:
+def _with_spans_first(run: RunRecord, outcomes: Sequence[Outcome], most: int) -> list[Outcome]:
     """As `select`, of those that have spans: of a run too large to be read whole, only some do."""
     chosen = select([one for one in outcomes if one.trace_id in run.traces], most)
     bare = select([one for one in outcomes if one.trace_id not in run.traces], most - len(chosen))
@@ -151,7 +152,7 @@ def _ttft(one: Observation) -> int | None:
     return None if first is None else _us(first)
 
 
-def _details(run: Run, outcomes: Sequence[Outcome], queries: Mapping[str, int]) -> tuple[JsonValue, int]:
+def _details(run: RunRecord, outcomes: Sequence[Outcome], queries: Mapping[str, int]) -> tuple[JsonValue, int]:
     """Spans and texts of `outcomes`, the slowest first while the room lasts; and of how many they are."""
     names_of_spans: dict[str, int] = {}
     asked = {query.name: query.text for query in run.header.suite.queries}
@@ -176,7 +177,7 @@ def _details(run: Run, outcomes: Sequence[Outcome], queries: Mapping[str, int]) 
     }, len(held)
 
 
-def _detail(outcome: Outcome, spans: Sequence[SpanRow], names_of_spans: dict[str, int]) -> JsonValue:
+def _detail(outcome: Outcome, spans: Sequence[Span], names_of_spans: dict[str, int]) -> JsonValue:
     bars = waterfall(spans)
     laid: list[JsonValue] = []
     for bar in bars[:MOST_SPANS]:
@@ -211,7 +212,7 @@ def _detail(outcome: Outcome, spans: Sequence[SpanRow], names_of_spans: dict[str
     return detail
 
 
-def _path(outcome: Outcome, spans: Sequence[SpanRow], bars: Sequence[Bar]) -> list[JsonValue]:
+def _path(outcome: Outcome, spans: Sequence[Span], bars: Sequence[Bar]) -> list[JsonValue]:
     """The stretches of the critical path one after another: the bar's place, start and length in us, each time."""
     places = {bar.span_id: place for place, bar in enumerate(bars)}
     path: list[JsonValue] = []
@@ -222,7 +223,7 @@ def _path(outcome: Outcome, spans: Sequence[SpanRow], bars: Sequence[Bar]) -> li
     return path
 
 
-def _calls(outcome: Outcome, spans: Iterable[SpanRow]) -> list[JsonValue]:
+def _calls(outcome: Outcome, spans: Iterable[Span]) -> list[JsonValue]:
     """Each executed call as name, arguments, whether it went well, and the result where its span holds one."""
     results: dict[str, list[str | None]] = {}
     for span in sorted(spans, key=lambda span: span.start_ns):

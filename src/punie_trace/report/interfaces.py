@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from punie_trace.report.links import Link, dashboard_links, trace_links
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
 from punie_trace.spans.export import port_is_open
 
 JAEGER_PORT: Final = 16686
@@ -17,7 +17,7 @@ GRAFANA_PORT: Final = 3000
 _PROBE_S: Final = 0.3
 
 
-def deep_links(run: Run, *, spans_at: Iterable[str] = (), metrics_at: str | None = None) -> list[Link]:
+def deep_links(run: RunRecord, *, spans_at: Iterable[str] = (), metrics_at: str | None = None) -> list[Link]:
     """Links into what answers on its usual port of a host that spans or metrics went to."""
     links: list[Link] = []
     for endpoint in spans_at:

@@ -14,7 +14,7 @@ from typing import Final, TextIO, TypeAlias
 
 from punie_trace.analysis.observations import Observation, observe
 from punie_trace.records import Ledger, Verdict
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
 
 Cell: TypeAlias = "str | int | float | None"
 
@@ -49,7 +49,7 @@ COLUMNS: Final = (
 )
 
 
-def write_outcomes_csv(run: Run, file: TextIO) -> int:
+def write_outcomes_csv(run: RunRecord, file: TextIO) -> int:
     """Write the header line and a line for each outcome (RFC 4180, but for line ends of one character).
 
     Returns how many rows there were. `file` is opened with `newline=""`, where it is one.
@@ -63,7 +63,7 @@ def write_outcomes_csv(run: Run, file: TextIO) -> int:
     return count
 
 
-def outcome_rows(run: Run) -> Iterator[tuple[Observation, dict[str, Cell]]]:
+def outcome_rows(run: RunRecord) -> Iterator[tuple[Observation, dict[str, Cell]]]:
     """Each outcome and its cells by column, exact and not made inert, in the order asked."""
     observed = [one for observations in observe(run).values() for one in observations]
     for one in sorted(observed, key=lambda one: one.outcome.seq):

@@ -13,14 +13,14 @@ from typing import Final
 
 from punie_trace.errors import ConfigurationError, RunFolderError
 from punie_trace.report.outcomes_csv import COLUMNS, Cell, outcome_rows
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
 
 PARQUET_FILE: Final = "outcomes.parquet"
 _BATCH: Final = 50_000
 _INTEGERS: Final = ("seq", "round", "generations", "tool_calls", "input_tokens", "output_tokens", "cached_tokens")
 
 
-def write_outcomes_parquet(run: Run) -> Path:
+def write_outcomes_parquet(run: RunRecord) -> Path:
     """Write `outcomes.parquet` into the run's folder, whole or not at all; returns its path.
 
     Raises `ConfigurationError` where pyarrow is not installed, `RunFolderError` where the file cannot be written.

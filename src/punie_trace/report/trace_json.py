@@ -14,13 +14,15 @@ from punie_trace.analysis.waterfall import Bar, waterfall
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import JsonValue, Outcome
 from punie_trace.runs.header import unique
-from punie_trace.runs.reader import Run
+from punie_trace.runs.reader import RunRecord
 
 NS_PER_US: Final = 1000
 _SPEEDSCOPE: Final = "https://www.speedscope.app/file-format-schema.json"
 
 
-def choose(run: Run, query: str | None = None, configuration: str | None = None, round_: int | None = None) -> Outcome:
+def choose(
+    run: RunRecord, query: str | None = None, configuration: str | None = None, round_: int | None = None
+) -> Outcome:
     """The slowest outcome that fits and has spans. Raises `ConfigurationError` where none does."""
     for word, asked, known in (
         ("--query", query, unique(one.query for one in run.outcomes)),
@@ -41,7 +43,7 @@ def choose(run: Run, query: str | None = None, configuration: str | None = None,
     return max(fitting, key=lambda one: (one.wall_ns, -one.seq))
 
 
-def perfetto_text(run: Run, outcome: Outcome) -> str:
+def perfetto_text(run: RunRecord, outcome: Outcome) -> str:
     """Chrome's trace event format, which ui.perfetto.dev opens: complete events ('X') on a thread for each lane."""
     events: list[JsonValue] = [
         {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": _title(outcome)}},
@@ -73,7 +75,7 @@ def perfetto_text(run: Run, outcome: Outcome) -> str:
     return json.dumps({"displayTimeUnit": "ms", "traceEvents": events}, allow_nan=False) + "\n"
 
 
-def speedscope_text(run: Run, outcome: Outcome) -> str:
+def speedscope_text(run: RunRecord, outcome: Outcome) -> str:
     """speedscope's own format: an evented profile for each lane."""
     frames: dict[str, int] = {}
     profiles: list[JsonValue] = []
@@ -131,7 +133,7 @@ def lanes(bars: Sequence[Bar]) -> list[list[Bar]]:
     return laid
 
 
-def _bars(run: Run, outcome: Outcome) -> tuple[Bar, ...]:
+def _bars(run: RunRecord, outcome: Outcome) -> tuple[Bar, ...]:
     return waterfall(run.traces[outcome.trace_id])
 
 

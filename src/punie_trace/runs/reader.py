@@ -18,9 +18,10 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from punie_trace.errors import RunFolderError
-from punie_trace.records import MachineSample, Outcome, SpanRow
+from punie_trace.records import MachineSample, Outcome
 from punie_trace.runs.header import SCHEMA_VERSION, RunHeader
 from punie_trace.runs.outcome_line import decode_outcome
+from punie_trace.spans.span import Span
 
 HEADER_FILE: Final = "run.json"
 OUTCOMES_FILE: Final = "outcomes.jsonl"
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """A run as read from its folder. `problems` says what could not be read and was left out."""
 
     folder: Path
@@ -46,7 +47,7 @@ class Run:
     problems: tuple[str, ...]
 
     @cached_property
-    def _spans(self) -> tuple[tuple[SpanRow, ...], tuple[str, ...]]:
+    def _spans(self) -> tuple[tuple[Span, ...], tuple[str, ...]]:
         from punie_trace.spans.otlp_json import span_rows
 
         path = self.folder / SPANS_FILE
@@ -56,7 +57,7 @@ class Run:
         return tuple(row for line in rows for row in line), problems
 
     @property
-    def spans(self) -> tuple[SpanRow, ...]:
+    def spans(self) -> tuple[Span, ...]:
         """All spans, in the order they were written; read when first asked for. Raises `RunFolderError`.
 
         Of a file above `MOST_SPAN_BYTES` they are those of whole queries from parts spread evenly over it, so that a
@@ -78,19 +79,19 @@ class Run:
             return ()  # they bear on no figure
 
     @cached_property
-    def traces(self) -> dict[str, tuple[SpanRow, ...]]:
+    def traces(self) -> dict[str, tuple[Span, ...]]:
         """The spans by trace id: one trace is one query."""
-        found: dict[str, list[SpanRow]] = {}
+        found: dict[str, list[Span]] = {}
         for row in self.spans:
             found.setdefault(row.trace_id, []).append(row)
         return {trace_id: tuple(rows) for trace_id, rows in found.items()}
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunRecord:
     """Read a run, finished or not. Raises `RunFolderError` for what is no run, or one of another version."""
     header = _read_header(folder)
     outcomes, problems = _read_lines(folder / OUTCOMES_FILE, decode_outcome)
-    return Run(folder, header, outcomes, problems)
+    return RunRecord(folder, header, outcomes, problems)
 
 
 def _sample(line: str) -> MachineSample:
@@ -160,14 +161,14 @@ def _read_lines(path: Path, decode: Callable[[str], T]) -> tuple[tuple[T, ...], 
     return tuple(read), (f"{path.name}: line {failed[0]} was cut off when the run ended, and is left out",)
 
 
-def _some_spans(path: Path) -> tuple[tuple[SpanRow, ...], tuple[str, ...]]:
+def _some_spans(path: Path) -> tuple[tuple[Span, ...], tuple[str, ...]]:
     """Spans of whole queries from evenly spread parts of a file that is too large to be held."""
     from punie_trace.spans import names
     from punie_trace.spans.otlp_json import span_rows
 
     size = path.stat().st_size
     length = MOST_SPAN_BYTES // _SPAN_PARTS
-    kept: list[SpanRow] = []
+    kept: list[Span] = []
     try:
         with path.open("rb") as file:
             for part in range(_SPAN_PARTS):
@@ -175,7 +176,7 @@ def _some_spans(path: Path) -> tuple[tuple[SpanRow, ...], tuple[str, ...]]:
                 file.seek(start)
                 if start:
                     file.readline()  # the rest of a line
-                rows: list[SpanRow] = []
+                rows: list[Span] = []
                 while file.tell() < start + length and (line := file.readline()):
                     try:
                         rows += span_rows(line)
@@ -191,7 +192,7 @@ def _some_spans(path: Path) -> tuple[tuple[SpanRow, ...], tuple[str, ...]]:
     )
 
 
-def _whole_traces(rows: list[SpanRow], sent: str) -> Iterator[SpanRow]:
+def _whole_traces(rows: list[Span], sent: str) -> Iterator[Span]:
     """Spans are written as they end: what ended before the first of `rows` is missing, and so may be a part of a query
     that was due before that.
     """

@@ -13,10 +13,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 
 import punie_trace
-from punie_trace.records import AttributeValue
 from punie_trace.serving.call import Call
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
+from punie_trace.spans.span import AttributeValue
 from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
 
 MOST_ROUNDS = 1000

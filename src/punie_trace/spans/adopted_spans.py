@@ -12,10 +12,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 import punie_trace
-from punie_trace.records import SpanRow
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.otlp_json import span_rows
+from punie_trace.spans.span import Span
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
@@ -47,7 +47,7 @@ def adopted_spans(lines: str, server: Clock, run: Clock, resource: Resource) -> 
     return spans
 
 
-def _span(row: SpanRow, shift: int, resource: Resource) -> ReadableSpan:
+def _span(row: Span, shift: int, resource: Resource) -> ReadableSpan:
     trace_id = int(row.trace_id, 16)
     return ReadableSpan(
         name=row.name,

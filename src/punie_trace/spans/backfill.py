@@ -16,21 +16,21 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from punie_trace.errors import RunFolderError
-from punie_trace.records import SpanRow
 from punie_trace.runs.header import RunHeader
 from punie_trace.spans.measurements import is_measured, measure
 from punie_trace.spans.metric_sender import SEND_EVERY_S
 from punie_trace.spans.metrics import RunMetrics
 from punie_trace.spans.otlp_json import span_rows
+from punie_trace.spans.span import Span
 
 MOST_STEPS: Final = 240
 """A run of any length becomes so many points of time at most."""
 _NS: Final = 1_000_000_000
 
 
-def readable_spans(path: Path) -> list[SpanRow]:
+def readable_spans(path: Path) -> list[Span]:
     """The spans of a file, but for lines that cannot be read. Raises RunFolderError where the file cannot be."""
-    spans: list[SpanRow] = []
+    spans: list[Span] = []
     try:
         with path.open("rb") as file:
             for line in file:
@@ -41,7 +41,7 @@ def readable_spans(path: Path) -> list[SpanRow]:
     return spans
 
 
-def metric_requests(header: RunHeader, spans: Iterable[SpanRow]) -> list[ExportMetricsServiceRequest]:
+def metric_requests(header: RunHeader, spans: Iterable[Span]) -> list[ExportMetricsServiceRequest]:
     """The requests to send, in order; the last one holds the whole run. None where no query was written to its end."""
     queries = sorted(_queries(spans), key=lambda query: query[0].end_ns)
     if not queries:
@@ -63,8 +63,8 @@ def metric_requests(header: RunHeader, spans: Iterable[SpanRow]) -> list[ExportM
     return requests
 
 
-def _queries(spans: Iterable[SpanRow]) -> Iterator[tuple[SpanRow, list[SpanRow]]]:
-    traces: dict[str, list[SpanRow]] = {}
+def _queries(spans: Iterable[Span]) -> Iterator[tuple[Span, list[Span]]]:
+    traces: dict[str, list[Span]] = {}
     for span in spans:
         traces.setdefault(span.trace_id, []).append(span)
     for trace in traces.values():
@@ -73,7 +73,7 @@ def _queries(spans: Iterable[SpanRow]) -> Iterator[tuple[SpanRow, list[SpanRow]]
             yield root, [span for span in trace if span is not root]
 
 
-def _step(queries: list[tuple[SpanRow, list[SpanRow]]], number: int) -> int:
+def _step(queries: list[tuple[Span, list[Span]]], number: int) -> int:
     """Which step of the run's time the query's end lies in."""
     begin, end = queries[0][0].end_ns, queries[-1][0].end_ns
     length = max(int(SEND_EVERY_S * _NS), (end - begin) // MOST_STEPS)

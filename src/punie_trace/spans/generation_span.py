@@ -16,12 +16,13 @@ import httpx2
 from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, StatusCode
 
-from punie_trace.records import AttributeValue, Generation
+from punie_trace.records import Generation
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.completion_reader import CompletionReader, Form
 from punie_trace.spans.generation_log import GenerationLog
 from punie_trace.spans.provider import ClockTracer
+from punie_trace.spans.span import AttributeValue
 
 _ERROR_TEXT_LIMIT = 500
 _MODEL_FIRST = re.compile(rb'\{\s*"model"\s*:\s*"([^"\\\x00-\x1f]+)"\s*,')

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from punie_trace.records import SpanRow, Verdict
+from punie_trace.records import Verdict
 from punie_trace.spans import names
+from punie_trace.spans.span import Span
 
 Labels: TypeAlias = Mapping[str, str]
 
@@ -47,13 +48,13 @@ class Measurement:
     span_id: str
 
 
-def is_measured(span: SpanRow) -> bool:
+def is_measured(span: Span) -> bool:
     """Whether the span is the root of a query that counts: a warm-up is no query, and neither is the whole run."""
     attributes = span.attributes
     return names.CONFIGURATION in attributes and names.LEDGER_WALL in attributes and names.WARM_UP not in attributes
 
 
-def measure(query: SpanRow, spans: Sequence[SpanRow]) -> list[Measurement]:
+def measure(query: Span, spans: Sequence[Span]) -> list[Measurement]:
     """All that the query with the root `query` measures; `spans` are the others of its trace, in any order."""
     labels = {
         names.CONFIGURATION: str(query.attributes[names.CONFIGURATION]),
@@ -75,7 +76,7 @@ def measure(query: SpanRow, spans: Sequence[SpanRow]) -> list[Measurement]:
     return measured
 
 
-def _of_query(query: SpanRow, labels: Labels) -> Iterator[Measurement]:
+def _of_query(query: Span, labels: Labels) -> Iterator[Measurement]:
     category = {names.QUERY_CATEGORY: str(query.attributes.get(names.QUERY_CATEGORY, UNCATEGORIZED))}
     verdict = str(query.attributes.get(names.VERDICT, Verdict.ERROR.value))
     failed = {names.ERROR_TYPE: verdict} if verdict in _UNANSWERED else {}
@@ -86,7 +87,7 @@ def _of_query(query: SpanRow, labels: Labels) -> Iterator[Measurement]:
     yield _of(query, names.METRIC_QUERY_OUTCOMES, 1, {**labels, **category, names.VERDICT: verdict})
 
 
-def _of_generation(span: SpanRow, labels: Labels) -> Iterator[Measurement]:
+def _of_generation(span: Span, labels: Labels) -> Iterator[Measurement]:
     attributes = span.attributes
     generation = {
         **labels,
@@ -109,21 +110,21 @@ def _of_generation(span: SpanRow, labels: Labels) -> Iterator[Measurement]:
         yield _of(span, names.METRIC_CACHED_TOKENS, cached, labels)
 
 
-def _duration(metric: str, span: SpanRow, labels: Labels) -> Measurement:
+def _duration(metric: str, span: Span, labels: Labels) -> Measurement:
     error = span.attributes.get(names.ERROR_TYPE) or (span.error and "error")
     failed = {names.ERROR_TYPE: str(error)} if error else {}
     return _of(span, metric, (span.end_ns - span.start_ns) / NS_PER_S, {**labels, **failed})
 
 
-def _of(span: SpanRow, metric: str, value: float, labels: Labels) -> Measurement:
+def _of(span: Span, metric: str, value: float, labels: Labels) -> Measurement:
     return Measurement(metric, value, labels, span.trace_id, span.span_id)
 
 
-def _calls_a_tool(span: SpanRow) -> bool:
+def _calls_a_tool(span: Span) -> bool:
     reasons = span.attributes.get(names.GEN_AI_FINISH_REASONS, ())
     return "tool_calls" in reasons if isinstance(reasons, tuple) else reasons == "tool_calls"
 
 
-def _count(span: SpanRow, attribute: str) -> int | None:
+def _count(span: Span, attribute: str) -> int | None:
     value = span.attributes.get(attribute)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from time import monotonic
 
 from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import StatusCode
 
-from punie_trace.records import SpanEvent, SpanRow
 from punie_trace.runs.header import RunHeader
 from punie_trace.spans.measurements import is_measured, measure
 from punie_trace.spans.metrics import RunMetrics
+from punie_trace.spans.span import Span, SpanEvent
 
 SEND_EVERY_S = 2.5
 """A run of seconds still shows its course, and a longer one does not fill the store."""
@@ -56,7 +57,7 @@ class MetricSender(SpanProcessor):
         self._thread = threading.Thread(target=self._send_until_finished, name="punie-metrics", daemon=True)
         self._thread.start()
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+    def on_start(self, span: sdk.Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """A root opens its trace: what ends after its root has no query to belong to."""
         if span.parent is None:
             with self._lock:
@@ -124,10 +125,10 @@ class MetricSender(SpanProcessor):
             self._complete = sent
 
 
-def _row(span: ReadableSpan) -> SpanRow:
+def _row(span: ReadableSpan) -> Span:
     context = span.context
     error = span.status.description or "error" if span.status.status_code is StatusCode.ERROR else None
-    return SpanRow(
+    return Span(
         trace_id="" if context is None else f"{context.trace_id:032x}",
         span_id="" if context is None else f"{context.span_id:016x}",
         parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",

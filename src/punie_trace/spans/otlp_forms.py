@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from punie_trace.records import AttributeValue, SpanEvent
+from punie_trace.spans.span import AttributeValue, SpanEvent
 
 _NUMBER: Final = re.compile(r'":"(?<!stringValue":")(-?\d+)"')
 _MARK: Final = "\0"

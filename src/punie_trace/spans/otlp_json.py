@@ -18,14 +18,15 @@ from typing import Final
 
 from pydantic_core import from_json
 
-from punie_trace.records import AttributeValue, JsonValue, SpanEvent, SpanRow
+from punie_trace.records import JsonValue
 from punie_trace.spans.otlp_forms import FORMS, remember, without_numbers
+from punie_trace.spans.span import AttributeValue, Span, SpanEvent
 
 KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 """Names of OTLP's span kinds, by their number."""
 STATUS_ERROR: Final = 2
 UNNAMED_ERROR: Final = "error"
-"""`SpanRow.error` of a span that failed and does not say how."""
+"""`Span.error` of a span that failed and does not say how."""
 _BEGIN: Final = '{"resourceSpans":[{"resource":'
 _SPANS: Final = '"spans":['
 _KEY: Final = '{"key":'
@@ -112,8 +113,8 @@ def span_line(
     return "".join(parts)
 
 
-def row_line(row: SpanRow, resource: str = '{"attributes":[]}', scope: str = '{"name":"punie_trace"}') -> str:
-    """`span_line` of a `SpanRow`: what `span_rows` reads back as the same row."""
+def row_line(row: Span, resource: str = '{"attributes":[]}', scope: str = '{"name":"punie_trace"}') -> str:
+    """`span_line` of a `Span`: what `span_rows` reads back as the same row."""
     return span_line(
         resource=resource,
         scope=scope,
@@ -131,7 +132,7 @@ def row_line(row: SpanRow, resource: str = '{"attributes":[]}', scope: str = '{"
     )
 
 
-def span_rows(line: str | bytes) -> list[SpanRow]:
+def span_rows(line: str | bytes) -> list[Span]:
     """The spans of one line. Raises ValueError where it is not a whole line of OTLP/JSON (a torn last line).
 
     Unknown fields are passed over, and what may be absent may be absent. `error` is the status message of a failed
@@ -151,7 +152,7 @@ def span_rows(line: str | bytes) -> list[SpanRow]:
         raise ValueError(f"not a line of OTLP/JSON spans: {type(error).__name__}: {error}") from error
 
 
-def _own_row(line: str | bytes) -> SpanRow | None:
+def _own_row(line: str | bytes) -> Span | None:
     """The span of a line as `span_line` writes it, read where it differs from other lines; None for any other form.
 
     A run has tens of thousands of such lines, and most of each is the same in all. Every mark that is looked for holds
@@ -168,7 +169,7 @@ def _own_row(line: str | bytes) -> SpanRow | None:
         if (form := FORMS.get(static)) is not None:
             start_ns, end_ns = int(start), int(end)
             name, kind = sys.intern(name), KINDS[int(kind)]
-            return SpanRow(trace_id, span_id, parent_id, name, kind, start_ns, end_ns, *form.filled(numbers))
+            return Span(trace_id, span_id, parent_id, name, kind, start_ns, end_ns, *form.filled(numbers))
         if (read := _own_body(body)) is None:
             return None
         row = _row_of(*read, trace_id, span_id, parent_id, name, int(kind), int(start), int(end))
@@ -211,7 +212,7 @@ def _attribute(piece: str) -> tuple[str, AttributeValue]:
     return known
 
 
-def _row(span: dict[str, JsonValue]) -> SpanRow:
+def _row(span: dict[str, JsonValue]) -> Span:
     return _row_of(
         span,
         decode_attributes(span.get("attributes")),
@@ -235,14 +236,14 @@ def _row_of(
     kind: JsonValue,
     start_ns: int,
     end_ns: int,
-) -> SpanRow:
+) -> Span:
     """A row of what was read already; of `rest` the status and the events."""
     status = rest.get("status")
     error = None
     if isinstance(status, dict) and status.get("code") in (STATUS_ERROR, "STATUS_CODE_ERROR"):
         error = str(status.get("message") or attributes.get("error.type") or UNNAMED_ERROR)
     events = rest.get("events")
-    return SpanRow(
+    return Span(
         trace_id=trace_id,
         span_id=span_id,
         parent_id=parent_id,

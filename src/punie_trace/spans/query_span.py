@@ -13,12 +13,13 @@ from typing import TypeAlias
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, StatusCode, format_trace_id, use_span
 
-from punie_trace.records import Arrival, AttributeValue, Generation, Ledger, Path, Verdict
+from punie_trace.records import Arrival, Generation, Ledger, Path, Verdict
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.generation_log import GenerationLog, current_generations
 from punie_trace.spans.open_spans import Interval
 from punie_trace.spans.provider import ClockSpan, ClockTracerProvider
+from punie_trace.spans.span import AttributeValue
 
 LedgerCloser: TypeAlias = Callable[[int, int, int, Sequence[Interval], Sequence[Interval]], Ledger]
 """(due_ns, sent_ns, done_ns, generations, tools) -> Ledger; intervals lie within sent and done."""
