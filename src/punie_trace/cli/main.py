@@ -16,6 +16,7 @@ import typer
 from punie_trace import __version__
 from punie_trace.cli import run_options as options
 from punie_trace.errors import PunieTraceError
+from punie_trace.speculative.registry import drafter_names
 
 EXIT_EARLY = 4
 EXIT_INTERRUPTED = 130
@@ -231,7 +232,7 @@ def serve(
     model: Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped pair]")] = None,
     draft_model: Annotated[str | None, typer.Option(help="A draft model with the same tokens.")] = None,
     drafter: Annotated[
-        str | None, typer.Option(help="What drafts: model, ngram, suffix or hybrid. [what the draft model allows]")
+        str | None, typer.Option(help=f"What drafts: {', '.join(drafter_names())}. [what the draft model allows]")
     ] = None,
     adaptive: Annotated[
         bool, typer.Option("--adaptive", help="Choose drafter and length anew in each round, by measured costs.")

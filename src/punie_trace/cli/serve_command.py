@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from punie_trace.cli.openblas import restart_with_openblas
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.servers.config import ServerConfig
 from punie_trace.servers.models import check_models
-
-DRAFTERS: Final = ("model", "ngram", "suffix", "hybrid")
-NEED_A_MODEL: Final = ("model", "hybrid")
+from punie_trace.speculative.registry import drafter_names, needs_draft_model, without_draft_model
 
 
 def serve_command(
@@ -31,8 +28,8 @@ def serve_command(
 
     Without a model the shipped pair is served. Raises `PunieTraceError`.
     """
-    if drafter is not None and drafter not in DRAFTERS:
-        raise ConfigurationError(f"--drafter {drafter!r}: {nearest(drafter, DRAFTERS)}")
+    if drafter is not None and drafter not in drafter_names():
+        raise ConfigurationError(f"--drafter {drafter!r}: {nearest(drafter, drafter_names())}")
     if model is None:
         from punie_trace.models import shipped_model
 
@@ -40,9 +37,9 @@ def serve_command(
         model = str(target)
         if draft_model is None:
             draft_model = str(small)
-    if drafter in NEED_A_MODEL and draft_model is None:
+    if drafter is not None and needs_draft_model(drafter) and draft_model is None:
         raise ConfigurationError(
-            f"--drafter {drafter} needs --draft-model; or choose 'suffix' or 'ngram', which need none"
+            f"--drafter {drafter} needs --draft-model; or choose {without_draft_model()}, which need none"
         )
     check_models(ServerConfig(kind="punie", model_path=model, draft_model=draft_model))
     restart_with_openblas()

@@ -35,13 +35,14 @@ from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.provider import ClockTracerProvider
+from punie_trace.speculative.registry import needs_draft_model
 from punie_trace.suite.check import judge
 from punie_trace.suite.load import Suite
 
 
 def _drafts_by_model(server: ServerConfig) -> bool:
     """Whether the configuration uses the draft model of its server, which it may share with others that do."""
-    return server.drafter not in ("ngram", "suffix") and server.speculation != "off"
+    return (server.drafter is None or needs_draft_model(server.drafter)) and server.speculation != "off"
 
 
 def _cut_short_by(error: BaseException) -> str:

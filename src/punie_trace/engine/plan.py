@@ -22,9 +22,10 @@ from punie_trace.records import JsonValue
 from punie_trace.records import Path as AskPath
 from punie_trace.servers.command import request_options, server_key
 from punie_trace.servers.config import ServerConfig, server_config
+from punie_trace.speculative.registry import names_without_draft_model
 
 DRAFT_LENGTHS = (2, 3, 5)
-ON_DEMAND = ("ngram", "suffix", "plain")  # measured where --only names them
+ON_DEMAND = (*names_without_draft_model(), "plain")  # measured where --only names them
 SHIPPED_TOOL_OUTPUT_CHARS = 600  # what the shipped model saw in training
 SHIPPED_MAX_TOKENS = 480  # above its longest answers in training; where it loses its way, it is not left to run on
 MEMORY_SHARE = 0.6  # of the free memory that all servers at once may be expected to take
@@ -193,8 +194,7 @@ def _served_by_us(draft: str | None, concurrency: int) -> dict[str, dict[str, An
     common: dict[str, Any] = {"kind": "punie", **({"draft_model": draft} if draft else {})}
     chosen: dict[str, dict[str, Any]] = {
         "adaptive": {"speculation": "adaptive", "drafter": "hybrid" if draft else "suffix"},
-        "ngram": {"speculation": "adaptive", "drafter": "ngram"},
-        "suffix": {"speculation": "adaptive", "drafter": "suffix"},
+        **{name: {"speculation": "adaptive", "drafter": name} for name in names_without_draft_model()},
         "plain": {"speculation": "off"},
     }
     # Each warms its own prompt cache, as it would in a process of its own; a batch, which is for more than one request

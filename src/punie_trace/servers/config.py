@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.speculative.registry import drafter_names, needs_draft_model, without_draft_model
 
 ConfiguredKind = Literal["mlx_lm", "punie", "command", "url"]
 KINDS: tuple[ConfiguredKind, ...] = ("mlx_lm", "punie", "command", "url")
@@ -42,7 +43,6 @@ _MLX_LM_ONLY = (
     "extra_args",
 )
 _PUNIE_ONLY = ("speculation", "drafter", "min_acceptance", "tree", "max_draft_memory", "cache_salt")
-_DRAFTERS_WITH_A_MODEL = ("model", "hybrid")
 _STARTED_ONLY = ("port", "environment")
 
 Positive = Annotated[int, Field(gt=0)]
@@ -72,7 +72,7 @@ class ServerConfig(BaseModel):
     """Tokens drafted per round; goes with each request, so configurations that differ in it share one process."""
     speculation: Literal["off", "fixed", "adaptive"] | None = None
     """Kind `punie`: how each request is decoded; goes with the request, so that one process serves all of them."""
-    drafter: Literal["model", "ngram", "suffix", "hybrid"] | None = None
+    drafter: str | None = None
     """Kind `punie`: what drafts. None takes what the server finds best for its draft model, or for none."""
     min_acceptance: Share | None = None
     """Kind `punie`, adaptive: keep accepted / drafted above this, even where drafting more would be faster."""
@@ -164,6 +164,14 @@ class ServerConfig(BaseModel):
                     raise ValueError(msg)
         return value
 
+    @field_validator("drafter")
+    @classmethod
+    def _known_drafter(cls, value: str | None) -> str | None:
+        if value is not None and value not in drafter_names():
+            msg = f"unknown drafter {value!r}; {nearest(value, drafter_names())}"
+            raise ValueError(msg)
+        return value
+
     @field_validator("url")
     @classmethod
     def _plain_url(cls, value: str | None) -> str | None:
@@ -204,8 +212,8 @@ class ServerConfig(BaseModel):
             if self.num_draft_tokens is not None and self.draft_model is None and self.drafter is None:
                 msg = "num_draft_tokens is set but draft_model is not; set draft_model or leave num_draft_tokens out"
                 raise ValueError(msg)
-            if self.drafter in _DRAFTERS_WITH_A_MODEL and self.draft_model is None:
-                msg = f"drafter {self.drafter!r} needs draft_model; 'suffix' and 'ngram' need none"
+            if self.drafter is not None and needs_draft_model(self.drafter) and self.draft_model is None:
+                msg = f"drafter {self.drafter!r} needs draft_model; {without_draft_model()} needs none"
                 raise ValueError(msg)
             self._refuse(("command", "url", "model", "api_key_env"))
         else:

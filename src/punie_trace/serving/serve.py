@@ -31,7 +31,7 @@ from punie_trace.serving.models import ServedModels
 from punie_trace.serving.prompt_caches import ExactPromptCaches
 from punie_trace.serving.server_spans import server_resource
 from punie_trace.serving.shelf import SpanShelf
-from punie_trace.serving.speculation import DrafterKind, server_default
+from punie_trace.serving.speculation import server_default
 from punie_trace.serving.state import ServerState
 from punie_trace.spans import export, names
 from punie_trace.spans.clock import Clock
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 class ServeOptions:
     """What `punie-trace serve` takes beyond mlx_lm's flags. Sizes in bytes."""
 
-    drafter: DrafterKind | None = None
+    drafter: str | None = None
     adaptive: bool = False
     max_draft_memory: int | None = None
     otlp: str = "auto"

@@ -6,17 +6,15 @@ Pure. Whether a drafter can really be used is for the decoder to find out; here 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from punie_trace.errors import nearest
 from punie_trace.records import JsonValue
 from punie_trace.serving.refusal import RefusedError
+from punie_trace.speculative.registry import drafter_names, needs_draft_model, without_draft_model
 from punie_trace.speculative.request import OFF, Mode, Speculation
 
-DrafterKind = Literal["model", "ngram", "suffix", "hybrid"]
 MODES: Final[tuple[Mode, ...]] = ("off", "fixed", "adaptive")
-DRAFTERS: Final[tuple[DrafterKind, ...]] = ("model", "ngram", "suffix", "hybrid")
-NEED_A_MODEL: Final = ("model", "hybrid")
 MAX_K: Final = 64
 T = TypeVar("T", bound=str)
 _KEYS: Final = ("mode", "k", "drafter", "min_acceptance", "tree")
@@ -47,12 +45,12 @@ def requested(body: Mapping[str, JsonValue], default: Speculation, *, has_draft_
     if mode == "off":
         return OFF
     wanted = asked.get("drafter", default.drafter)
-    drafter = _default_drafter(mode, has_draft_model) if wanted is None else _one_of(wanted, DRAFTERS, "drafter")
-    if drafter in NEED_A_MODEL and not has_draft_model:
+    drafter = _default_drafter(mode, has_draft_model) if wanted is None else _one_of(wanted, drafter_names(), "drafter")
+    if needs_draft_model(drafter) and not has_draft_model:
         raise RefusedError(
             400,
             f"the drafter {drafter!r} needs a draft model, and this server has none: start it with --draft-model, or "
-            "ask for the drafter 'suffix' or 'ngram'",
+            f"ask for the drafter {without_draft_model()}",
         )
     k = asked.get("k")
     if k is None:
@@ -83,15 +81,13 @@ def _length(k: int, name: str) -> int:
     return k
 
 
-def _default_drafter(mode: Mode, has_draft_model: bool) -> DrafterKind:
+def _default_drafter(mode: Mode, has_draft_model: bool) -> str:
     if not has_draft_model:
         return "suffix"
     return "hybrid" if mode == "adaptive" else "model"
 
 
-def server_default(
-    *, drafter: DrafterKind | None, adaptive: bool, num_draft_tokens: int, has_draft_model: bool
-) -> Speculation:
+def server_default(*, drafter: str | None, adaptive: bool, num_draft_tokens: int, has_draft_model: bool) -> Speculation:
     """What requests get that do not say, from the server's flags.
 
     `--adaptive` chooses each round, up to the longest draft that pays; a drafter or a draft model alone means rounds of

@@ -26,6 +26,7 @@ from punie_trace.speculative.drafting import Drafter
 from punie_trace.speculative.generation import Generation, Marks, Progress
 from punie_trace.speculative.monitor import Monitor
 from punie_trace.speculative.ngram import NgramDrafter
+from punie_trace.speculative.registry import without_draft_model
 from punie_trace.speculative.request import OFF, Speculation
 from punie_trace.speculative.rounds import GenerationRecord
 from punie_trace.speculative.suffix import SuffixDrafter
@@ -213,7 +214,7 @@ class SpeculativeDecoder:
         if asked.drafter is None:
             if self.drafter is None:
                 raise ConfigurationError(
-                    "this decoder has no drafter: load a draft model, or ask for the drafter 'suffix' or 'ngram'"
+                    "this decoder has no drafter: load a draft model, or ask for the drafter " + without_draft_model()
                 )
             return self.drafter.members()
         if asked.drafter == "hybrid":
@@ -222,7 +223,7 @@ class SpeculativeDecoder:
         if asked.drafter == "model":
             if "model" not in self._made:
                 raise ConfigurationError(
-                    "this decoder has no draft model: load one, or ask for the drafter 'suffix' or 'ngram'"
+                    "this decoder has no draft model: load one, or ask for the drafter " + without_draft_model()
                 )
             return (self._made["model"],)
         return (self._free(asked.drafter),)

@@ -20,6 +20,7 @@ from punie_trace.speculative.arrays import doubles, integers, numbers
 from punie_trace.speculative.cache import length_of, refusal
 from punie_trace.speculative.draft_caches import DraftCaches
 from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
+from punie_trace.speculative.registry import without_draft_model
 
 _LEAST_LIMIT = 16 << 20
 _AT_ONCE = 64  # tokens read together with the one that is proposed after
@@ -57,7 +58,7 @@ class ModelDrafter:
         if reason := refusal(self._cache):
             raise ModelError(
                 f"this draft model cannot be used: {reason}; name another with --draft-model, or take the drafter "
-                "'suffix' or 'ngram', which need no model"
+                f"{without_draft_model()}, which need no model"
             )
         self._layer_bytes = 0
         self._agreed = 0  # how much of what it has read is known to be the context's

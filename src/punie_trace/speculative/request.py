@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.speculative.registry import registration
 
 Mode: TypeAlias = Literal["off", "fixed", "adaptive"]
 _MODES = ("off", "fixed", "adaptive")
-_DRAFTERS = ("model", "ngram", "suffix", "hybrid")
 _LONGEST = 64
 
 
@@ -18,22 +18,22 @@ class Speculation:
     """What a request asks for.
 
     `mode`: not at all, always `k` tokens (3 unless told; 0 drafts nothing), or as measured, `k` at most. `drafter`:
-    one kind, or whatever the decoder has. `min_acceptance` in 0..1: accepted / drafted that an adaptive controller
-    shall keep to, at the expense of speed. `tree`: verify several continuations at once where the model can. Raises
-    `ConfigurationError` for values that cannot be.
+    a registered name, or None for whatever the decoder has. `min_acceptance` in 0..1: accepted / drafted that an
+    adaptive controller shall keep to, at the expense of speed. `tree`: verify several continuations at once where the
+    model can. Raises `ConfigurationError` for values that cannot be.
     """
 
     mode: Mode = "adaptive"
     k: int | None = None
-    drafter: Literal["model", "ngram", "suffix", "hybrid"] | None = None
+    drafter: str | None = None
     min_acceptance: float | None = None
     tree: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
             raise ConfigurationError(f"there is no speculation mode {self.mode!r}; {nearest(str(self.mode), _MODES)}")
-        if self.drafter is not None and self.drafter not in _DRAFTERS:
-            raise ConfigurationError(f"there is no drafter {self.drafter!r}; {nearest(str(self.drafter), _DRAFTERS)}")
+        if self.drafter is not None:
+            registration(str(self.drafter))
         if self.k is not None and not (type(self.k) is int and 0 <= self.k <= _LONGEST):
             raise ConfigurationError(f"k is {self.k!r}, and must be a whole number from 0 to {_LONGEST}")
         share = self.min_acceptance
