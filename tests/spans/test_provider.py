@@ -6,8 +6,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import anyio
+import anyio.lowlevel
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.trace import StatusCode
 
@@ -62,19 +65,63 @@ def test_a_child_lies_within_its_parent(traced: Traced) -> None:
     assert (outer.start_time or 0) <= (inner.start_time or 0) <= (inner.end_time or 0) <= (outer.end_time or 0)
 
 
-def test_spans_and_tracers_stay_the_sdks_own(traced: Traced) -> None:
-    """What the class change stands on: the SDK's tracer makes a span class of the layout of `sdk.Span`."""
+def test_spans_and_tracers_are_the_sdks_own_kind(traced: Traced) -> None:
     tracer = traced.provider.get_tracer("t", "1", attributes={"a": 1})
     assert isinstance(tracer, ClockTracer)
     assert isinstance(tracer, sdk.Tracer)
     assert traced.provider.get_tracer("t", "1", attributes={"a": 1}) is tracer
+    assert traced.provider.get_tracer("t", "1", attributes={"a": 2}) is not tracer
     span = tracer.start_span("s")
-    assert isinstance(span, ClockSpan)
     assert isinstance(span, sdk.Span)
     span.end()
-    plain = sdk.TracerProvider(shutdown_on_exit=False).get_tracer("t").start_span("s")
-    assert type(plain).__mro__[1] is sdk.Span
-    plain.end()
+    kept = traced.kept.one("s")
+    assert kept.instrumentation_scope is not None
+    assert (kept.instrumentation_scope.name, kept.instrumentation_scope.version) == ("t", "1")
+
+
+def test_a_span_has_its_class_from_the_beginning(traced: Traced) -> None:
+    class Seen(sdk.SpanProcessor):
+        def __init__(self) -> None:
+            self.classes: list[type] = []
+
+        def on_start(self, span: sdk.Span, parent_context: Context | None = None) -> None:
+            self.classes.append(type(span))
+
+    seen = Seen()
+    traced.provider.add_span_processor(seen)
+    span = traced.provider.get_tracer("t").start_span("s")
+    assert seen.classes == [type(span)] == [ClockSpan]
+    span.end()
+
+
+async def _asked(tracer: trace.Tracer) -> trace.Span:
+    @tracer.start_as_current_span("decorated")
+    async def inner() -> trace.Span:
+        await anyio.lowlevel.checkpoint()
+        return trace.get_current_span()
+
+    return await inner()
+
+
+def test_a_tracer_decorates_async_functions_as_the_sdks_does(traced: Traced) -> None:
+    span = anyio.run(_asked, traced.provider.get_tracer("t"))
+    assert isinstance(span, ClockSpan)
+    assert traced.kept.one("decorated").context == span.get_span_context()
+
+
+def test_a_child_takes_trace_and_flags_of_its_parent(traced: Traced) -> None:
+    state = trace.TraceState([("vendor", "1")])
+    parent = trace.SpanContext(5, 6, is_remote=True, trace_flags=trace.TraceFlags(1), trace_state=state)
+    context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
+    span = traced.provider.get_tracer("t").start_span("s", context=context)
+    child = span.get_span_context()
+    assert (child.trace_id, child.trace_flags, child.trace_state) == (5, 1, state)
+    assert isinstance(span, ClockSpan)
+    assert span.parent == parent
+    span.end()
+    root = traced.provider.get_tracer("t").start_span("root", context=Context()).get_span_context()
+    assert root.trace_flags.random_trace_id
+    assert root.trace_flags.sampled
 
 
 def test_the_resource_names_the_run(traced: Traced) -> None:

@@ -1,23 +1,23 @@
 """A tracer provider that hands out the run's clock to every span, those that libraries open included.
 
 The OpenTelemetry SDK asks `time.time_ns()` wherever a caller passes no time, and pydantic-ai passes none; spans of two
-clocks cannot make one ledger. So tracers and spans of this provider are the SDK's own objects with a subclass put over
-them that fills in our time. Only public names of the SDK are used for it. No global provider is set.
+clocks cannot make one ledger. So this provider's tracers make spans of a class of their own, a subclass of the SDK's
+that fills in our time. Only public names of the SDK are used for it. No global provider is set.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer, get_current_span
 from opentelemetry.util import types
 
@@ -34,33 +34,14 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
 
 class FreshIds(IdGenerator):
-    """Ids of their own randomness: with the SDK's own, `random.seed(n)` anywhere would repeat the ids of a run.
-
-    Within `using`, the ids are those of an identity that was told to others before its span is made.
-    """
-
-    def __init__(self) -> None:
-        self._given: ContextVar[SpanContext | None] = ContextVar("given", default=None)
-
-    @contextmanager
-    def using(self, identity: SpanContext) -> Generator[None]:
-        """Have the span that is started in here get this identity."""
-        token = self._given.set(identity)
-        try:
-            yield
-        finally:
-            self._given.reset(token)
+    """Ids of their own randomness: with the SDK's own, `random.seed(n)` anywhere would repeat the ids of a run."""
 
     def generate_span_id(self) -> int:
         """64 random bits, never zero."""
-        if (given := self._given.get()) is not None:
-            return given.span_id
         return _random.getrandbits(64) or 1
 
     def generate_trace_id(self) -> int:
         """128 random bits, never zero."""
-        if (given := self._given.get()) is not None:
-            return given.trace_id
         return _random.getrandbits(128) or 1
 
     def is_trace_id_random(self) -> bool:
@@ -71,8 +52,10 @@ class FreshIds(IdGenerator):
 class ClockSpan(sdk.Span):
     """An SDK span whose end and events default to the run's clock."""
 
-    clock: Clock
-    abandoned: bool
+    def __init__(self, clock: Clock, name: str, context: SpanContext, **of_sdk: Any) -> None:
+        super().__init__(name, context, **of_sdk)
+        self.clock = clock
+        self.abandoned = False
 
     def end(self, end_time: int | None = None) -> None:
         """End now on the run's clock, or at `end_time` ns. The owner of an abandoned span may end it again, in vain."""
@@ -105,31 +88,67 @@ class ClockSpan(sdk.Span):
 
 
 class ClockTracer(sdk.Tracer):
-    """An SDK tracer whose spans start, by default, now on the run's clock."""
+    """An SDK tracer whose spans are `ClockSpan`s and start, by default, now on the run's clock.
 
-    clock: Clock
+    Every span is recorded: no sampler is asked.
+    """
 
-    def identity(self, context: Context) -> SpanContext:
-        """What a span within `context` will be called, for others to be told before it is made (`span_of`)."""
-        ids = self.id_generator
+    def __init__(self, clock: Clock, scope: InstrumentationScope, alike: sdk.Tracer, limits: sdk.SpanLimits) -> None:
+        super().__init__(
+            alike.sampler,
+            alike.resource,
+            alike.span_processor,
+            alike.id_generator,
+            alike.instrumentation_info,
+            limits,
+            scope,
+        )
+        self.clock = clock
+        self._scope = scope
+        self._limits = limits
+
+    def identity(self, context: Context | None = None) -> SpanContext:
+        """What a span within `context` will be called, so that others can be given it before the span is made."""
         parent = get_current_span(context).get_span_context()
-        trace_id = parent.trace_id if parent.is_valid else ids.generate_trace_id()
-        return SpanContext(trace_id, ids.generate_span_id(), is_remote=False, trace_flags=_SAMPLED)
+        span_id = self.id_generator.generate_span_id()
+        if not parent.is_valid:
+            return SpanContext(self.id_generator.generate_trace_id(), span_id, is_remote=False, trace_flags=_SAMPLED)
+        flags = TraceFlags(TraceFlags.SAMPLED | (parent.trace_flags & TraceFlags.RANDOM_TRACE_ID))
+        return SpanContext(parent.trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=parent.trace_state)
 
     def span_of(
         self,
         identity: SpanContext,
         name: str,
-        context: Context,
-        kind: SpanKind,
-        attributes: types.Attributes,
-        start_time: int,
-    ) -> sdk.Span:
+        context: Context | None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: types.Attributes = None,
+        start_time: int | None = None,
+        links: Sequence[Link] | None = (),
+        *,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+    ) -> ClockSpan:
         """The span that `identity` was made for, in the same context; it may have begun long ago."""
-        if not isinstance(self.id_generator, FreshIds):
-            raise TypeError("spans can be named beforehand only where FreshIds names them")
-        with self.id_generator.using(identity):
-            return self.start_span(name, context, kind, attributes, start_time=start_time)
+        parent = get_current_span(context).get_span_context()
+        span = ClockSpan(
+            self.clock,
+            name,
+            identity,
+            parent=parent if parent.is_valid else None,
+            sampler=self.sampler,
+            resource=self.resource,
+            attributes=attributes,
+            links=links or (),
+            kind=kind,
+            span_processor=self.span_processor,
+            record_exception=record_exception,
+            set_status_on_exception=set_status_on_exception,
+            limits=self._limits,
+            instrumentation_scope=self._scope,
+        )
+        span.start(self.clock.now_ns() if start_time is None else start_time, context)
+        return span
 
     def start_span(
         self,
@@ -141,18 +160,30 @@ class ClockTracer(sdk.Tracer):
         start_time: int | None = None,
         record_exception: bool = True,
         set_status_on_exception: bool = True,
-    ) -> sdk.Span:
-        """As the SDK's, with the run's clock. Always a recording span: sampling is always on."""
-        start = self.clock.now_ns() if start_time is None else start_time
-        span = super().start_span(
-            name, context, kind, attributes, links, start, record_exception, set_status_on_exception
+    ) -> ClockSpan:
+        """As the SDK's, with the run's clock."""
+        return self.span_of(
+            self.identity(context),
+            name,
+            context,
+            kind,
+            attributes,
+            start_time,
+            links,
+            record_exception=record_exception,
+            set_status_on_exception=set_status_on_exception,
         )
-        if not isinstance(span, sdk.Span):
-            raise TypeError(f"the SDK made a {type(span).__name__} where sampling is always on")
-        span.__dict__.update(clock=self.clock, abandoned=False)
-        # The SDK's tracer makes its own class of span and lets nobody choose another; the layout is the same.
-        span.__class__ = ClockSpan
-        return span
+
+
+_LIMITS = sdk.SpanLimits(
+    max_span_attributes=256,
+    max_events=1024,
+    max_links=16,
+    max_event_attributes=64,
+    max_link_attributes=16,
+    max_attribute_length=sdk.SpanLimits.UNSET,
+    max_span_attribute_length=sdk.SpanLimits.UNSET,
+)
 
 
 class ClockTracerProvider(sdk.TracerProvider):
@@ -165,16 +196,9 @@ class ClockTracerProvider(sdk.TracerProvider):
             resource=resource,
             shutdown_on_exit=False,  # the owner does it, in bounded time
             id_generator=FreshIds(),
-            span_limits=sdk.SpanLimits(
-                max_span_attributes=256,
-                max_events=1024,
-                max_links=16,
-                max_event_attributes=64,
-                max_link_attributes=16,
-                max_attribute_length=sdk.SpanLimits.UNSET,
-                max_span_attribute_length=sdk.SpanLimits.UNSET,
-            ),
+            span_limits=_LIMITS,
         )
+        self._clock_tracers: dict[InstrumentationScope, ClockTracer] = {}
         self.clock = clock
         self.open_spans = OpenSpans()
         tracer = self.get_tracer(names.SERVICE)
@@ -206,12 +230,17 @@ class ClockTracerProvider(sdk.TracerProvider):
         schema_url: str | None = None,
         attributes: types.Attributes = None,
     ) -> Tracer:
-        """A tracer on the run's clock. The SDK keeps one for each scope and so does this."""
-        tracer = super().get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
-        if isinstance(tracer, sdk.Tracer) and not isinstance(tracer, ClockTracer):
-            tracer.__dict__["clock"] = self.clock
-            tracer.__class__ = ClockTracer
-        return tracer
+        """A tracer on the run's clock, the same one for the same scope."""
+        scope = InstrumentationScope(
+            instrumenting_module_name or "", instrumenting_library_version or "", schema_url, attributes
+        )
+        known = self._clock_tracers.get(scope)
+        if known is not None:
+            return known
+        alike = super().get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+        if not isinstance(alike, sdk.Tracer):
+            return alike  # the SDK is switched off
+        return self._clock_tracers.setdefault(scope, ClockTracer(self.clock, scope, alike, _LIMITS))
 
 
 def run_resource(run_id: str) -> Resource:
