@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from punie_trace.serving.shelf import SpanShelf, span_lines
+from punie_trace.serving.span_buffer import SpanBuffer, span_lines
 from punie_trace.spans import names
 from punie_trace.spans.adopted_spans import adopted_spans, server_resource
 from punie_trace.spans.clock import Clock
@@ -44,8 +44,8 @@ def test_lines_that_are_none_are_left_out() -> None:
 
 
 def test_adopted_spans_go_to_every_processor_and_read_back_as_they_were() -> None:
-    shelf = SpanShelf()
-    provider = make_tracer_provider(RUN, "run-1", [shelf])
+    buffer = SpanBuffer()
+    provider = make_tracer_provider(RUN, "run-1", [buffer])
     provider.adopt(adopted_spans(row_line(ROW), RUN, RUN, server_resource("run-1")))
-    (row,) = span_rows(span_lines(shelf.take(int("a" * 32, 16), 0)))
+    (row,) = span_rows(span_lines(buffer.take(int("a" * 32, 16), 0)))
     assert row == ROW

@@ -52,8 +52,8 @@ class DraftingDecoder:
         return self._decoder.stream_generate(
             request.prompt,
             max_tokens=request.max_tokens,
-            sampler=request.sampler,
-            logits_processors=request.logits_processors,
+            sampler=request.sampling.sampler,
+            logits_processors=request.sampling.processors,
             prompt_cache=request.cache,
             cached_tokens=request.context[: len(request.context) - len(request.prompt)],
             prompt_progress_callback=request.progress,

@@ -24,6 +24,14 @@ LogitsProcessor = Callable[[mx.array, mx.array], mx.array]
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn: `processors` change the logits first, in their order."""
+
+    sampler: Sampler
+    processors: Sequence[LogitsProcessor] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DecodeRequest:
     """One generation. `prompt` is what of the prompt is not in `cache` yet: one token at least."""
 
@@ -32,8 +40,7 @@ class DecodeRequest:
     """The whole prompt, for drafters that look things up in it."""
     cache: list[Any]
     max_tokens: int
-    sampler: Sampler
-    logits_processors: Sequence[LogitsProcessor]
+    sampling: Sampling
     progress: Callable[[int, int], None]
     prefill_step: int
     speculation: Speculation
@@ -77,8 +84,8 @@ class PlainDecoder:
             list(request.prompt),
             request.max_tokens,
             stream=self.stream,
-            sampler=request.sampler,
-            logits_processors=shown_before(cached, request.logits_processors),
+            sampler=request.sampling.sampler,
+            logits_processors=shown_before(cached, request.sampling.processors),
             prompt_cache=request.cache,
             prompt_progress_callback=request.progress,
             prefill_step_size=request.prefill_step,

@@ -11,47 +11,30 @@ import logging
 import math
 import queue
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import mlx.core as mx
-from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.server import (
-    CompletionRequest,
-    GenerationArguments,
-    GenerationContext,
-    Response,
-    ResponseGenerator,
-    _format_top_logprobs,
-    _image_parts,
-    _make_logits_processors,
-    _make_sampler,
-)
 
+from punie_trace.serving import mlx_lm_adapter as mlx_lm
 from punie_trace.serving.admission import Admission
 from punie_trace.serving.call import Call, now_ns
-from punie_trace.serving.decoding import DecodeRequest
+from punie_trace.serving.decoding import DecodeRequest, Sampling
+from punie_trace.serving.mlx_lm_adapter import (
+    CalledArguments,
+    CalledRequest,
+    CompletionRequest,
+    GenerationContext,
+    Response,
+    Tokenized,
+)
 from punie_trace.serving.models import ServedModels
 from punie_trace.serving.prompt_caches import ExactPromptCaches
 from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
 from punie_trace.speculative.sampling import TemperatureSampler
 
+GENERATION_THREAD: Final = "punie-generation"
 BATCHED = "load: several requests at once: decoded in one batch, which wins over drafts"
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class CalledRequest(CompletionRequest):
-    """mlx_lm's request, with the call that it belongs to."""
-
-    call: Call
-
-
-@dataclass
-class CalledArguments(GenerationArguments):
-    """mlx_lm's arguments of a generation, with the call that they belong to."""
-
-    call: Call
 
 
 class _Stamps:
@@ -92,7 +75,7 @@ class _Stamps:
             self._ended(self)
 
 
-class TracedGenerator(ResponseGenerator):
+class TracedGenerator(mlx_lm.GenerationThread):
     """mlx_lm's, for requests that carry a `Call`. Its thread starts at once and loads the default model."""
 
     model_provider: ServedModels
@@ -108,7 +91,7 @@ class TracedGenerator(ResponseGenerator):
         self.ready_error: str | None = None
         self._on_death = on_death
         self._open: set[_Stamps] = set()
-        super().__init__(models, prompt_cache)  # starts the thread: all that it needs must be there
+        super().__init__(models, prompt_cache, GENERATION_THREAD)  # starts the thread: all it needs must be there
 
     @property
     def is_healthy(self) -> bool:
@@ -118,7 +101,7 @@ class TracedGenerator(ResponseGenerator):
     def generate(
         self,
         request: CompletionRequest,
-        generation_args: GenerationArguments,
+        generation_args: Any,
         progress_callback: Callable[[int, int], None] | None = None,
     ) -> Any:
         """As mlx_lm's; what it raises stands in the call as well, with the status that it deserves."""
@@ -142,45 +125,36 @@ class TracedGenerator(ResponseGenerator):
 
     def stop_all(self) -> None:
         """End every open generation at its next token, and the thread after it. Does not wait."""
-        self._stop = True
+        self.stop()
         for stamps in list(self._open):
             stamps.call.stopped = True
 
-    def _run_generate(self) -> None:
-        super()._run_generate()
-        if self._generation_failed and self._on_death is not None:
+    def died(self) -> None:
+        """Tell the server, which ends then."""
+        if self._on_death is not None:
             self._on_death(self.ready_error or "the thread that generates ended")
 
-    def _generate(self) -> None:
-        """As mlx_lm's, begun again after a failure in its batch: that costs the requests in it, and no later one."""
-        while True:
-            try:
-                super()._generate()
-                return
-            except Exception as error:
-                self.ready_error = f"{type(error).__name__}: {error}"
-                if self._stop or not self.model_provider.loaded.is_set():
-                    raise
-                _log.exception("The batch failed; its requests are answered with an error")
-                for stamps in list(self._open):
-                    stamps.put(GenerationError(self.ready_error))
+    def go_on_after(self, error: Exception) -> bool:
+        """A failure in the batch costs the requests in it, and no later one."""
+        self.ready_error = f"{type(error).__name__}: {error}"
+        if self.stopping or not self.model_provider.loaded.is_set():
+            return False
+        _log.error("The batch failed; its requests are answered with an error", exc_info=error)
+        for stamps in list(self._open):
+            stamps.put(GenerationError(self.ready_error))
+        return True
 
-    def _next_request(self, timeout: float | None = None) -> Any:
-        taken = super()._next_request(timeout)
-        if taken is None:
-            return None
-        answers, request, arguments = taken
-        stamps = _Stamps(answers, arguments.call, self._open.discard)
+    def take_up(self, answers: Any, request: Any, args: Any) -> tuple[Any, Any, Any] | None:
+        """Put the stamps before the request's queue; drop a request whose client is gone."""
+        stamps = _Stamps(answers, args.call, self._open.discard)
         self._open.add(stamps)
-        if arguments.call.abandoned():
+        if args.call.abandoned():
             stamps.put(ClientGoneError("the client closed its connection while it waited"))
             return None
-        return stamps, request, arguments
+        return stamps, request, args
 
-    def _is_batchable(self, args: GenerationArguments) -> bool:
-        if not super()._is_batchable(args):
-            return False
-        call = _call_of(args)
+    def may_batch(self, call: Call) -> bool:
+        """Those that draft go alone; adaptive ones join the batch while several are open."""
         if call.cache_salt is not None:
             return False  # the batch's prompt caches are everybody's
         speculation = call.speculation
@@ -189,21 +163,21 @@ class TracedGenerator(ResponseGenerator):
             call.fallback = BATCHED
         return call.batched
 
-    def _tokenize(self, tokenizer: Any, request: CompletionRequest, args: GenerationArguments) -> Any:
-        call = _call_of(args)
+    def tokens_of(self, tokenizer: Any, request: CalledRequest, args: CalledArguments) -> Tokenized:
+        """mlx_lm's tokens. Raises `RefusedError` for a prompt that the template or the model does not take."""
+        call = args.call
         if call.taken_ns is None:
             call.taken_ns = now_ns()
         try:
-            tokenized = super()._tokenize(tokenizer, request, args)
+            tokenized = self.tokenize(tokenizer, request, args)
         except Exception as error:  # templates raise what they like
             raise RefusedError(400, f"the model's chat template does not take this conversation: {error}") from error
         finally:
             call.tokenized_ns = now_ns()
-        prompt = tokenized[0]
-        self._check_fits(len(prompt), args)
+        self._check_fits(len(tokenized.prompt), args)
         return tokenized
 
-    def _check_fits(self, tokens: int, args: GenerationArguments) -> None:
+    def _check_fits(self, tokens: int, args: CalledArguments) -> None:
         models = self.model_provider
         if not tokens:
             raise RefusedError(400, "the prompt is empty: it has no token")
@@ -220,13 +194,10 @@ class TracedGenerator(ResponseGenerator):
                 if not 0 <= token < models.vocabulary:
                     raise RefusedError(400, f"logit_bias names the token {token}, and the vocabulary has none such")
 
-    def _serve_single(self, request: Any, stream: mx.Stream) -> None:
-        answers, asked, args = request
-        if any(_image_parts(asked.messages)):
-            super()._serve_single(request, stream)
-            return
+    def serve_alone(self, answers: _Stamps, request: CalledRequest, args: CalledArguments) -> None:
+        """Decode one request by our decoder."""
         try:
-            last = self._decode(answers, asked, args)
+            last = self._decode(answers, request, args)
         except Exception as error:
             if not isinstance(error, RefusedError | ClientGoneError):
                 _log.exception("A generation failed")
@@ -236,24 +207,25 @@ class TracedGenerator(ResponseGenerator):
             answers.put(last)
         answers.put(None)
 
-    def _decode(self, answers: _Stamps, asked: CompletionRequest, args: GenerationArguments) -> Response | None:
+    def _decode(self, answers: _Stamps, request: CalledRequest, args: CalledArguments) -> Response | None:
         """One generation; its last response is returned, not put, so that all is known when the client has it."""
         models = self.model_provider
         call = answers.call
         model, tokenizer = models.target
-        prompt, _, _, initial_state, _ = self._tokenize(tokenizer, asked, args)
-        stops, text_sm = self._make_state_machine(models.model_key, tokenizer, args.stop_words)
+        tokenized = self.tokens_of(tokenizer, request, args)
+        prompt = tokenized.prompt
+        stops, text_sm = self.stops(models.model_key, tokenizer, args.stop_words)
         key = models.model_key if call.cache_salt is None else (models.model_key, call.cache_salt)
         cache, rest = self.prompt_cache.fetch_nearest_cache(key, prompt)
         known = len(prompt) - len(rest)
         if cache is None:
-            cache = make_prompt_cache(model)
+            cache = mlx_lm.make_prompt_cache(model)
         context = GenerationContext(
             has_tool_calling=tokenizer.has_tool_calling,
             has_thinking=tokenizer.has_thinking,
             tool_parser=tokenizer.tool_parser,
             text_sm=text_sm,
-            initial_state=initial_state,
+            initial_state=tokenized.initial_state,
             prompt=prompt,
             prompt_cache_count=known,
         )
@@ -273,8 +245,7 @@ class TracedGenerator(ResponseGenerator):
                 context=prompt,
                 cache=cache,
                 max_tokens=args.max_tokens,
-                sampler=_sampler(args, tokenizer),
-                logits_processors=_make_logits_processors(args),
+                sampling=Sampling(_sampler(args, tokenizer), mlx_lm.logits_processors(args)),
                 progress=progress,
                 prefill_step=self.cli_args.prefill_step_size,
                 speculation=call.speculation,
@@ -284,23 +255,23 @@ class TracedGenerator(ResponseGenerator):
         matcher = stops.matcher()
         last: Response | None = None
         try:
-            for made in tokens:
-                read.append(made.token)
-                finish = "stop" if matcher.advance(made.token) else made.finish_reason
-                logprob = made.logprobs[made.token].item()
+            for one in tokens:
+                read.append(one.token)
+                finish = "stop" if matcher.advance(one.token) else one.finish_reason
+                logprob = one.logprobs[one.token].item()
                 assert not isinstance(logprob, complex)
                 response = Response(
-                    made.text,
-                    made.token,
+                    one.text,
+                    one.token,
                     logprob,
                     finish,
-                    _format_top_logprobs(made.logprobs, args.top_logprobs, tokenizer),
+                    mlx_lm.top_logprobs(one.logprobs, args.top_logprobs, tokenizer),
                 )
                 if finish is not None:
                     last = response
                     break
                 answers.put(response)
-                if context._should_stop:
+                if mlx_lm.wants_to_stop(context):
                     break
         finally:
             close = getattr(tokens, "close", None)
@@ -311,7 +282,7 @@ class TracedGenerator(ResponseGenerator):
         return last
 
 
-def _sampler(args: GenerationArguments, tokenizer: Any) -> Any:
+def _sampler(args: CalledArguments, tokenizer: Any) -> Any:
     """One whose distribution is known where there is one: drafts are then verified by rejection, which accepts more.
 
     With a seed it stays mlx_lm's, which draws the same tokens whatever was drafted.
@@ -319,10 +290,4 @@ def _sampler(args: GenerationArguments, tokenizer: Any) -> Any:
     sampling = args.sampling
     if sampling.temperature > 0 and sampling.xtc_probability == 0 and args.seed is None:
         return TemperatureSampler(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k)
-    return _make_sampler(args, tokenizer)
-
-
-def _call_of(args: GenerationArguments) -> Call:
-    if not isinstance(args, CalledArguments):
-        raise TypeError("arguments without a call")
-    return args.call
+    return mlx_lm.sampler(args, tokenizer)

@@ -1,12 +1,11 @@
-"""mlx_lm's request handler, behind a door: bodies and requests are bounded and checked, calls traced, ends tidy.
+"""One HTTP request: its body is bounded and checked, its call traced, and whatever goes wrong is answered in words.
 
-What mlx_lm's handler does between the door and the answer is its own. Errors have its form, `{"error": "text"}`, with
-the status that says whose mistake it was.
+The answer's form, streamed or whole, is mlx_lm's (`mlx_lm_adapter.CompletionHandler`). Errors have the form
+`{"error": "text"}`, with the status that says whose mistake it was.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import re
@@ -15,17 +14,17 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from mlx_lm.server import APIHandler, CompletionRequest
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from punie_trace.serving.call import Call, now_ns
-from punie_trace.serving.generator import CalledRequest, TracedGenerator
+from punie_trace.serving.generator import TracedGenerator
+from punie_trace.serving.mlx_lm_adapter import DEFAULT_MODEL, CompletionHandler
 from punie_trace.serving.refusal import ClientGoneError, RefusedError
 from punie_trace.serving.request_body import CHAT_PATHS, TEXT_PATHS, Body, check_body, parse_body
-from punie_trace.serving.shelf import span_lines
+from punie_trace.serving.span_buffer import span_lines
 from punie_trace.serving.speculation import requested
 from punie_trace.serving.state import ServerState
 from punie_trace.serving.timings import timings
@@ -41,7 +40,7 @@ _propagator: Final = TraceContextTextMapPropagator()
 _log = logging.getLogger(__name__)
 
 
-class TracedHandler(APIHandler):
+class TracedHandler(CompletionHandler):
     """One connection, which is one request: HTTP/1.0, as mlx_lm has it."""
 
     response_generator: TracedGenerator
@@ -80,12 +79,11 @@ class TracedHandler(APIHandler):
             self.state.metrics.refused(error.status)
             self._answer_error(error.status, str(error))
             return
-        # mlx_lm reads the body itself: it gets the one that was checked.
-        raw = json.dumps(body).encode("utf-8")
-        self.rfile = io.BytesIO(raw)
-        self.headers.replace_header("Content-Length", str(len(raw)))
         try:
-            super().do_POST()
+            self.complete(body, chat=self.path in CHAT_PATHS, call=call)
+        except RefusedError as error:
+            call.fail("refused", error.status, str(error))
+            self._answer_error(error.status, str(error))
         except (ClientGoneError, ConnectionError, TimeoutError) as error:
             call.fail("client_gone", 499, str(error) or type(error).__name__)
             self.close_connection = True
@@ -95,20 +93,10 @@ class TracedHandler(APIHandler):
             call.done_ns = now_ns()
             self.state.finish(call)
 
-    def handle_chat_completions(self) -> CompletionRequest:
-        """mlx_lm's request, with the call."""
-        return self._called(super().handle_chat_completions())
-
-    def handle_text_completions(self) -> CompletionRequest:
-        """mlx_lm's request, with the call."""
-        return self._called(super().handle_text_completions())
-
-    def generate_response(self, text: str, finish_reason: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """mlx_lm's response; the last one holds `timings` where they were asked for."""
-        response = super().generate_response(text, finish_reason, *args, **kwargs)
-        if finish_reason is not None and self.call is not None and self.call.timings:
+    def finish_response(self, response: dict[str, Any]) -> None:
+        """Add `timings` where they were asked for."""
+        if self.call is not None and self.call.timings:
             response["timings"] = timings(self.call)
-        return response
 
     def handle_models_request(self) -> None:
         """The model that is served, and no other: what the machine's hub cache holds is nobody's business here."""
@@ -116,27 +104,18 @@ class TracedHandler(APIHandler):
         listed = [{"id": served, "object": "model", "created": self.created}] if served else []
         self._answer(200, json.dumps({"object": "list", "data": listed}), "application/json")
 
-    def _set_completion_headers(self, status_code: int = 200) -> None:
-        # mlx_lm answers 404 to whatever its generator raises; the error itself knows better.
+    def status_of(self, status: int) -> int:
+        """What the call itself knows of its failure."""
         call = self.call
-        if call is not None and call.outcome != "done" and status_code >= 400:
-            status_code = call.status
-        elif call is not None and status_code >= 400:
-            call.fail("refused", status_code, "refused by mlx_lm's own checks")
-        super()._set_completion_headers(status_code)
+        return call.status if call is not None and call.outcome != "done" and status >= 400 else status
 
-    def _set_stream_headers(self, status_code: int = 200) -> None:
+    def stream_begins(self) -> None:
+        """Whatever goes wrong from here on is a part of the stream."""
         self._streaming = True
-        super()._set_stream_headers(status_code)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server names it so
         """To the log and not to stderr; what the client wrote is made harmless."""
         _log.info("%s %s", self.address_string(), ascii(format % args)[1:-1])
-
-    def _called(self, request: CompletionRequest) -> CompletionRequest:
-        if self.call is None:
-            raise TypeError("a completion without a call")
-        return CalledRequest(**vars(request), call=self.call)
 
     def _read_body(self) -> bytes:
         length = self.headers.get("Content-Length")
@@ -166,7 +145,7 @@ class TracedHandler(APIHandler):
         call = Call(
             arrived_ns=arrived_ns,
             operation="chat" if self.path in CHAT_PATHS else "text_completion",
-            model=str(body.get("model", "default_model")),
+            model=str(body.get("model", DEFAULT_MODEL)),
             speculation=speculation,
             timings=body.get("timings") is True,
             cache_salt=salt,
@@ -209,7 +188,7 @@ class TracedHandler(APIHandler):
         self.send_header("Content-Length", str(len(data)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self._set_cors_headers()
+        self.send_access_headers()
         self.end_headers()
         self.wfile.write(data)
         self.wfile.flush()
@@ -237,7 +216,7 @@ class TracedHandler(APIHandler):
         if not _TRACE_ID.fullmatch(trace_id):
             self._answer_error(400, "trace_id must be 32 lower-case hexadecimal digits")
             return
-        spans = self.state.shelf.take(int(trace_id, 16), _SPANS_WAIT_S)
+        spans = self.state.spans.take(int(trace_id, 16), _SPANS_WAIT_S)
         clock = self.state.clock
         anchors = f"{clock.anchor_wall_ns},{clock.anchor_monotonic_ns}"
         self._answer(200, span_lines(spans), "application/x-ndjson", {names.CLOCK_HEADER: anchors})

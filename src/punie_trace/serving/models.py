@@ -15,19 +15,18 @@ from typing import Any, Final
 import mlx.core as mx
 from mlx import nn
 from mlx_lm import load
-from mlx_lm.server import ModelProvider
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from punie_trace.serving.decoders import DraftingDecoder
 from punie_trace.serving.decoding import Decoder, PlainDecoder
+from punie_trace.serving.mlx_lm_adapter import DEFAULT_MODEL, ModelHolder
 from punie_trace.serving.refusal import RefusedError
 from punie_trace.speculative.request import Speculation
 
-DEFAULT: Final = "default_model"
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-class ServedModels(ModelProvider):
+class ServedModels(ModelHolder):
     """mlx_lm's provider, whose draft model is ours. To be loaded and used in the thread that generates."""
 
     def __init__(self, cli_args: argparse.Namespace, max_draft_memory: int | None = None) -> None:
@@ -58,11 +57,12 @@ class ServedModels(ModelProvider):
 
     def check_name(self, model: str) -> None:
         """Raises `RefusedError` (404) where `model` can be no model, before the one that is loaded is let go for it."""
-        if model == DEFAULT or model == self.cli_args.model or _HUB_ID.fullmatch(model):
+        if model == DEFAULT_MODEL or model == self.cli_args.model or _HUB_ID.fullmatch(model):
             return
         if not (Path(model) / "config.json").is_file():
             raise RefusedError(
-                404, f"there is no model {model!r}; ask for {DEFAULT!r}, or for a folder or hub id that can be loaded"
+                404,
+                f"there is no model {model!r}; ask for {DEFAULT_MODEL!r}, or for a folder or hub id that can be loaded",
             )
 
     def decoder(self, speculation: Speculation) -> Decoder:
@@ -92,11 +92,10 @@ class ServedModels(ModelProvider):
             reason,
         )
 
-    def _load(self, model_path: str, adapter_path: str | None = None, draft_model_path: str | None = None) -> None:
-        super()._load(model_path, adapter_path, None)
-        if draft_model_path is not None:
-            self.draft, self.draft_tokenizer = load(draft_model_path)[:2]
-        self.model_key = (model_path, adapter_path, draft_model_path)
+    def model_loaded(self, draft_model: str | None) -> None:
+        """Load the draft model beside the target, and read the target's limits."""
+        if draft_model is not None:
+            self.draft, self.draft_tokenizer = load(draft_model)[:2]
         arguments = getattr(self.model, "args", None)
         self.context_length = _positive(_argument(arguments, "max_position_embeddings"))
         self.vocabulary = _positive(_argument(arguments, "vocab_size"))

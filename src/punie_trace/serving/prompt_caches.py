@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlx_lm.models.cache import LRUPromptCache, can_trim_prompt_cache, trim_prompt_cache
-
 from punie_trace.serving.decoding import cached_length
+from punie_trace.serving.mlx_lm_adapter import LRUPromptCache, can_trim_prompt_cache, trim_prompt_cache
 
 
 class ExactPromptCaches(LRUPromptCache):

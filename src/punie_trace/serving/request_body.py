@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Final, NoReturn
 
@@ -21,6 +22,8 @@ TEXT_PATHS: Final = ("/v1/completions",)
 ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 MAX_STOPS: Final = 64
 MAX_SEED: Final = 2**63 - 1
+_ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Without one in the bytes, no text of the body can hold half of a surrogate pair."""
 _IMAGES: Final = ("image_url", "input_image", "image")
 _NUMBERS: Final = (
     "max_tokens",
@@ -57,6 +60,8 @@ def parse_body(raw: bytes) -> Body:
         raise RefusedError(400, f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise RefusedError(400, f"the body must be a JSON object, not {_kind(body)}")
+    if _ESCAPED_SURROGATE.search(raw):
+        _encodable(body)
     return body
 
 
@@ -66,7 +71,6 @@ def check_body(body: Body, path: str) -> Body:
     Fields that are null are taken for absent, as OpenAI's clients mean them.
     """
     checked: Body = {key: value for key, value in body.items() if value is not None}
-    _encodable(checked)
     for name in _NUMBERS:
         if name in checked:
             _number(name, checked[name])

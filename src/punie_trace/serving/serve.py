@@ -1,6 +1,5 @@
 """`serve`: mlx_lm's flags and ours become a server that listens, answers, and ends without leaving anything behind.
 
-mlx_lm's own `main` reads its flags, so they are whatever the installed version has; its `run` is ours for that moment.
 The main thread listens, one thread generates, and each connection has a thread of its own.
 """
 
@@ -10,7 +9,6 @@ import argparse
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,17 +18,17 @@ from types import FrameType
 from typing import Final
 
 import mlx.core as mx
-import mlx_lm.server as stock
 
 from punie_trace.errors import ConfigurationError, ServerError
+from punie_trace.serving import mlx_lm_adapter
 from punie_trace.serving.admission import Admission
-from punie_trace.serving.generator import TracedGenerator
+from punie_trace.serving.generator import GENERATION_THREAD, TracedGenerator
 from punie_trace.serving.handler import TracedHandler
 from punie_trace.serving.http_server import BoundedServer
 from punie_trace.serving.models import ServedModels
 from punie_trace.serving.prompt_caches import ExactPromptCaches
 from punie_trace.serving.server_spans import server_resource
-from punie_trace.serving.shelf import SpanShelf
+from punie_trace.serving.span_buffer import SpanBuffer
 from punie_trace.serving.speculation import server_default
 from punie_trace.serving.state import ServerState
 from punie_trace.spans import export, names
@@ -39,7 +37,6 @@ from punie_trace.spans.provider import ClockTracerProvider
 
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the requests that may be open: for health, metrics, spans, and for saying 'come again'."""
-GENERATION_THREAD: Final = "punie-generation"
 _JOIN_S: Final = 5.0
 _NO_LIMIT: Final = 1 << 63
 _log = logging.getLogger(__name__)
@@ -73,18 +70,7 @@ def serve(arguments: Sequence[str], options: ServeOptions) -> None:
 
 def read_flags(arguments: Sequence[str]) -> tuple[str, int, argparse.Namespace]:
     """Host, port and all flags as mlx_lm's own parser reads them. Ends the process with its usage where it does not."""
-    read: list[tuple[str, int, argparse.Namespace]] = []
-
-    def instead(host: str, port: int, provider: stock.ModelProvider, **_: object) -> None:
-        read.append((host, port, provider.cli_args))
-
-    run, argv = stock.run, sys.argv
-    stock.run, sys.argv = instead, ["punie-trace serve", *arguments]  # ty: ignore[invalid-assignment]
-    try:
-        stock.main()
-    finally:
-        stock.run, sys.argv = run, argv
-    host, port, args = read[0]
+    host, port, args = mlx_lm_adapter.read_flags(arguments, "punie-trace serve")
     if mx.distributed.init().size() > 1:
         raise ConfigurationError("serve runs on one machine; start it without mlx.launch")
     return host, port, args
@@ -100,9 +86,9 @@ def running(
     """
     sender = export.connect(options.otlp)
     clock = Clock.start()
-    shelf = SpanShelf()
+    spans = SpanBuffer()
     provider = ClockTracerProvider(clock, server_resource(f"{os.getpid()}"))
-    provider.add_span_processor(shelf)
+    provider.add_span_processor(spans)
     if sender is not None:
         provider.add_span_processor(sender)
         _log.info("Spans go to %s", sender.endpoint)
@@ -131,9 +117,8 @@ def running(
             f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
         ) from error
     generator = TracedGenerator(models, caches, Admission(options.max_requests), died)
-    generator._generation_thread.name = GENERATION_THREAD
     state = ServerState(
-        generator, default, clock, provider.get_tracer(names.SERVER_SERVICE), shelf, options.max_body_bytes
+        generator, default, clock, provider.get_tracer(names.SERVER_SERVICE), spans, options.max_body_bytes
     )
     server.RequestHandlerClass = partial(TracedHandler, state)
     opened.append(server)
@@ -143,7 +128,7 @@ def running(
     finally:
         generator.stop_all()
         server.server_close()
-        generator._generation_thread.join(_JOIN_S)
+        generator.wait(_JOIN_S)
         if sender is not None:
             sender.shutdown()
 

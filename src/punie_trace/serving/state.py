@@ -9,17 +9,17 @@ from importlib import metadata
 from pathlib import Path
 
 import mlx.core as mx
-from mlx_lm.server import get_system_fingerprint
 from opentelemetry.trace import INVALID_TRACE_ID, Tracer
 
 import punie_trace
 from punie_trace.models.weights_digest import weights_digest
 from punie_trace.records import JsonValue
+from punie_trace.serving import mlx_lm_adapter
 from punie_trace.serving.call import Call
 from punie_trace.serving.generator import TracedGenerator
 from punie_trace.serving.metrics import ServerMetrics
 from punie_trace.serving.server_spans import write_spans
-from punie_trace.serving.shelf import SpanShelf
+from punie_trace.serving.span_buffer import SpanBuffer
 from punie_trace.spans.clock import Clock
 from punie_trace.speculative.request import Speculation
 
@@ -34,11 +34,13 @@ class ServerState:
     default: Speculation
     clock: Clock
     tracer: Tracer
-    shelf: SpanShelf
+    spans: SpanBuffer
     max_body_bytes: int
     metrics: ServerMetrics = field(default_factory=ServerMetrics)
-    fingerprint: str = field(default_factory=lambda: f"punie-{punie_trace.__version__}-{get_system_fingerprint()}")
-    _traces: dict[int, int] = field(default_factory=dict)
+    fingerprint: str = field(
+        default_factory=lambda: f"punie-{punie_trace.__version__}-{mlx_lm_adapter.fingerprint()}", init=False
+    )
+    _traces: dict[int, int] = field(default_factory=dict, init=False)
 
     @property
     def model_name(self) -> str:
@@ -56,7 +58,7 @@ class ServerState:
             return False
         if trace_id != INVALID_TRACE_ID:
             self._traces[id(call)] = trace_id
-            self.shelf.opened(trace_id)
+            self.spans.opened(trace_id)
         return True
 
     def finish(self, call: Call) -> None:
@@ -68,12 +70,12 @@ class ServerState:
             write_spans(call, self.tracer, self.clock)
         finally:
             if trace_id is not None:
-                self.shelf.closed(trace_id)
+                self.spans.closed(trace_id)
 
     def metrics_text(self) -> str:
         """What `/metrics` shows."""
         generator = self.generator
-        waiting = generator.requests.qsize()
+        waiting = generator.waiting
         opened = max(generator.admission.open, waiting)
         return self.metrics.text(model=self.model_name, open_calls=opened, waiting=waiting, loaded=generator.is_healthy)
 

@@ -16,7 +16,7 @@ from punie_trace.spans.otlp_json import encode_resource, encode_scope, span_line
 MOST_SPANS = 20_000
 
 
-class SpanShelf(SpanProcessor):
+class SpanBuffer(SpanProcessor):
     """A span processor that keeps what ends, `most` spans at most. Safe to use from several threads."""
 
     def __init__(self, most: int = MOST_SPANS) -> None:
