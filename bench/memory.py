@@ -27,7 +27,7 @@ from punie_trace.engine.tracing import Tracing
 from punie_trace.records import Answer, Generation, Ledger, Outcome, Query, ToolCall
 from punie_trace.runs.outcome_line import encode_outcome
 from punie_trace.spans.clock import Clock
-from punie_trace.suite.check import judge
+from punie_trace.suite.check import judge_by_facts
 
 QUERIES = [Query(f"query-{number}", "What is REST?") for number in range(20)]
 
@@ -58,7 +58,7 @@ async def drive(counts: list[int], folder: Path) -> None:
         for count in counts:
             target = Target("memory", "http", ask, nothing, nothing)
             limits = Limits(queries=count - asked)
-            driver = Driver({"memory": target}, tracing.open_query, clock, judge, limits, keep, fail)
+            driver = Driver({"memory": target}, tracing.open_query, clock, judge_by_facts, limits, keep, fail)
             await driver.drive(plan_endless(["memory"], QUERIES, 0), Failures(), ClosedLoop(8))
             asked = count
             gc.collect()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from punie_trace.analysis.ledger import close_ledger
-from punie_trace.records import JsonValue, Ledger, Outcome, Query, ServerKind, ToolCall, Verdict
+from punie_trace.records import Evaluation, JsonValue, Ledger, Outcome, Query, ServerKind, ToolCall, Verdict
 from punie_trace.runs.header import Clock, ConfigurationRecord, Machine, RunHeader, RunStatus, ServerRecord, SuiteRecord
 from punie_trace.runs.writer import RunWriter
 from punie_trace.spans import names
@@ -43,6 +43,7 @@ class Arm:
     verdicts: Mapping[tuple[str, int], Verdict] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    evaluations: Mapping[str, tuple[Evaluation, ...]] = field(default_factory=dict)
     cached: int = 96
     kind: ServerKind = "mlx_lm"
     tokens_reported: bool = True
@@ -211,6 +212,7 @@ def make_query(
         cached_tokens=arm.cached * len(kinds) if known else None,
         ttft_ns=None if first_chunk is None else first_chunk - sent - 2 * MS,
         served_model="demo-target",
+        evaluations=arm.evaluations.get(query.name, ()),
     )
     return outcome, trace.spans
 

@@ -27,6 +27,8 @@ class Verdict(StrEnum):
     BAD_ARGUMENTS = "bad-arguments"
     UNPARSED_CALL = "unparsed-call"
     WRONG_ANSWER = "wrong-answer"
+    NOT_JUDGED = "not-judged"
+    """Nothing says what is right, or what should have said it failed: outside accuracy."""
     ERROR = "error"
     TIMEOUT = "timeout"
 
@@ -45,6 +47,27 @@ class Query:
     answer_contains: tuple[str, ...] = ()
     """Texts that must all occur (without regard to case) in the final answer."""
     category: str | None = None
+    evaluators: tuple[str, ...] = ()
+    """Names of the evaluators that judge it besides; they live with the suite, which runs them."""
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether the case itself says what is right, evaluators aside."""
+        return bool(self.expected or self.tools or self.arguments_contain or self.answer_contains)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one evaluator found: an assertion (bool), a score (number) or a label (text).
+
+    `value` is None where the evaluator failed; `reason` then says how.
+    """
+
+    name: str
+    value: bool | int | float | str | None
+    reason: str | None = None
+    source: str = ""
+    """The evaluator with its arguments, as the dataset writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +121,30 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedQuery:
+    """One query that has ended, for whoever judges it. `wall_ns` is from due to done."""
+
+    query: Query
+    answer: Answer | None
+    trace_id: str
+    wall_ns: int
+    timed_out: bool = False
+    error: str | None = None
+    """What went wrong on the way, which comes before anything that the answer says."""
+    warm_up: bool = False
+    """Whether it counts in no figure, so that its verdict matters to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a query, why in words where there are some, and what evaluators found."""
+
+    verdict: Verdict
+    reason: str | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """One query that is due: its place in the run, when it is due, in which round and configuration."""
 
@@ -132,6 +179,7 @@ class Outcome:
     ttft_ns: int | None
     """First chunk with output of the query's first generation, minus that request's sending."""
     served_model: str | None
+    evaluations: tuple[Evaluation, ...] = ()
 
     @property
     def wall_ns(self) -> int:

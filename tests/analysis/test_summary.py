@@ -209,9 +209,37 @@ def test_time_is_split_into_what_changed(tmp_path: Path) -> None:
 
 def test_queries_that_nothing_is_said_of_are_a_finding(tmp_path: Path) -> None:
     queries = (*QUERIES, Query("open", "Hello?"))
-    summary = summary_of(tmp_path, {"baseline": Arm()}, queries=queries)
-    assert any(one.startswith("1 query with nothing said") for one in summary.findings)
+    arm = Arm(verdicts={("open", round_): Verdict.NOT_JUDGED for round_ in range(3)})
+    summary = summary_of(tmp_path, {"baseline": arm}, queries=queries)
+    assert "baseline: 1 query not judged, outside accuracy: open" in summary.findings
     assert summary.constants.queries == 5
+    figures = summary.configurations["baseline"]
+    assert (figures.queries, figures.correct, figures.not_judged) == (5, 5, ("open",))
+    assert not figures.problems
+    assert figures.goodput is not None
+    assert figures.goodput.value is None
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ERROR, Verdict.UNPARSED_CALL])
+def test_what_nothing_is_said_of_is_outside_accuracy_whatever_became_of_it(tmp_path: Path, verdict: Verdict) -> None:
+    arm = Arm(verdicts={("open", 0): Verdict.NOT_JUDGED, ("open", 1): verdict, ("open", 2): verdict})
+    figures = summary_of(tmp_path, {"baseline": arm}, queries=(*QUERIES, Query("open", "Hello?"))).configurations
+    assert (figures["baseline"].queries, figures["baseline"].not_judged) == (5, ("open",))
+
+
+def test_a_run_of_a_version_that_judged_by_having_an_answer_keeps_its_accuracy(tmp_path: Path) -> None:
+    summary = summary_of(tmp_path, {"baseline": Arm()}, queries=(*QUERIES, Query("open", "Hello?")))
+    assert (summary.configurations["baseline"].queries, summary.configurations["baseline"].not_judged) == (6, ())
+
+
+def test_a_round_whose_evaluator_failed_counts_for_nothing_and_is_a_problem(tmp_path: Path) -> None:
+    arm = Arm(
+        verdicts={(QUERIES[0].name, 1): Verdict.NOT_JUDGED}, errors={(QUERIES[0].name, 1): "Mine: ValueError: no"}
+    )
+    figures = summary_of(tmp_path, {"baseline": arm}).configurations["baseline"]
+    assert (figures.queries, figures.correct, figures.not_judged) == (5, 5, (QUERIES[0].name,))
+    (problem,) = figures.problems
+    assert problem.error == "Mine: ValueError: no"
 
 
 def test_a_category_of_one_query_counts_its_rounds_as_every_query_does(tmp_path: Path) -> None:

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from punie_trace.analysis.ledger import close_ledger
+from punie_trace.driver.arrivals import recorded
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver
-from punie_trace.driver.schedule import ClosedLoop, Planned, plan_rounds, plan_warm_up
+from punie_trace.driver.schedule import ClosedLoop, OpenLoop, Planned, plan_rounds, plan_warm_up
 from punie_trace.driver.target import Ask, Target
 from punie_trace.errors import IdentityError, RunFolderError, ServerError
-from punie_trace.records import Answer, Arrival, Generation, Ledger, Outcome, Path, Query, Verdict
+from punie_trace.records import (
+    Answer,
+    Arrival,
+    EndedQuery,
+    Evaluation,
+    Generation,
+    Judgement,
+    Ledger,
+    Outcome,
+    Path,
+    Query,
+    Verdict,
+)
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.generation_log import current_generations, finished_generations
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.query_span import QuerySpan, open_query
-from punie_trace.suite.check import judge
+from punie_trace.suite.check import judge_by_facts
 
 pytestmark = pytest.mark.anyio
-QUERIES = [Query("one", "1"), Query("two", "2"), Query("three", "3")]
+QUERIES = [Query(name, str(n), answer_contains=("answer",)) for n, name in enumerate(("one", "two", "three"), 1)]
 
 
 class Recorder:
@@ -73,7 +87,7 @@ def driver(targets: list[Target], recorder: Recorder, timeout_s: float = 5.0, li
         {t.configuration: t for t in targets},
         opened,
         clock,
-        judge,
+        judge_by_facts,
         limits or Limits(query_timeout_s=timeout_s),
         recorder.outcome,
         recorder.failure,
@@ -96,6 +110,40 @@ async def test_every_query_becomes_an_outcome() -> None:
         assert outcome.due_ns <= outcome.sent_ns <= outcome.done_ns
         assert ledger.wall_ns == outcome.wall_ns
         assert outcome.served_model == "the model"
+
+
+async def test_one_query_at_a_time_is_judged_before_the_next_is_asked() -> None:
+    assert await _order(ClosedLoop(1)) == ["ask", "judged"] * 3
+
+
+@pytest.mark.parametrize(
+    "load", [ClosedLoop(2), OpenLoop(recorded([0.0] * 3, "three at once"))], ids=["closed", "open"]
+)
+async def test_the_load_goes_on_while_a_slow_judge_works(load: ClosedLoop | OpenLoop) -> None:
+    assert await _order(load) == ["ask"] * 3 + ["judged"] * 3
+
+
+async def _order(load: ClosedLoop | OpenLoop) -> list[str]:
+    recorder = Recorder()
+    order: list[str] = []
+
+    async def ask(query: Query) -> Answer:
+        order.append("ask")
+        return await answer(query)
+
+    async def slow(ended: EndedQuery) -> Judgement:
+        await anyio.sleep(0.1)
+        order.append("judged")
+        return Judgement(Verdict.WRONG_ANSWER, "mine: no", (Evaluation("mine", False, "no"),))
+
+    made = replace(driver([target("a", ask)], recorder), judge=slow, judges_apart=True)
+    planned = [Planned(i, 1, "a", q) for i, q in enumerate(QUERIES)]
+    await made.drive(planned, Failures(), load)
+    assert [(o.verdict, o.error, len(o.evaluations)) for o in recorder.outcomes] == [
+        (Verdict.WRONG_ANSWER, "mine: no", 1)
+    ] * 3
+    assert max(o.wall_ns for o in recorder.outcomes) < 100_000_000
+    return order
 
 
 async def test_warm_up_is_asked_and_not_counted() -> None:
@@ -218,7 +266,7 @@ async def test_what_on_outcome_raises_ends_the_run() -> None:
         raise RunFolderError("the disk is full")
 
     made = driver([target("a", answer)], Recorder())
-    broken = Driver(made.targets, made.open_query, made.clock, judge, made.limits, full, nothing)
+    broken = Driver(made.targets, made.open_query, made.clock, judge_by_facts, made.limits, full, nothing)
     with pytest.RaisesGroup(RunFolderError):
         await broken.drive(plan_rounds(["a"], QUERIES, 1, 0), Failures())
 

@@ -182,7 +182,7 @@ async def test_queries_that_were_to_be_asked_are_waited_for() -> None:
 
     async def slow(query: Query) -> Answer:
         await anyio.sleep(0.15)
-        return Answer("x")
+        return Answer("an answer")
 
     limits = Limits(queries=2, cool_down_s=0.01)
     stage = await of(slow, recorder, limits).drive(plan_endless(["a"], QUERIES, 0), Failures(), ClosedLoop(2))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_trace.records import Outcome, ToolCall, Verdict
+from punie_trace.records import Evaluation, Outcome, ToolCall, Verdict
 from punie_trace.runs.outcome_line import decode_outcome, encode_outcome
 
 OUTCOME = Outcome(
@@ -38,6 +38,8 @@ arguments = st.dictionaries(
     texts, st.one_of(texts, st.integers(), st.booleans(), st.none(), st.lists(texts, max_size=3)), max_size=3
 )
 
+found = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
+
 
 @given(
     answer=texts,
@@ -45,16 +47,34 @@ arguments = st.dictionaries(
     calls=st.lists(st.builds(ToolCall, texts, arguments, st.booleans()), max_size=3),
     verdict=st.sampled_from(Verdict),
     tokens=st.none() | st.integers(min_value=0),
+    evaluations=st.lists(st.builds(Evaluation, texts, found, st.none() | texts, texts), max_size=3),
 )
 def test_an_outcome_comes_back_as_it_was(
-    answer: str, error: str | None, calls: list[ToolCall], verdict: Verdict, tokens: int | None
+    answer: str,
+    error: str | None,
+    calls: list[ToolCall],
+    verdict: Verdict,
+    tokens: int | None,
+    evaluations: list[Evaluation],
 ) -> None:
     outcome = replace(
-        OUTCOME, answer=answer, error=error, tool_calls=tuple(calls), verdict=verdict, input_tokens=tokens
+        OUTCOME,
+        answer=answer,
+        error=error,
+        tool_calls=tuple(calls),
+        verdict=verdict,
+        input_tokens=tokens,
+        evaluations=tuple(evaluations),
     )
     line = encode_outcome(outcome)
     assert line.count(b"\n") == 1
     assert decode_outcome(line.decode()) == outcome
+
+
+def test_a_line_without_evaluations_is_read_as_of_versions_that_had_none() -> None:
+    line = encode_outcome(OUTCOME).decode()
+    assert "evaluations" not in json.loads(line)
+    assert decode_outcome(line).evaluations == ()
 
 
 def test_lone_surrogates_and_nan_do_not_lose_an_outcome() -> None:
@@ -74,6 +94,9 @@ def test_lone_surrogates_and_nan_do_not_lose_an_outcome() -> None:
         ({"verdict": "splendid"}, "splendid"),
         ({"tool_calls": [{"name": "x"}]}, "'tool_calls'"),
         ({"tool_calls": None}, "'tool_calls'"),
+        ({"evaluations": {}}, "'evaluations'"),
+        ({"evaluations": [{"value": True}]}, "'evaluations'"),
+        ({"evaluations": [{"name": "x", "value": [1]}]}, "evaluation 'x'"),
     ],
 )
 def test_a_line_that_is_no_outcome_names_what_is_wrong(change: dict[str, object], names: str) -> None:

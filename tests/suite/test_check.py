@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_trace.records import Answer, Expectation, Generation, JsonValue, Query, ToolCall, Verdict
-from punie_trace.suite.check import constant_answers, judge
+from punie_trace.records import (
+    Answer,
+    Evaluation,
+    Expectation,
+    Generation,
+    JsonValue,
+    Judgement,
+    Query,
+    ToolCall,
+    Verdict,
+)
+from punie_trace.suite.check import constant_answers, judge, settle
 
 LOOKUP = Query("q", "Where is Loan?", "tool", ("find", "search"), ("Loan", "models"), ("due_on",))
 RIGHT = ToolCall("search", {"pattern": "class loan", "path": "MODELS.py"}, ok=True)
@@ -118,11 +128,37 @@ def test_an_answer_that_lacks_what_was_asked_for_is_wrong(text: str):
     assert judge(DIRECT, Answer(text)) is Verdict.WRONG_ANSWER
 
 
-def test_where_nothing_is_stated_only_an_empty_answer_is_wrong():
-    unstated = Query("q", "t")
-    assert judge(unstated, Answer("x")) is Verdict.CORRECT
-    assert judge(unstated, Answer("x", (RIGHT,))) is Verdict.CORRECT
-    assert judge(unstated, Answer("")) is Verdict.WRONG_ANSWER
+@pytest.mark.parametrize("answer", [Answer("x"), Answer("x", (RIGHT,)), Answer("")])
+def test_where_nothing_says_what_is_right_nothing_is_judged(answer: Answer):
+    assert judge(Query("q", "t"), answer) is Verdict.NOT_JUDGED
+    assert judge(Query("q", "t", category="c"), answer) is Verdict.NOT_JUDGED
+    assert judge(Query("q", "t"), answer, error="gone") is Verdict.ERROR
+
+
+HOLDS, FAILS = Evaluation("Contains", True), Evaluation("Contains", False, "it lacks 'x'")
+BROKEN = Evaluation("Mine", None, "ValueError: no")
+FIGURES = (Evaluation("score", 0.5), Evaluation("tone", "kind"))
+
+
+@pytest.mark.parametrize(
+    ("before", "evaluations", "verdict", "reason"),
+    [
+        (Verdict.NOT_JUDGED, (), Verdict.NOT_JUDGED, None),
+        (Verdict.NOT_JUDGED, FIGURES, Verdict.NOT_JUDGED, None),
+        (Verdict.NOT_JUDGED, (*FIGURES, HOLDS), Verdict.CORRECT, None),
+        (Verdict.CORRECT, FIGURES, Verdict.CORRECT, None),
+        (Verdict.CORRECT, (HOLDS, FAILS), Verdict.WRONG_ANSWER, "Contains: it lacks 'x'"),
+        (Verdict.CORRECT, (Evaluation("Equals", False),), Verdict.WRONG_ANSWER, "Equals: does not hold"),
+        (Verdict.CORRECT, (HOLDS, BROKEN), Verdict.NOT_JUDGED, "Mine: ValueError: no"),
+        (Verdict.NOT_JUDGED, (BROKEN, FAILS), Verdict.WRONG_ANSWER, "Contains: it lacks 'x'"),
+        (Verdict.BAD_ARGUMENTS, (HOLDS, BROKEN), Verdict.BAD_ARGUMENTS, None),
+        (Verdict.WRONG_ANSWER, (HOLDS,), Verdict.WRONG_ANSWER, None),
+    ],
+)
+def test_facts_first_then_failed_assertions_then_failed_evaluators(
+    before: Verdict, evaluations: tuple[Evaluation, ...], verdict: Verdict, reason: str | None
+):
+    assert settle(before, evaluations) == Judgement(verdict, reason, evaluations)
 
 
 WORDS = st.sampled_from(["", "a", "B", "ab", "view", "ß", "<tool_call>", "İ"])
@@ -197,7 +233,7 @@ def test_an_answer_made_to_fit_is_correct(query: Query, text: str, argument: str
     arguments: dict[str, JsonValue] = {"first": argument, "rest": list(query.arguments_contain)}
     looked = Answer(told.text, (ToolCall(tool, arguments, ok=True),))
     fitting = told if query.expected == "direct" else looked
-    assert judge(query, fitting) is Verdict.CORRECT
+    assert judge(query, fitting) is (Verdict.CORRECT if query.has_facts else Verdict.NOT_JUDGED)
 
 
 def test_constant_answers_are_shares_of_what_is_expected():

@@ -15,10 +15,11 @@ from typing import Final
 from punie_trace.analysis.client import client_figures
 from punie_trace.analysis.compare import identity
 from punie_trace.analysis.drafted import by_query, speculation_figures
+from punie_trace.analysis.evaluations import evaluation_figures
 from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed, TokenFigures, WallFigures
 from punie_trace.analysis.figures import CategoryFigures, ConfigurationFigures, Goodput, Problem
 from punie_trace.analysis.findings import batched
-from punie_trace.analysis.observations import Observation, right_queries
+from punie_trace.analysis.observations import Observation, not_judged, right_queries
 from punie_trace.analysis.split import PHASES, GenerationSplit
 from punie_trace.analysis.statistics import quantile, wilson
 from punie_trace.records import Ledger, Verdict
@@ -91,6 +92,8 @@ def configuration_figures(
         ttft_warm_ms=_ttft_by_cache(splits, warm=True),
         batched=batched(header, record) if record else None,
         problems=_problems(observations),
+        not_judged=not_judged(observations),
+        evaluations=evaluation_figures(one.outcome for one in observations),
         speculation=speculation_figures(by_query((one.outcome.query, one.drafted) for one in answered)),
     )
 
@@ -197,9 +200,13 @@ def _finish_reasons(splits: Sequence[GenerationSplit]) -> dict[str, int]:
 
 
 def _time_per_correct(observations: Sequence[Observation]) -> float | None:
-    """All wall time, of errors and wrong answers too, for each correct answer; None where none is correct."""
-    correct = sum(one.outcome.verdict is Verdict.CORRECT for one in observations)
-    return sum(one.outcome.wall_ns for one in observations) / NS_PER_MS / correct if correct else None
+    """All wall time, of errors and wrong answers too, for each correct answer; None where none is correct.
+
+    What was not judged is left out: it is neither.
+    """
+    judged = [one for one in observations if one.outcome.verdict is not Verdict.NOT_JUDGED]
+    correct = sum(one.outcome.verdict is Verdict.CORRECT for one in judged)
+    return sum(one.outcome.wall_ns for one in judged) / NS_PER_MS / correct if correct else None
 
 
 def _goodput(observations: Sequence[Observation], header: RunHeader) -> Goodput | None:
@@ -207,6 +214,9 @@ def _goodput(observations: Sequence[Observation], header: RunHeader) -> Goodput 
     if not observations:
         return None
     objectives = _objectives(header)
+    if not_judged(observations):
+        why = "not all queries are judged, and only what is right counts as good"
+        return Goodput(value=None, good=0, of=len(observations), objectives=objectives, not_observable=why)
     good = 0
     for one in observations:
         if one.outcome.verdict is not Verdict.CORRECT:
@@ -278,7 +288,12 @@ def _problems(observations: Sequence[Observation]) -> tuple[Problem, ...]:
 
 
 def _any_wrong(members: Sequence[Observation]) -> bool:
-    return any(one.outcome.verdict is not Verdict.CORRECT for one in members)
+    """An evaluator that failed is a problem; that nothing says what is right is none of the query's."""
+    verdicts = [(one.outcome.verdict, one.outcome.error) for one in members]
+    return any(
+        error is not None if verdict is Verdict.NOT_JUDGED else verdict is not Verdict.CORRECT
+        for verdict, error in verdicts
+    )
 
 
 def _problem(query: str, members: Sequence[Observation]) -> Problem:

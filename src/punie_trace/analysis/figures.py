@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from punie_trace.analysis.evaluations import EvaluationFigures
 from punie_trace.analysis.figure_kinds import (
     Bounded,
     Figures,
@@ -187,6 +188,10 @@ class ConfigurationFigures(Figures):
     batched: bool | None = None
     """Whether the server takes several requests into one batch; None where that is not known."""
     problems: tuple[Problem, ...]
+    not_judged: tuple[str, ...] = ()
+    """Queries outside accuracy, wholly or in some rounds: nothing says what is right, or an evaluator failed."""
+    evaluations: dict[str, EvaluationFigures] = Field(default_factory=dict)
+    """What evaluators found, by the names that they give it."""
     speculation: SpeculationFigures | None = None
 
 

@@ -46,7 +46,7 @@ def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Obser
             *_unsteady(observed),
             *_disturbed(run.header, summary),
             *_fallbacks(summary),
-            *_suite(run.header),
+            *_not_judged(summary),
         ],
         list(summary.configurations),
     )
@@ -260,14 +260,14 @@ def batched(header: RunHeader, record: ConfigurationRecord) -> bool | None:
     return record.draft_model is None if record.kind == "mlx_lm" else None
 
 
-def _suite(header: RunHeader) -> Iterator[str]:
-    unjudged = [
-        query.name
-        for query in header.suite.queries
-        if query.expected is None and not (query.tools or query.arguments_contain or query.answer_contains)
-    ]
-    if unjudged:
-        yield f"{_queries(len(unjudged))} with nothing said of what is right, counted as right: {_some(unjudged)}"
+def _not_judged(summary: Summary) -> Iterator[str]:
+    unjudged = {name: figures.not_judged for name, figures in summary.configurations.items() if figures.not_judged}
+    for name, queries in unjudged.items():
+        yield f"{name}: {_queries(len(queries))} not judged, outside accuracy: {_some(queries)}"
+    for name, figures in summary.configurations.items():
+        for evaluator, found in figures.evaluations.items():
+            if found.failed:
+                yield f"{name}: the evaluator {evaluator} failed {found.failed} times"
 
 
 def _failed(figures: ConfigurationFigures) -> int:

@@ -7,7 +7,8 @@ so goes first). `<`, `<=`, `>` and `>=` are decided on the figure's interval whe
 all of it lies on one side, else undecided, and so where there are too few values for an interval. Undecided counts as
 failed, unless the line ends in `?`. `==` and `!=` are decided on the value as it was measured, since no interval of
 more than a point can lie in one; `accuracy == 1` asks that every query was right, `accuracy > 0.9` that the interval
-lies above 90 %. This module reads and decides; what the figures are stands in `named_figures`.
+lies above 90 %; a query that was not judged keeps both from passing. This module reads and decides; what the figures
+are stands in `named_figures`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from punie_trace.analysis.figure_kinds import Figures
 from punie_trace.analysis.figures import Summary
-from punie_trace.analysis.named_figures import FIGURES, Measured, NamedFigure, Quantity, failed_queries
+from punie_trace.analysis.named_figures import FIGURES, Measured, NamedFigure, Quantity, failed_queries, named_figure
 from punie_trace.errors import ConfigurationError, nearest
 
 GateVerdict: TypeAlias = Literal["passed", "failed", "undecided"]
@@ -49,6 +50,7 @@ UNITS: Final[dict[Quantity, dict[str, float]]] = {
     "ratio": {"": 1, "x": 1},
     "count": {"": 1},
     "rate": {"": 1},
+    "score": {"": 1},
 }
 """What a value of each quantity may be written in, as factors to its base (ms, bytes)."""
 
@@ -82,7 +84,7 @@ class Gate:
     @property
     def named(self) -> NamedFigure:
         """The figure that it asks about."""
-        return FIGURES[self.figure]
+        return _known(self.figure)
 
     @property
     def bound(self) -> float:
@@ -132,8 +134,9 @@ def parse_gate(text: str) -> Gate:
         raise ConfigurationError(f"gate {shown!r} cannot be read: {_EXAMPLE}")
     configuration, figure = _subject(shown, found["subject"].strip())
     value = float(found["number"])
-    unit = _unit(shown, FIGURES[figure], found["unit"])
-    if not math.isfinite(value * UNITS[FIGURES[figure].quantity][unit]):
+    named = _known(figure)
+    unit = _unit(shown, named, found["unit"])
+    if not math.isfinite(value * UNITS[named.quantity][unit]):
         raise ConfigurationError(f"gate {shown!r}: {found['number']} is beyond all numbers")
     return Gate(configuration, figure, cast("Operator", found["operator"]), value, unit, found["lenient"] == "?")
 
@@ -177,13 +180,20 @@ def _subject(shown: str, subject: str) -> tuple[str | None, str]:
     parts = subject.split(".")
     ends = [".".join(parts[start:]) for start in range(len(parts))]
     for end in ends:
-        if end in FIGURES:
+        if named_figure(end) is not None:
             configuration = subject[: -len(end)].removesuffix(".").strip()
             if not configuration and end != subject:
                 break
             return configuration or None, end
     closest = max(ends, key=_closeness)
     raise ConfigurationError(f"gate {shown!r}: there is no figure {closest!r}; {nearest(closest, FIGURES)}")
+
+
+def _known(figure: str) -> NamedFigure:
+    named = named_figure(figure)
+    if named is None:
+        raise ConfigurationError(f"there is no figure {figure!r}; {nearest(figure, FIGURES)}")
+    return named
 
 
 def _closeness(word: str) -> float:
@@ -237,6 +247,10 @@ def _read(gate: Gate, summary: Summary, name: str) -> Reading:
         left_out = _left_out(gate, summary, name)
         if left_out:
             verdict, why = "undecided", left_out
+    if gate.figure == "accuracy" and figures.not_judged and verdict != "failed":
+        # Equality asks that all are right; of what was not judged nobody knows.
+        unjudged = f"{len(figures.not_judged)} of {summary.run.queries} queries not judged"
+        verdict, why = ("failed" if gate.operator == "==" else "undecided"), unjudged
     return _reading(name, measured, verdict, why)
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from punie_trace.analysis.drafted import FEWEST_QUERIES
+from punie_trace.analysis.evaluations import KINDS
 from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
 
-Quantity: TypeAlias = Literal["time", "memory", "share", "ratio", "count", "rate"]
+Quantity: TypeAlias = Literal["time", "memory", "share", "ratio", "count", "rate", "score"]
 """Times are in ms, memory in bytes, shares from 0 to 1, rates per second."""
 
 MOST_CHANCE: Final = 0.05
@@ -99,7 +100,7 @@ def _accuracy(summary: Summary, name: str) -> Measured:
     figures = summary.configurations[name]
     share: Bounded | None = figures.accuracy
     if share is None:
-        return Measured(None, note="no query was asked")
+        return Measured(None, note="no query was judged" if figures.not_judged else "no query was asked")
     return Measured(share.value, share.low, share.high, detail=f"{figures.correct}/{figures.queries}")
 
 
@@ -263,6 +264,22 @@ FIGURES: Final[dict[str, NamedFigure]] = {
     )
 }
 """In the order to list them. No name ends another after a dot, so that what stands before a figure is unambiguous."""
+
+
+def named_figure(name: str) -> NamedFigure | None:
+    """The figure of that name: one of `FIGURES`, or what evaluators found (`score.NAME` and its like)."""
+    if name in FIGURES:
+        return FIGURES[name]
+    kind, _, of = name.partition(".")
+    if not of or kind not in KINDS:
+        return None
+
+    def read(summary: Summary, configuration: str) -> Measured:
+        found = KINDS[kind](summary.configurations[configuration].evaluations, of)
+        return Measured(None, note=found) if isinstance(found, str) else Measured(found.value, found.low, found.high)
+
+    quantity: Quantity = "score" if kind == "score" else "share"
+    return NamedFigure(name, quantity, f"what evaluators found: the {kind} {of}", read, estimated=True)
 
 
 def comparison_of(summary: Summary, configuration: str) -> Comparison | None:

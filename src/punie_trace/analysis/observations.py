@@ -19,6 +19,8 @@ from punie_trace.spans.span import Span
 
 # Asked of each query many times over: of a million, looking the members up takes seconds.
 _ERROR, _TIMEOUT = Verdict.ERROR, Verdict.TIMEOUT
+_CORRECT, _NOT_JUDGED = Verdict.CORRECT, Verdict.NOT_JUDGED
+_ANSWERS = (Verdict.CORRECT, Verdict.WRONG_ANSWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Observation:
     splits: tuple[GenerationSplit, ...]
     drafted: tuple[Drafted, ...] = ()
     """What speculation did in each generation whose server tells it."""
+    judgeable: bool = True
+    """Whether the suite says what is right, by facts of its own or by evaluators."""
 
     @property
     def answered(self) -> bool:
@@ -45,7 +49,9 @@ def observe(run: RunRecord) -> dict[str, list[Observation]]:
 
     Rounds that were disturbed and asked again are left out. A configuration that has no outcome has an empty list.
     """
-    categories = {query.name: query.category or query.expected or "other" for query in run.header.suite.queries}
+    query_records = run.header.suite.queries
+    categories = {query.name: query.category or query.expected or "other" for query in query_records}
+    without = {query.name for query in query_records if not query.has_facts and not query.evaluators}
     names = unique([*run.header.names, *(outcome.configuration for outcome in run.outcomes)])
     observed: dict[str, list[Observation]] = {name: [] for name in names}
     left_out = set(run.header.left_out_rounds)
@@ -57,16 +63,35 @@ def observe(run: RunRecord) -> dict[str, list[Observation]]:
         steps = server_steps(spans)
         splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
         category = categories.get(outcome.query, "other")
-        observed[outcome.configuration].append(Observation(outcome, category, ledger, error, splits, drafted_in(spans)))
+        judgeable = outcome.query not in without
+        observed[outcome.configuration].append(
+            Observation(outcome, category, ledger, error, splits, drafted_in(spans), judgeable)
+        )
     return observed
 
 
 def right_queries(observations: Sequence[Observation]) -> dict[str, bool]:
-    """Each query that was asked, and whether it is right: in more than half of its rounds (half is not enough)."""
+    """Each query that was judged, and whether it is right: in more than half of its rounds (half is not enough).
+
+    Rounds that were not judged count for nothing. A query of which the suite does not say what is right is left out
+    whatever became of it, but for runs of versions that judged by its having an answer.
+    """
     verdicts: dict[str, list[bool]] = {}
     for one in observations:
-        verdicts.setdefault(one.outcome.query, []).append(one.outcome.verdict is Verdict.CORRECT)
+        verdict = one.outcome.verdict
+        if verdict is not _NOT_JUDGED and (one.judgeable or verdict in _ANSWERS):
+            verdicts.setdefault(one.outcome.query, []).append(verdict is _CORRECT)
     return {query: 2 * sum(right) > len(right) for query, right in verdicts.items()}
+
+
+def not_judged(observations: Sequence[Observation]) -> tuple[str, ...]:
+    """The queries of which at least one round was not judged, or nothing says what is right, as they were asked."""
+    unjudged = (
+        one.outcome.query
+        for one in observations
+        if one.outcome.verdict is _NOT_JUDGED or not (one.judgeable or one.outcome.verdict in _ANSWERS)
+    )
+    return unique(unjudged)
 
 
 def _ledger(outcome: Outcome, spans: Sequence[Span]) -> tuple[Ledger | None, str | None]:

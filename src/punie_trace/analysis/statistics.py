@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist, median
+from statistics import NormalDist, median, stdev
 from typing import Literal, TypeAlias
 
 SpeedVerdict: TypeAlias = Literal["faster", "slower", "cannot tell"]
@@ -62,6 +62,17 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return Interval(share, low, high, confidence, n)
+
+
+def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """A mean with Student's t interval; no bounds for a single value. `ValueError` where there are no values."""
+    if not values:
+        raise ValueError("no values")
+    centre = math.fsum(values) / len(values)
+    if len(values) == 1:
+        return Interval(centre, None, None, confidence, 1)
+    half = _student_quantile((1 + confidence) / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Interval(centre, centre - half, centre + half, confidence, len(values))
 
 
 def quantile(values: Sequence[float], q: float, confidence: float = 0.95) -> Interval:

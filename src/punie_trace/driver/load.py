@@ -1,8 +1,10 @@
-"""Asks planned queries, in a closed or an open loop, judges the answers, and hands on what came of each.
+"""Asks planned queries, in a closed or an open loop, has the answers judged, and hands on what came of each.
 
-A query that fails is an outcome like any other. A configuration whose server died or was answered for by something else
-is marked as failed and left out from then on; the others go on. Whatever `on_outcome` raises ends the run. Nothing is
-kept of a query that has ended, so the driver's memory does not grow with their number.
+Judging begins when a query's time is closed. With one query at a time it is over before the next one is asked, so that
+nothing is measured meanwhile; with more, a judge that may take long (`judges_apart`) works beside the load, which goes
+on as if there were no judge. A query that fails is an outcome like any other. A configuration whose server died or was
+answered for by something else is marked as failed and left out from then on; the others go on. Whatever `on_outcome`
+raises ends the run. Nothing is kept of a query that has ended, so the driver's memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned
 from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.errors import ServerError
-from punie_trace.records import Answer, Arrival, Ledger, Outcome, Path, Verdict
+from punie_trace.records import Answer, Arrival, EndedQuery, Judgement, Ledger, Outcome, Path
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.query_span import QuerySpan
 
@@ -32,6 +34,8 @@ OnOutcome = Callable[[Outcome, Ledger], None]
 OnFailure = Callable[[str, str], None]
 COLLECT_S = 5.0
 """The longest that a server may take to hand over what it knows of a query."""
+MOST_BEING_JUDGED = 256
+"""Where so many wait for their judge, those that come after hold their place in the load until they are judged."""
 
 ONE_WORKER = ClosedLoop()
 
@@ -40,8 +44,8 @@ ONE_WORKER = ClosedLoop()
 class Driver:
     """Asks planned queries of targets.
 
-    `on_outcome` is called once for each counted query, in the order in which they end. `on_failure` is called once for
-    each configuration that can no longer be asked, with the reason.
+    `on_outcome` is called once for each counted query, in the order in which they were judged. `on_failure` is called
+    once for each configuration that can no longer be asked, with the reason.
     """
 
     targets: Mapping[str, Target]
@@ -51,6 +55,8 @@ class Driver:
     limits: Limits
     on_outcome: OnOutcome
     on_failure: OnFailure
+    judges_apart: bool = False
+    """Whether judging may take long, so that the load must not wait for it."""
 
     async def drive(
         self,
@@ -74,14 +80,21 @@ class Driver:
                 stage.start(tasks, self._dispatch, stage, load, seed, tasks)
             else:
                 workers = load.concurrency if not isinstance(planned, Sequence) else min(load.concurrency, len(planned))
+                apart = tasks if self.judges_apart and workers > 1 else None
                 for _ in range(max(1, workers)):
-                    stage.start(tasks, self._work, stage, load.think_s)
+                    stage.start(tasks, self._work, stage, load.think_s, apart)
         return stage
 
-    async def _work(self, stage: Stage, think_s: float) -> None:
+    async def _work(self, stage: Stage, think_s: float, apart: TaskGroup | None) -> None:
+        """One worker of a closed loop; with `apart`, its queries run there, and it goes on once they are answered."""
         due_ns = self.clock.now_ns()
         while (item := stage.next_planned()) is not None:
-            await self._ask(stage, item, due_ns)
+            if apart is None:
+                await self._ask(stage, item, due_ns)
+            else:
+                answered = anyio.Event()
+                stage.start(apart, self._ask_and_say, stage, item, due_ns, answered.set)
+                await answered.wait()
             await anyio.lowlevel.checkpoint()
             due_ns = self.clock.now_ns()
             if think_s:
@@ -118,12 +131,28 @@ class Driver:
         await stage.wait_for_end()
 
     async def _arrive(self, stage: Stage, item: Planned, due_ns: int, held: bool) -> None:
-        try:
-            await self._ask(stage, item, due_ns, held=held)
-        finally:
-            stage.leave()
+        await self._ask_and_say(stage, item, due_ns, stage.leave, held)
 
-    async def _ask(self, stage: Stage, item: Planned, due_ns: int, *, held: bool = False) -> None:
+    async def _ask_and_say(
+        self, stage: Stage, item: Planned, due_ns: int, answered: Callable[[], None], held: bool = False
+    ) -> None:
+        """Asks and judges, and calls `answered` once: before judging, or at the end where too many wait for that."""
+        pending = [answered]
+        try:
+            await self._ask(stage, item, due_ns, held=held, pending=pending)
+        finally:
+            for one in pending:
+                one()
+
+    async def _ask(
+        self,
+        stage: Stage,
+        item: Planned,
+        due_ns: int,
+        *,
+        held: bool = False,
+        pending: list[Callable[[], None]] | None = None,
+    ) -> None:
         target = self.targets[item.configuration]
         arrival = Arrival(item.seq, due_ns, item.round, item.configuration, item.query)
         answer: Answer | None = None
@@ -143,17 +172,32 @@ class Driver:
             except ServerError as failure:
                 lost = str(failure)
                 error = lost.splitlines()[0]
-            verdict = self.judge(item.query, answer, timed_out=timed_out, error=error)
+            ended = EndedQuery(
+                query=item.query,
+                answer=answer,
+                trace_id=span.trace_id,
+                wall_ns=ledger.wall_ns,
+                timed_out=timed_out,
+                error=error,
+                warm_up=stage.warm_up,
+            )
             if timed_out:
                 error = stage.why_cut(scope)
             elif error is None and answer is not None:
                 error = answer.error
-            span.set_verdict(verdict, error)
             if target.collect is not None:
                 with anyio.move_on_after(COLLECT_S):  # the query's time is closed: this is nobody's
                     await target.collect(span.trace_id)
+            if pending and stage.being_judged < MOST_BEING_JUDGED:
+                pending.pop()()
+            stage.being_judged += 1
+            try:
+                judgement = await self.judge(ended)
+            finally:
+                stage.being_judged -= 1
+            span.set_verdict(judgement.verdict, error)
         if not stage.warm_up:
-            outcome = _outcome(arrival, target, span, ledger, answer, verdict, error)
+            outcome = _outcome(arrival, target, span, ledger, answer, judgement, error)
             self.on_outcome(outcome, ledger)
             stage.ended(outcome)
         if lost is not None and stage.failures.add(item.configuration, lost):
@@ -166,7 +210,7 @@ def _outcome(
     span: QuerySpan,
     ledger: Ledger,
     answer: Answer | None,
-    verdict: Verdict,
+    judgement: Judgement,
     error: str | None,
 ) -> Outcome:
     generations = span.generations
@@ -181,8 +225,8 @@ def _outcome(
         due_ns=arrival.due_ns,
         sent_ns=sent_ns,
         done_ns=arrival.due_ns + ledger.wall_ns,
-        verdict=verdict,
-        error=error,
+        verdict=judgement.verdict,
+        error=error or judgement.reason,
         trace_id=span.trace_id,
         answer=answer.text if answer is not None else "",
         tool_calls=answer.tool_calls if answer is not None else (),
@@ -192,6 +236,7 @@ def _outcome(
         cached_tokens=_sum([g.cached_tokens for g in generations]),
         ttft_ns=None if first is None or first.first_chunk_ns is None else first.first_chunk_ns - first.sent_ns,
         served_model=target.served_model or next((g.served_model for g in generations), None),
+        evaluations=judgement.evaluations,
     )
 
 

@@ -51,6 +51,8 @@ class Stage:
         self._configurations = configurations
         self._planned = iter(planned)
         self.taken = 0
+        self.being_judged = 0
+        """Queries that have ended and wait for their judgement."""
         self._open: set[anyio.CancelScope] = set()
         self._cut: set[anyio.CancelScope] = set()
         self._stopped = anyio.Event()

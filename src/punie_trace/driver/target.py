@@ -9,18 +9,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from punie_trace.records import Answer, Generation, Path, Query, Verdict
+from punie_trace.records import Answer, EndedQuery, Generation, Judgement, Path, Query
 
 Ask = Callable[[Query], Awaitable[Answer]]
 
 
 class Judge(Protocol):
-    """Decides what became of a query."""
+    """Decides what became of a query, after its time is closed."""
 
-    def __call__(
-        self, query: Query, answer: Answer | None, *, timed_out: bool = False, error: str | None = None
-    ) -> Verdict:
-        """The verdict on `answer`, which is None where none came."""
+    async def __call__(self, ended: EndedQuery) -> Judgement:
+        """The judgement on `ended`. It may take its time; it never raises for what an answer holds."""
         ...
 
 

@@ -36,7 +36,7 @@ from punie_trace.servers.server import Server, open_server
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.provider import ClockTracerProvider
 from punie_trace.speculative.registry import needs_draft_model
-from punie_trace.suite.check import judge
+from punie_trace.suite.check import judge_by_facts
 from punie_trace.suite.load import Suite
 
 
@@ -165,7 +165,7 @@ class Measurement:
             targets,
             self.open_query,
             self.clock,
-            judge,
+            judge_by_facts,
             self.plan.limits,
             self._on_outcome,
             self._fail,

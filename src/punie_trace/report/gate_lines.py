@@ -21,6 +21,7 @@ _SHOWN: Final[dict[Quantity, Callable[[float], str]]] = {
     "ratio": lambda value: f"{value:.2f}x",
     "count": lambda value: number(value, 0 if value == int(value) else 1),
     "rate": lambda value: number(value, 1),
+    "score": lambda value: f"{value:.3g}",
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, get_args
 from pydantic import JsonValue
 from pydantic_core import from_json
 
-from punie_trace.records import Outcome, ToolCall, Verdict
+from punie_trace.records import Evaluation, Outcome, ToolCall, Verdict
 from punie_trace.records import Path as AskPath
 
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
@@ -40,6 +40,12 @@ def encode_outcome(outcome: Outcome) -> bytes:
     # Not `asdict`, which copies all of a tool's arguments: this runs once for each query while queries are timed.
     values: dict[str, Any] = {name: getattr(outcome, name) for name in _FIELDS}
     values["tool_calls"] = [{"name": c.name, "arguments": c.arguments, "ok": c.ok} for c in outcome.tool_calls]
+    if outcome.evaluations:
+        values["evaluations"] = [
+            {"name": e.name, "value": e.value, "reason": e.reason, "source": e.source} for e in outcome.evaluations
+        ]
+    else:
+        del values["evaluations"]  # most suites have none, and a line is written while queries are timed
     try:
         text = _ENCODER.encode(values)
     except ValueError:  # a model may write NaN among a tool's arguments, and JSON has none
@@ -79,6 +85,7 @@ def decode_outcome(line: str) -> Outcome:
         cached_tokens=values["cached_tokens"],
         ttft_ns=values["ttft_ns"],
         served_model=None if model is None else sys.intern(model),
+        evaluations=_evaluations(values.get("evaluations")),
     )
 
 
@@ -115,6 +122,29 @@ def _calls_held_once(text: str) -> tuple[ToolCall, ...]:
         return tuple(ToolCall(str(call["name"]), dict(call["arguments"]), bool(call["ok"])) for call in values)
     except (KeyError, TypeError) as error:
         raise ValueError(f"'tool_calls' does not hold name, arguments and ok: {error}") from error
+
+
+def _evaluations(values: object) -> tuple[Evaluation, ...]:
+    """None in lines of versions that ran no evaluators."""
+    if values is None:
+        return ()
+    if not isinstance(values, list):
+        raise ValueError("'evaluations' is not a list")
+    return tuple(_evaluation(value) for value in values)
+
+
+def _evaluation(value: object) -> Evaluation:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise ValueError("'evaluations' does not hold names")
+    found, reason = value.get("value"), value.get("reason")
+    if found is not None and not isinstance(found, bool | int | float | str):
+        raise ValueError(f"the evaluation {value['name']!r} is neither a truth, a number nor a text")
+    return Evaluation(
+        sys.intern(value["name"]),
+        found,
+        None if reason is None else _held_once(str(reason)),
+        sys.intern(str(value.get("source", ""))),
+    )
 
 
 def _finite(value: JsonValue) -> JsonValue:

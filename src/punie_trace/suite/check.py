@@ -1,14 +1,15 @@
-"""Judge one answer: which verdict it gets, and what the constant answers would get.
+"""Judge one answer by what its case says of itself: which verdict it gets, and what the constant answers would get.
 
 Pure: no I/O, no clock, and no opinion on style. Only what the suite says is judged; what it leaves out cannot be wrong,
-but for an answer that is empty. Only executed tool calls count, not calls that the model wrote about.
+but for an answer that is empty. Only executed tool calls count, not calls that the model wrote about. Evaluators are
+run elsewhere (`judging`); how their findings and this verdict become one is said here (`settle`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from punie_trace.records import Answer, JsonValue, Query, ToolCall, Verdict
+from punie_trace.records import Answer, EndedQuery, Evaluation, JsonValue, Judgement, Query, ToolCall, Verdict
 
 TOOL_CALL_MARK = "<tool_call>"
 
@@ -20,13 +21,14 @@ def judge(query: Query, answer: Answer | None, *, timed_out: bool = False, error
     2. `ERROR`: there is no answer, or `error` is set (an error without words is one too).
     3. `UNPARSED_CALL`: a generation ended with a call that the server could not parse, or the final text holds the
        mark of one. Before the answer's own error, which it often is the cause of. Then `ERROR` for that one.
-    4. Where a tool is expected (`expected` is 'tool', or is not given while `tools` or `arguments_contain` are):
+    4. `NOT_JUDGED`: the case says nothing of what is right.
+    5. Where a tool is expected (`expected` is 'tool', or is not given while `tools` or `arguments_contain` are):
        `SHOULD_HAVE_CALLED` with no executed call; `WRONG_TOOL` where none of the executed calls is of a right tool;
        `BAD_ARGUMENTS` where no single call of a right tool holds all of `arguments_contain`. A call whose tool
        returned an error was executed, but its arguments never count as the ones asked for.
-    5. `SHOULD_NOT_HAVE_CALLED`: a direct answer is expected and a call was executed.
-    6. `WRONG_ANSWER`: the final answer is empty or lacks one of `answer_contains`.
-    7. `CORRECT`.
+    6. `SHOULD_NOT_HAVE_CALLED`: a direct answer is expected and a call was executed.
+    7. `WRONG_ANSWER`: the final answer is empty or lacks one of `answer_contains`.
+    8. `CORRECT`.
 
     Texts are compared without regard to case.
     """
@@ -38,7 +40,35 @@ def judge(query: Query, answer: Answer | None, *, timed_out: bool = False, error
         return Verdict.UNPARSED_CALL
     if answer.error is not None:
         return Verdict.ERROR
+    if not query.has_facts:
+        return Verdict.NOT_JUDGED
     return _judge_calls(query, answer.tool_calls) or _judge_text(query, answer.text)
+
+
+async def judge_by_facts(ended: EndedQuery) -> Judgement:
+    """The judgement by `judge` alone, in the form in which a driver asks for it."""
+    return Judgement(judge(ended.query, ended.answer, timed_out=ended.timed_out, error=ended.error))
+
+
+def settle(verdict: Verdict, evaluations: Sequence[Evaluation]) -> Judgement:
+    """The judgement where `judge` said `verdict` and evaluators found `evaluations`.
+
+    What is wrong by the case's own facts stays so. Else a failed assertion is a `WRONG_ANSWER`, with the evaluator's
+    own reason; else an evaluator that failed leaves the case `NOT_JUDGED`, as what it would have said is not known;
+    else one assertion that holds makes `CORRECT` of a case without facts. Scores and labels decide nothing.
+    """
+    found = tuple(evaluations)
+    if verdict not in (Verdict.CORRECT, Verdict.NOT_JUDGED):
+        return Judgement(verdict, None, found)
+    wrong = next((one for one in found if one.value is False), None)
+    if wrong is not None:
+        return Judgement(Verdict.WRONG_ANSWER, f"{wrong.name}: {wrong.reason or 'does not hold'}", found)
+    failed = next((one for one in found if one.value is None), None)
+    if failed is not None:
+        return Judgement(Verdict.NOT_JUDGED, f"{failed.name}: {failed.reason or 'the evaluator failed'}", found)
+    if any(one.value is True for one in found):
+        verdict = Verdict.CORRECT
+    return Judgement(verdict, None, found)
 
 
 def constant_answers(queries: Iterable[Query]) -> tuple[float, float]:
