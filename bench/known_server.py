@@ -52,7 +52,8 @@ def known_server(folder: Path, *flags: str) -> Generator[KnownServer]:
         found.bind((HOST, 0))
         port = found.getsockname()[1]
     truth = folder / f"truth-{port}.jsonl"
-    command = [sys.executable, "-m", "punie_trace.testing.known_latency", "--port", str(port), "--truth", str(truth)]
+    command = [sys.executable, "-m", "punie_trace.testing", "--port", str(port), "--record", str(truth)]
+    command += ["--first-ms", "50", "--between-ms", "10"]  # what the flags do not change
     with subprocess.Popen([*command, *flags]) as process:
         try:
             _wait_for(port)

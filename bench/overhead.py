@@ -56,7 +56,7 @@ SCRIPT = {
     ],
     "replies": [{"steps": [{"do": "text", "text": "ok"}]}],
 }
-FAKE = ("python", "-m", "punie_trace.testing.fake", "--port", "{port}", "--script")
+FAKE = ("python", "-m", "punie_trace.testing", "--port", "{port}", "--script")
 
 
 async def measure(queries: int, seed: int) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from punie_trace.spans.clock import Clock
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.transport import TracedTransport
 from punie_trace.suite.load import sample_workspace
-from punie_trace.testing.known_latency import KnownLatency, known_latency_server
+from punie_trace.testing import KnownLatency, scripted_server
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ async def test_the_generations_of_all_queries_use_one_connection(between_s: floa
     clock = Clock.start()
     provider = make_tracer_provider(clock, "test-run")
     async with (
-        known_latency_server(settings) as server,
+        scripted_server(settings) as server,
         httpx2.AsyncClient(transport=TracedTransport(provider, clock), base_url=f"{server.base_url}/") as client,
     ):
         toolbox = Toolbox(Workspace(sample_workspace()))

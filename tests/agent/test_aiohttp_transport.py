@@ -20,7 +20,7 @@ from punie_trace.spans.clock import Clock
 from punie_trace.spans.generation_log import GenerationLog, current_generations
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.transport import TracedTransport
-from punie_trace.testing.known_latency import KnownLatency, known_latency_server
+from punie_trace.testing import KnownLatency, scripted_server
 from tests.spans.conftest import Kept
 
 pytestmark = pytest.mark.anyio
@@ -182,7 +182,7 @@ async def test_a_compressed_body_is_read_and_a_long_head_too() -> None:
 async def test_a_connection_is_used_again_until_an_answer_is_left_unread() -> None:
     settings = KnownLatency(first_s=0, between_s=0.01, chunks=5)
     async with (
-        known_latency_server(settings) as server,
+        scripted_server(settings) as server,
         httpx2.AsyncClient(transport=AiohttpTransport(), base_url=f"{server.base_url}/") as client,
     ):
         for _ in range(3):
@@ -228,7 +228,7 @@ async def test_its_steps_and_first_bytes_are_timed() -> None:
     settings = KnownLatency(first_s=0.03, between_s=0, chunks=3)
     transport = TracedTransport(provider, clock, AiohttpTransport())
     async with (
-        known_latency_server(settings) as server,
+        scripted_server(settings) as server,
         httpx2.AsyncClient(transport=transport, base_url=f"{server.base_url}/") as client,
     ):
         for _ in range(2):

@@ -17,8 +17,7 @@ from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.records import Answer, Query
 from punie_trace.suite.load import sample_workspace
-from punie_trace.testing.fake import Reply, Script, Text, fake_server
-from punie_trace.testing.known_latency import KnownLatency, known_latency_server
+from punie_trace.testing import KnownLatency, Reply, Script, Text, scripted_server
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +79,7 @@ async def test_a_stream_that_is_broken_is_an_error(data: bytes, says: str) -> No
 
 async def test_a_connection_is_used_again() -> None:
     async with (
-        known_latency_server(KnownLatency(first_s=0, between_s=0, chunks=3)) as server,
+        scripted_server(KnownLatency(first_s=0, between_s=0, chunks=3)) as server,
         httpx2.AsyncClient(base_url=f"{server.base_url}/", trust_env=False) as client,
     ):
         path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
@@ -92,7 +91,7 @@ async def test_a_connection_is_used_again() -> None:
 async def test_half_of_a_surrogate_pair_goes_out_as_it_is() -> None:
     yes = Script(replies=(Reply(steps=(Text(text="yes"),)),))
     async with (
-        fake_server(yes) as server,
+        scripted_server(yes) as server,
         httpx2.AsyncClient(transport=AiohttpTransport(), base_url=f"{server.base_url}/") as client,
     ):
         path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from punie_trace.cli.main import app
-from punie_trace.testing.fake import Reply, Rule, Script, Text, ToolCall
+from punie_trace.testing import Reply, Rule, Script, Text, ToolCall
 
 SUITE = {
     "name": "small",
@@ -53,7 +53,7 @@ class Bench:
         """The TOML lines of a configuration served by a fake that follows `script`."""
         file = self.folder / f"{name}.json"
         file.write_text(script.model_dump_json())
-        command = [sys.executable, "-m", "punie_trace.testing.fake", "--port", "{port}", "--script", str(file)]
+        command = [sys.executable, "-m", "punie_trace.testing", "--port", "{port}", "--script", str(file)]
         return f'kind = "command"\ncommand = {json.dumps(command)}\n'
 
     def config(self, text: str) -> Path:

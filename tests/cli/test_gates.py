@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from punie_trace.testing.fake import Script
+from punie_trace.testing import Script
 from tests.cli.conftest import GOOD, Bench
 
 OneServer = Callable[[Script], str]

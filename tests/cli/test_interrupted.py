@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from punie_trace.runs.reader import read_run
-from punie_trace.testing.fake import Hang, Reply, Rule, Script, Text
+from punie_trace.testing import Hang, Reply, Rule, Script, Text
 from tests.cli.conftest import DIRECT, Bench
 
 # One query is answered at once, the other never: so there is one outcome, and one query in flight.

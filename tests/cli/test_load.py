@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from punie_trace.runs.reader import read_run
-from punie_trace.testing.fake import Reply, Script
+from punie_trace.testing import Reply, Script
 from tests.cli.conftest import GOOD, Bench
 
 OneServer = Callable[[Script], str]

@@ -11,7 +11,7 @@ import pytest
 from punie_trace.engine import tracing
 from punie_trace.spans import names
 from punie_trace.spans.metric_sender import MetricSender
-from punie_trace.testing.fake import Script
+from punie_trace.testing import Script
 from tests.cli.conftest import GOOD, Bench
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from punie_trace.records import Verdict
 from punie_trace.runs.reader import read_run
-from punie_trace.testing.fake import Cut, Die, Hang, Raw, Reply, Rule, Script, Text
+from punie_trace.testing import Cut, Die, Hang, Raw, Reply, Rule, Script, Text
 from tests.cli.conftest import CALL, DIRECT, FOUND, GOOD, Bench
 
 OneServer = Callable[[Script], str]

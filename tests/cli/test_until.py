@@ -7,7 +7,7 @@ import json
 import pytest
 
 from punie_trace.runs.reader import read_run
-from punie_trace.testing.fake import Reply, Rule, Script, Text
+from punie_trace.testing import Reply, Rule, Script, Text
 from tests.cli.conftest import GOOD, Bench
 
 THREE = {

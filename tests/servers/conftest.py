@@ -12,7 +12,7 @@ import pytest
 
 from punie_trace.servers.config import ServerConfig
 from punie_trace.servers.readiness import ServerTimeouts
-from punie_trace.testing.fake import Reply, Script, Text
+from punie_trace.testing import Reply, Script, Text
 
 OK = Reply(steps=(Text(text="ok"),))
 QUICK = ServerTimeouts(ready_s=20, poll_s=0.02, stop_s=5, request_s=5, connect_s=0.2)
@@ -30,7 +30,7 @@ def fake_program(tmp_path: Path) -> Callable[..., ServerConfig]:
     def make(script: Script | None = None, **fields: object) -> ServerConfig:
         file = tmp_path / f"script-{len(list(tmp_path.glob('script-*')))}.json"
         file.write_text((script or Script(replies=(OK,))).model_dump_json())
-        command = (sys.executable, "-m", "punie_trace.testing.fake", "--port", "{port}", "--script", str(file))
+        command = (sys.executable, "-m", "punie_trace.testing", "--port", "{port}", "--script", str(file))
         # logfire's pydantic plugin takes half a second to load, which a fake has no use for.
         environment = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
         return ServerConfig.model_validate(

@@ -23,7 +23,7 @@ from punie_trace.servers import ports
 from punie_trace.servers.config import ServerConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import open_server
-from punie_trace.testing.fake import Die, Reply, Script, Text, fake_server
+from punie_trace.testing import Die, Reply, Script, Text, scripted_server
 
 pytestmark = pytest.mark.anyio
 
@@ -201,7 +201,7 @@ async def test_a_command_that_is_not_there(tmp_path: Path, quick: ServerTimeouts
 
 
 async def test_a_port_in_use_names_who_uses_it(fake_program: Fake, tmp_path: Path, quick: ServerTimeouts) -> None:
-    async with fake_server(Script()) as stranger:
+    async with scripted_server(Script()) as stranger:
         with pytest.raises(ServerError, match=rf"port {stranger.port} is in use by pid {os.getpid()} \(.+\); end that"):
             await opened(fake_program(port=stranger.port), tmp_path / "log", quick)
     assert not stranger.probes
@@ -215,7 +215,7 @@ async def test_a_stranger_is_never_taken_for_ours(fake_program: Fake, tmp_path: 
 
     def take(state: str) -> None:
         if state == "loading":
-            program = (sys.executable, "-m", "punie_trace.testing.fake", "--port", str(port))
+            program = (sys.executable, "-m", "punie_trace.testing", "--port", str(port))
             squatters.append(subprocess.Popen(program))
 
     try:
@@ -233,7 +233,7 @@ async def test_a_free_port_that_is_snatched_is_replaced(
     fake_program: Fake, tmp_path: Path, quick: ServerTimeouts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = ports.free_port
-    async with fake_server(Script()) as stranger:
+    async with scripted_server(Script()) as stranger:
         handed_out = iter([stranger.port])
         monkeypatch.setattr(ports, "free_port", lambda host: next(handed_out, None) or real(host))
         async with open_server(fake_program(), log_path=tmp_path / "log", timeouts=quick) as server:
@@ -263,7 +263,7 @@ async def test_a_log_folder_that_cannot_be_written(fake_program: Fake, tmp_path:
 
 
 async def test_a_url_is_used_and_left_alone(tmp_path: Path, quick: ServerTimeouts) -> None:
-    async with fake_server(Script()) as fake:
+    async with scripted_server(Script()) as fake:
         for url in (fake.base_url, fake.base_url.removesuffix("/v1"), f"{fake.base_url}/chat/completions"):
             config = ServerConfig(kind="url", url=url)
             async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
@@ -303,7 +303,7 @@ async def test_something_else_runs_at_the_url(tmp_path: Path, quick: ServerTimeo
 
 
 async def test_a_server_with_several_models_must_be_told_which(tmp_path: Path, quick: ServerTimeouts) -> None:
-    async with fake_server(Script(models=("small", "large"))) as fake:
+    async with scripted_server(Script(models=("small", "large"))) as fake:
         with pytest.raises(ServerError, match="lists 2 models; set model to one of: small, large"):
             await opened(ServerConfig(kind="url", url=fake.base_url), tmp_path / "log", quick)
         config = ServerConfig(kind="url", url=fake.base_url, model="large")
@@ -314,7 +314,7 @@ async def test_a_server_with_several_models_must_be_told_which(tmp_path: Path, q
 async def test_the_key_is_read_from_its_variable_and_kept_nowhere(
     tmp_path: Path, quick: ServerTimeouts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with fake_server(Script()) as fake:
+    async with scripted_server(Script()) as fake:
         config = ServerConfig(kind="url", url=fake.base_url, api_key_env="TEST_KEY")
         monkeypatch.delenv("TEST_KEY", raising=False)
         with pytest.raises(ConfigurationError, match="TEST_KEY, which is not set; export it"):
@@ -336,7 +336,7 @@ async def test_the_key_is_read_from_its_variable_and_kept_nowhere(
 async def test_an_answer_from_elsewhere_is_refused(
     fields: dict[str, object], said: str, tmp_path: Path, quick: ServerTimeouts
 ) -> None:
-    async with fake_server(Script()) as fake:
+    async with scripted_server(Script()) as fake:
         config = ServerConfig(kind="url", url=fake.base_url)
         async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
             with pytest.raises(IdentityError, match=said):
@@ -353,7 +353,7 @@ async def test_a_server_of_ours_keeps_its_fingerprint_and_a_hosted_one_need_not(
     async with open_server(fake_program(Script()), log_path=tmp_path / "log", timeouts=quick) as server:
         with pytest.raises(IdentityError, match="fingerprint changed from 'fake-1' to 'fake-2'"):
             server.verify(changed)
-    async with fake_server(Script()) as fake:
+    async with scripted_server(Script()) as fake:
         config = ServerConfig(kind="url", url=fake.base_url)
         async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
             server.verify(changed)

@@ -15,8 +15,8 @@ import httpx2
 import pytest
 
 from punie_trace.servers.ports import free_port
-from punie_trace.testing.fake_answer import JsonObject
-from punie_trace.testing.known_latency import KnownLatency, KnownLatencyServer, known_latency_server
+from punie_trace.testing import KnownLatency, ScriptedServer, scripted_server
+from punie_trace.testing.rendering import JsonObject
 
 pytestmark = pytest.mark.anyio
 ASK: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "Where is it?"}]}
@@ -24,11 +24,11 @@ STREAM: JsonObject = ASK | {"stream": True, "stream_options": {"include_usage": 
 MS = 1_000_000
 
 
-async def post(client: httpx2.AsyncClient, server: KnownLatencyServer, body: JsonObject) -> httpx2.Response:
+async def post(client: httpx2.AsyncClient, server: ScriptedServer, body: JsonObject) -> httpx2.Response:
     return await client.post(f"{server.base_url}/chat/completions", json=body)
 
 
-async def told(server: KnownLatencyServer) -> None:
+async def told(server: ScriptedServer) -> None:
     """Wait until the server has written a request down."""
     for _ in range(1000):
         if server.truth:
@@ -43,7 +43,7 @@ async def client() -> AsyncGenerator[httpx2.AsyncClient]:
 
 
 async def test_chunks_leave_no_earlier_than_they_were_set_to(client: httpx2.AsyncClient) -> None:
-    async with known_latency_server(KnownLatency(first_s=0.03, between_s=0.005, chunks=4)) as server:
+    async with scripted_server(KnownLatency(first_s=0.03, between_s=0.005, chunks=4)) as server:
         text = (await post(client, server, STREAM)).text
     (truth,) = server.truth
     assert truth.kind == "text"
@@ -63,7 +63,7 @@ async def test_chunks_leave_no_earlier_than_they_were_set_to(client: httpx2.Asyn
 
 
 async def test_a_connection_is_kept_and_every_request_told_apart(client: httpx2.AsyncClient) -> None:
-    async with known_latency_server(KnownLatency(first_s=0, between_s=0, chunks=1)) as server:
+    async with scripted_server(KnownLatency(first_s=0, between_s=0, chunks=1)) as server:
         for number in range(3):
             headers = {"traceparent": f"00-{number:032x}-{1:016x}-01"}
             await client.post(f"{server.base_url}/chat/completions", json=STREAM, headers=headers)
@@ -74,8 +74,14 @@ async def test_a_connection_is_kept_and_every_request_told_apart(client: httpx2.
 
 async def test_a_tool_is_called_until_it_has_answered(client: httpx2.AsyncClient) -> None:
     settings = KnownLatency(first_s=0, between_s=0, chunks=1, tool="find_definition", tool_arguments={"name": "X"})
-    answered: JsonObject = ASK | {"messages": [{"role": "user", "content": "?"}, {"role": "tool", "content": "there"}]}
-    async with known_latency_server(settings) as server:
+    answered: JsonObject = ASK | {
+        "messages": [
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "content": None},
+            {"role": "tool", "content": "there"},
+        ]
+    }
+    async with scripted_server(settings) as server:
         called = (await post(client, server, STREAM)).text
         whole = (await post(client, server, answered)).json()
     assert '\\"name\\": \\"X\\"' in called
@@ -87,14 +93,14 @@ async def test_failures_are_as_many_as_the_seed_says(client: httpx2.AsyncClient)
     settings = KnownLatency(first_s=0, between_s=0, chunks=2, fail_share=0.5, seed=3)
     statuses = []
     for _ in range(2):
-        async with known_latency_server(settings) as server:
+        async with scripted_server(settings) as server:
             statuses.append([(await post(client, server, STREAM)).status_code for _ in range(12)])
     assert statuses[0] == statuses[1]
     assert set(statuses[0]) == {200, 500}
 
 
 async def test_a_cut_answer_stops_half_way(client: httpx2.AsyncClient) -> None:
-    async with known_latency_server(KnownLatency(first_s=0, between_s=0, chunks=4, cut_share=1)) as server:
+    async with scripted_server(KnownLatency(first_s=0, between_s=0, chunks=4, cut_share=1)) as server:
         with pytest.raises(httpx2.RemoteProtocolError):
             await post(client, server, STREAM)
         await told(server)
@@ -103,8 +109,8 @@ async def test_a_cut_answer_stops_half_way(client: httpx2.AsyncClient) -> None:
 
 
 async def test_a_client_that_goes_away_leaves_an_unfinished_truth() -> None:
-    async with known_latency_server(KnownLatency(first_s=30)) as server:
-        _, writer = await asyncio.open_connection(*server.address)
+    async with scripted_server(KnownLatency(first_s=30)) as server:
+        _, writer = await asyncio.open_connection(server.host, server.port)
         body = json.dumps(STREAM).encode()
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:20])
         await writer.drain()
@@ -119,9 +125,9 @@ async def test_a_client_that_goes_away_leaves_an_unfinished_truth() -> None:
 
 
 async def test_other_requests_get_an_answer(client: httpx2.AsyncClient) -> None:
-    async with known_latency_server(KnownLatency(models=("a", "b"))) as server:
+    async with scripted_server(KnownLatency(models=("a", "b"))) as server:
         assert (await client.get(f"{server.base_url}/models")).json()["data"][1]["id"] == "b"
-        assert (await client.get(f"http://127.0.0.1:{server.address[1]}/health")).json() == {"status": "ok"}
+        assert (await client.get(f"http://127.0.0.1:{server.port}/health")).json() == {"status": "ok"}
         assert (await client.get(f"{server.base_url}/nothing")).status_code == 404
         assert (await client.post(f"{server.base_url}/nothing", json={})).status_code == 404
         bad = await client.post(f"{server.base_url}/chat/completions", content=b"[1]")
@@ -132,8 +138,8 @@ async def test_other_requests_get_an_answer(client: httpx2.AsyncClient) -> None:
 
 async def test_as_a_program_it_leaves_its_truth(tmp_path: Path, client: httpx2.AsyncClient) -> None:
     port, truth = free_port("127.0.0.1"), tmp_path / "truth.jsonl"
-    flags = ["--port", str(port), "--first-ms", "1", "--between-ms", "0", "--chunks", "2", "--truth", str(truth)]
-    command = [sys.executable, "-m", "punie_trace.testing.known_latency", *flags]
+    flags = ["--port", str(port), "--first-ms", "1", "--between-ms", "0", "--chunks", "2", "--record", str(truth)]
+    command = [sys.executable, "-m", "punie_trace.testing", *flags]
     with subprocess.Popen(command) as program:  # noqa: ASYNC220
         try:
             with anyio.fail_after(60):
@@ -153,7 +159,7 @@ async def test_as_a_program_it_leaves_its_truth(tmp_path: Path, client: httpx2.A
 
 
 def test_settings_that_cannot_be_are_refused_in_one_line() -> None:
-    command = [sys.executable, "-m", "punie_trace.testing.known_latency", "--port", "1", "--jitter", "2"]
+    command = [sys.executable, "-m", "punie_trace.testing", "--port", "1", "--jitter", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 2
     assert "error: jitter: " in done.stderr.splitlines()[-1]

@@ -9,7 +9,7 @@ import pytest
 from pydantic import JsonValue
 
 from punie_trace.errors import ConfigurationError
-from punie_trace.testing.fake import (
+from punie_trace.testing import (
     Cut,
     Die,
     Hang,
@@ -22,9 +22,9 @@ from punie_trace.testing.fake import (
     Text,
     ToolCall,
     Usage,
-    fake_server,
+    scripted_server,
 )
-from punie_trace.testing.fake_answer import JsonObject
+from punie_trace.testing.rendering import JsonObject
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +56,7 @@ async def test_a_stream_says_what_the_script_says() -> None:
         ToolCall(name="list"),
     )
     reply = Reply(steps=steps, usage=Usage(prompt_tokens=7, completion_tokens=9, cached_tokens=3))
-    async with fake_server(Script(replies=(reply,))) as server:
+    async with scripted_server(Script(replies=(reply,))) as server:
         text = (await post(server.base_url, STREAM)).text
     assert text.startswith(": keepalive 1/2\n\n")
     assert text.endswith("data: [DONE]\n\n")
@@ -74,14 +74,14 @@ async def test_a_stream_says_what_the_script_says() -> None:
     (request,) = server.requests
     assert request.body == STREAM
     assert request.done_ns is not None
-    assert request.received_ns < request.sent_ns[0]
-    assert request.sent_ns == sorted(request.sent_ns)
-    assert len(request.sent_ns) == len(found) + 2
+    assert request.body_ns < request.written_ns[0]
+    assert request.written_ns == sorted(request.written_ns)
+    assert len(request.written_ns) == len(found) + 2
 
 
 async def test_a_whole_answer_says_the_same() -> None:
     reply = Reply(steps=(Text(text="a"), Text(text="b"), ToolCall(name="t", arguments="{no json", pieces=5)))
-    async with fake_server(Script(replies=(reply,), models=("x", "y"))) as server:
+    async with scripted_server(Script(replies=(reply,), models=("x", "y"))) as server:
         answer = (await post(server.base_url, ASK)).json()
         async with httpx2.AsyncClient(trust_env=False) as client:
             listed = (await client.get(f"{server.base_url}/models")).json()
@@ -96,7 +96,7 @@ async def test_a_whole_answer_says_the_same() -> None:
 
 async def test_an_unparsed_call_and_raw_bytes() -> None:
     reply = Reply(steps=(Raw(data="data: {broken\n\n"),), finish_reason="tool_calls", model="other", fingerprint="f2")
-    async with fake_server(Script(replies=(reply,))) as server:
+    async with scripted_server(Script(replies=(reply,))) as server:
         text = (await post(server.base_url, STREAM)).text
     assert text.startswith("data: {broken\n\n")
     last = json.loads(text.split("data: ")[2])
@@ -106,7 +106,7 @@ async def test_an_unparsed_call_and_raw_bytes() -> None:
 
 async def test_statuses_and_the_end_of_the_script() -> None:
     script = Script(replies=(Reply(status=503, error="busy"), Reply(steps=(Text(text="x"),))), after_last="error")
-    async with fake_server(script) as server:
+    async with scripted_server(script) as server:
         answers = [await post(server.base_url, ASK) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [503, 200, 500]
     assert answers[0].json() == {"error": {"message": "busy"}}
@@ -114,7 +114,7 @@ async def test_statuses_and_the_end_of_the_script() -> None:
 
 async def test_replies_repeat_and_probes_use_none_up() -> None:
     script = Script(replies=tuple(Reply(steps=(Text(text=text),)) for text in "ab"))
-    async with fake_server(script) as server:
+    async with scripted_server(script) as server:
         probe = await post(server.base_url, ASK | {"max_tokens": 1})
         texts = [(await post(server.base_url, ASK)).json()["choices"][0]["message"]["content"] for _ in range(3)]
     assert probe.json()["choices"][0]["finish_reason"] == "length"
@@ -136,7 +136,7 @@ async def test_rules_follow_the_conversation() -> None:
         {"role": "assistant", "content": None},
         {"role": "tool", "content": "views.py"},
     ]
-    async with fake_server(script) as server:
+    async with scripted_server(script) as server:
         first = (await post(server.base_url, ASK)).json()
         second = (await post(server.base_url, ASK | {"messages": later})).json()
         third = (await post(server.base_url, ASK | {"messages": [{"role": "user", "content": "Why?"}]})).json()
@@ -146,7 +146,7 @@ async def test_rules_follow_the_conversation() -> None:
 
 
 async def test_a_cut_breaks_the_stream() -> None:
-    async with fake_server(Script(replies=(Reply(steps=(Text(text="a"), Cut(), Text(text="b"))),))) as server:
+    async with scripted_server(Script(replies=(Reply(steps=(Text(text="a"), Cut(), Text(text="b"))),))) as server:
         text = (await post(server.base_url, STREAM)).text
     assert len(chunks(text)) == 1
     assert "[DONE]" not in text
@@ -154,7 +154,7 @@ async def test_a_cut_breaks_the_stream() -> None:
 
 
 async def test_closing_lets_go_of_what_hangs() -> None:
-    async with fake_server(Script(replies=(Reply(steps=(Text(text="a"), Hang())),))) as server:
+    async with scripted_server(Script(replies=(Reply(steps=(Text(text="a"), Hang())),))) as server:
         url = f"{server.base_url}/chat/completions"
         with pytest.raises(httpx2.ReadTimeout):
             await asked(url, limit_s=0.2)
@@ -162,7 +162,7 @@ async def test_closing_lets_go_of_what_hangs() -> None:
 
 
 async def test_a_client_that_only_connects_does_not_keep_the_server() -> None:
-    async with fake_server(Script()) as server:
+    async with scripted_server(Script()) as server:
         stream = await anyio.connect_tcp("127.0.0.1", server.port)
     await stream.aclose()
 
@@ -173,11 +173,11 @@ async def test_a_client_that_only_connects_does_not_keep_the_server() -> None:
 )
 async def test_what_ends_a_process_needs_one_of_its_own(script: Script) -> None:
     with pytest.raises(ConfigurationError, match="as a program"):
-        async with fake_server(script):
+        async with scripted_server(script):
             pass
 
 
 async def test_a_body_that_is_no_object_is_refused() -> None:
-    async with fake_server(Script()) as server, httpx2.AsyncClient(trust_env=False) as client:
+    async with scripted_server(Script()) as server, httpx2.AsyncClient(trust_env=False) as client:
         answer = await client.post(f"{server.base_url}/chat/completions", content=b"[1]")
     assert answer.status_code == 400
