@@ -50,10 +50,19 @@ class Received:
     method: str
     path: str
     """Without its query."""
-    headers: dict[str, str]
+    head: bytes
     body: bytes
     head_ns: int
     body_ns: int
+
+    def header(self, name: bytes) -> str | None:
+        """The value of the header `name` (in lower case), None where there is none."""
+        return _header(self.head, name)
+
+    def headers(self) -> dict[str, str]:
+        """All of them, names in lower case."""
+        pairs = (line.partition(":") for line in self.head.decode("latin-1").split("\r\n")[1:])
+        return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
 class Player(Protocol):
@@ -136,8 +145,9 @@ class Connection(asyncio.Protocol):
         body = bytes(self._buffer[:length])
         del self._buffer[:length]
         self._request = None
-        method, path, headers = _parsed(head)
-        found = self._player.answer(Received(method, path, headers, body, head_ns, body_ns))
+        method, _, rest = head.partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
+        found = self._player.answer(Received(method.decode("latin-1"), path, head, body, head_ns, body_ns))
         if found is None:
             return
         self._playback, self._record = found
@@ -196,16 +206,14 @@ def parse_object(body: bytes) -> JsonObject | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def _parsed(head: bytes) -> tuple[str, str, dict[str, str]]:
-    first, *rest = head.decode("latin-1").split("\r\n")
-    method, _, target = first.partition(" ")
-    pairs = (line.partition(":") for line in rest)
-    return method, target.partition(" ")[0].partition("?")[0], {name.strip().lower(): v.strip() for name, _, v in pairs}
+def _header(head: bytes, name: bytes) -> str | None:
+    for line in head.split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.strip().lower() == name:
+            return value.strip().decode("latin-1")
+    return None
 
 
 def _length(head: bytes) -> int:
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(value) if value.strip().isdigit() else 0
-    return 0
+    value = _header(head, b"content-length") or "0"
+    return int(value) if value.isdigit() else 0

@@ -40,6 +40,8 @@ class Playback:
     exit_code: int = 0
     """Of the process, for an answer that ends it."""
     chunks: int = 0
+    calls: bool = False
+    """Whether it calls a tool."""
 
     def cut_short(self) -> Playback:
         """The first half of its chunks, and no end."""
@@ -132,7 +134,7 @@ class _Rendering:
                 self._whole()
         except _EndingError:
             self._put(b"", output=False)  # what was waited for before the end
-        return Playback(tuple(self._pieces), self._ending, self._exit_code, self._chunks)
+        return Playback(tuple(self._pieces), self._ending, self._exit_code, self._chunks, self._calls > 0)
 
     def page(self) -> Playback:
         reply = self._reply

@@ -124,12 +124,8 @@ class Reply(_Value):
     @property
     def reason(self) -> str:
         """The finish reason that goes out."""
-        return self.finish_reason or ("tool_calls" if self.calls else "stop")
-
-    @property
-    def calls(self) -> bool:
-        """Whether it calls a tool."""
-        return any(isinstance(step, ToolCall) for step in self.steps)
+        called = any(isinstance(step, ToolCall) for step in self.steps)
+        return self.finish_reason or ("tool_calls" if called else "stop")
 
 
 class Rule(_Value):

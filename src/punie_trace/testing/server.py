@@ -191,9 +191,9 @@ class ScriptedServer:
 
     def _completion(self, request: Received, body: JsonObject) -> tuple[Playback, RequestRecord]:
         self._ids += 1
-        record = RequestRecord(self._ids, request.headers.get("traceparent"), request.head_ns, request.body_ns)
+        record = RequestRecord(self._ids, request.header(b"traceparent"), request.head_ns, request.body_ns)
         if self.script.keep_bodies:
-            record.body, record.headers = body, request.headers
+            record.body, record.headers = body, request.headers()
         probe = 1 in (body.get("max_tokens"), body.get("max_completion_tokens"))
         asked = asked_of(body, self.script.models[-1])
         playback, record.kind = self._probe(asked) if probe else self._chosen(body, asked)
@@ -217,7 +217,7 @@ class ScriptedServer:
             return playback, "cut"
         if reply.status != 200:
             return playback, "failed"
-        if reply.calls:
+        if playback.calls:
             return playback, "tool"
         return playback, "text" if asked.stream else "whole"
 
