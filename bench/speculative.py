@@ -60,6 +60,7 @@ from punie_trace.models import shipped_model
 from punie_trace.servers.blas import variables_for
 from punie_trace.speculative import (
     AdaptiveController,
+    Draft,
     HybridDrafter,
     ModelDrafter,
     NgramDrafter,
@@ -68,7 +69,6 @@ from punie_trace.speculative import (
     SpeculativeDecoder,
     SuffixDrafter,
 )
-from punie_trace.speculative.suffix import EarlierTexts
 
 FIXED = (1, 2, 3, 5, 7)
 ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 33)
@@ -100,8 +100,9 @@ class NeverRight(ModelDrafter):
     """The same draft model at the same cost and as sure of itself, but what it proposes is never right."""
 
     def propose(self, context, k, *, after=(), sampler=None, alternatives=False):
-        proposal = super().propose(context, k, after=after, sampler=sampler, alternatives=alternatives)
-        return type(proposal)((0,) * len(proposal.tokens), None, proposal.confidence)  # padding, which nobody says
+        draft = super().propose(context, k, after=after, sampler=sampler, alternatives=alternatives)
+        wrong = [token._replace(id=0) for token in draft.tokens]  # padding, which no answer holds
+        return Draft(tuple(wrong), draft.computed)
 
 
 def timed(arm: Arm, model: nn.Module, draft: nn.Module, tokenizer, prompt: Prompt, caches: tuple[list, list]) -> Timing:
@@ -112,7 +113,7 @@ def timed(arm: Arm, model: nn.Module, draft: nn.Module, tokenizer, prompt: Promp
     drafted = 0
     if arm.decoder is not None:
         drafter = arm.decoder.drafter
-        if drafter is not None and any(m.kind == "model" for m in drafter.members()):
+        if drafter is not None and any(m.name == "model" for m in drafter.members()):
             drafter.begin(prompt.tokens)
             drafter.prepare(prompt.tokens)
         begun = time.perf_counter()
@@ -143,7 +144,7 @@ def forget_answers(arm: Arm) -> None:
     if arm.decoder is not None and arm.decoder.drafter is not None:
         for drafter in arm.decoder.drafter.members():
             if isinstance(drafter, SuffixDrafter):
-                drafter.earlier = EarlierTexts(drafter.earlier.limit)
+                drafter.forget()
 
 
 def prefilled(model: nn.Module, tokens: list[int]) -> list:
@@ -171,7 +172,7 @@ def paired(over: Arm, under: Arm, kinds: tuple[str, ...]) -> tuple[float, float,
     return interval(ratios)
 
 
-def told(ratio: tuple[float, float, float]) -> str:
+def ratio_text(ratio: tuple[float, float, float]) -> str:
     return f"{ratio[0]:.2f}x [{ratio[1]:.2f}, {ratio[2]:.2f}]"
 
 
@@ -257,8 +258,8 @@ def report(arms: list[Arm], cost: dict[int, float], step: float, model: nn.Modul
             share = "" if not rounds else f"{limit_time(rounds, cost, step) / seconds:.0%}"
             length = f"{1 + accepted / max(1, sum(r.drafted > 0 for r in rounds)):.2f}" if rounds else ""
             print(
-                f"{arm.name:<12}{tokens / seconds:>9.1f}  {told(paired(plain, arm, chosen)):<20}"
-                f"{told(paired(fixed, arm, chosen)):<20}{f'{accepted / drafted:.0%}' if drafted else '':>9}"
+                f"{arm.name:<12}{tokens / seconds:>9.1f}  {ratio_text(paired(plain, arm, chosen)):<20}"
+                f"{ratio_text(paired(fixed, arm, chosen)):<20}{f'{accepted / drafted:.0%}' if drafted else '':>9}"
                 f"{length:>8}{share:>10}{f'{same}/{len(timings)}':>9}"
             )
     aims(named, kinds, cost, step)
@@ -293,7 +294,7 @@ def aims(named: dict[str, Arm], kinds: tuple[str, ...], cost: dict[int, float], 
         ("adversarial: never right, against plain", paired(plain, never, kinds), 0.97),
     ]
     for name, ratio, aim in checks:
-        print(f"  {'met   ' if ratio[0] >= aim else 'MISSED'} {name}: {told(ratio)}, aim {aim:.2f}x")
+        print(f"  {'met   ' if ratio[0] >= aim else 'MISSED'} {name}: {ratio_text(ratio)}, aim {aim:.2f}x")
     rounds = [r for t in ours.timings.values() for r in t.rounds]
     share = limit_time(rounds, cost, step) / sum(t.seconds for t in ours.timings.values())
     print(f"  {'met   ' if share >= 0.75 else 'MISSED'} adaptive: {share:.0%} of the theoretical limit, aim 75%")
@@ -312,7 +313,16 @@ def records(arm: Arm) -> None:
     begun = time.perf_counter_ns()
     for _ in range(n):
         RoundRecord(
-            "model", 3, 3, 3, 3, 4, 4, 0, time.perf_counter_ns(), time.perf_counter_ns(), time.perf_counter_ns()
+            drafter="model",
+            k=3,
+            proposed=3,
+            drafted=3,
+            accepted=3,
+            emitted=4,
+            rows=4,
+            draft_ns=time.perf_counter_ns(),
+            verify_ns=time.perf_counter_ns(),
+            rest_ns=time.perf_counter_ns(),
         )
     each = (time.perf_counter_ns() - begun) / n
     usual = statistics.median(r.total_ns for t in arm.timings.values() for r in t.rounds)

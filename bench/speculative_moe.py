@@ -19,31 +19,19 @@ from mlx_lm.models import qwen3_moe
 from pass_times import pass_time
 
 from punie_trace.models import shipped_model
-from punie_trace.speculative import AdaptiveController, Proposal, Speculation, SpeculativeDecoder
-from punie_trace.speculative.drafting import Kind
+from punie_trace.speculative import AdaptiveController, Draft, DraftToken, FreeDrafter, Speculation, SpeculativeDecoder
 
 
-class Knowing:
+class Knowing(FreeDrafter):
     """Proposes the known answer, each token wrong with a chance of 1 - `right`, at no cost."""
 
-    kind: Kind = "suffix"
-    free = True
-    nbytes = 0
+    name = "knowing"
 
     def __init__(self, answer: Sequence[int], right: float) -> None:
         self.answer, self.right, self._random, self._at = list(answer), right, random.Random(0), 0
 
-    def members(self):
-        return (self,)
-
     def begin(self, context):
         self._at = 0
-
-    def prepare(self, context):
-        pass
-
-    def lag(self, context):
-        return 0
 
     def room(self, context):
         return len(self.answer)
@@ -51,13 +39,10 @@ class Knowing:
     def commit(self, emitted):
         self._at += len(emitted)
 
-    def end(self, context, prompt_length):
-        pass
-
     def propose(self, context, k, *, after=(), sampler=None, alternatives=False):
         true = self.answer[self._at : self._at + min(k, 12)]
-        said = tuple(t if self._random.random() < self.right else t ^ 1 for t in true)
-        return Proposal(said, None, (self.right,) * len(said), 8)
+        ids = [token if self._random.random() < self.right else token ^ 1 for token in true]
+        return Draft(tuple([DraftToken(one, self.name, self.right, 8 + at) for at, one in enumerate(ids)]))
 
 
 def measure_moe(tokens: int = 200) -> None:

@@ -31,15 +31,15 @@ def round_(drafter: str, drafted: int, accepted: int) -> RoundRecord:
 
 
 RECORD = GenerationRecord(
-    "adaptive",
-    50,
-    30,
-    9,
-    MS,
-    (round_("suffix", 4, 4), round_("", 0, 0), round_("model", 2, 1)),
-    "memory limit: the drafters hold 3.1 MB",
-    0,
-    0,
+    mode="adaptive",
+    prompt_tokens=50,
+    cached_tokens=30,
+    emitted=9,
+    prefill_ns=MS,
+    rounds=(round_("suffix", 4, 4), round_("", 0, 0), round_("model", 2, 1)),
+    fallback="memory limit: the drafters hold 3.1 MB",
+    drafter_bytes=0,
+    cache_bytes=0,
 )
 
 

@@ -247,7 +247,7 @@ def ways() -> list[Speculation]:
 
 
 def drafts(decoder: SpeculativeDecoder) -> list[tuple[int, int]]:
-    """Where each draft of the last generation began among its tokens, and how many of it stood."""
+    """Where each draft of the last generation began among its tokens, and how many of its tokens were accepted."""
     record = decoder.last_generation
     assert record is not None
     found, at = [], 0

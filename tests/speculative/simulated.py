@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from punie_trace.speculative.composing import composed
 from punie_trace.speculative.controller import Controller, Offer
-from punie_trace.speculative.drafting import Kind, Proposal
-from punie_trace.speculative.ngram import NgramDrafter
+from punie_trace.speculative.drafting import Draft, DraftToken, FreeDrafter
 from punie_trace.speculative.rounds import RoundRecord
 
 MS = 1_000_000
@@ -17,10 +16,11 @@ MS = 1_000_000
 
 @dataclass
 class World:
-    """`verify(m)` in ms; each drafted token stands with a chance drawn around `acceptance` that the drafter half knows.
+    """`verify(m)` in ms; each drafted token is accepted with a chance drawn around `acceptance`, half known to the
+    drafter.
 
-    `text` is how often a free drafter has a match to offer, and `copied` the chance that a copied token stands. With
-    `noisy`, one round in ten takes up to three times as long.
+    `text` is how often a free drafter has a match to offer, and `copied` the chance that a copied token is accepted.
+    With `noisy`, one round in ten takes up to three times as long.
     """
 
     verify: Callable[[int], float]
@@ -58,31 +58,40 @@ class World:
         offers: list[Offer] = []
         if self._random.random() < self.text:
             n = self._random.randint(4, 20)
-            offers.append(Offer("suffix", True, n, tuple(range(8, 8 + n))))
+            offers.append(Offer(drafter="suffix", free=True, limit=n, matches=tuple(range(8, 8 + n))))
         if self.model:
-            offers.append(Offer("model", False, 64))
+            offers.append(Offer(drafter="model", limit=64))
         drafters = [Guessing(offer, self) for offer in offers]
         decision = controller.decide(offers, min_acceptance)
         noise = self._random.uniform(1.0, 3.0) if self.noisy and self._random.random() < 0.1 else 1.0
         if decision.at is None or not decision.k:
-            record = RoundRecord("", 0, 0, 0, 0, 1, 1, 0, 0, int(self.verify(1) * MS * noise), 0)
+            record = RoundRecord(verify_ns=int(self.verify(1) * MS * noise))
             self._count(controller, None, record)
             return
         drafter = drafters[decision.at]
         if decision.growth is not None:
-            proposal = composed([], drafters, decision.growth, decision.k)
+            draft = composed([], drafters, decision.growth, decision.k)
         else:
-            proposal = drafter.propose([], decision.k).of(drafter.kind, drafter.free)
-        n = len(proposal.tokens)
+            draft = drafter.propose([], decision.k)
+        n = len(draft.tokens)
         accepted = 0
-        while accepted < n and self._random.random() < proposal.tokens[accepted] / MS:
+        while accepted < n and self._random.random() < draft.tokens[accepted].id / MS:
             accepted += 1
-        drafting = (0.02 + self.step * proposal.computed) * noise
-        times = (int(drafting * MS), int(self.verify(n + 1) * MS * noise))
+        drafting = (0.02 + self.step * draft.computed) * noise
         record = RoundRecord(
-            drafter.kind, decision.k, n, n, accepted, accepted + 1, n + 1, 0, *times, 0, proposal.computed
+            drafter=drafter.name,
+            k=decision.k,
+            proposed=n,
+            drafted=n,
+            accepted=accepted,
+            emitted=accepted + 1,
+            rows=n + 1,
+            draft_ns=int(drafting * MS),
+            verify_ns=int(self.verify(n + 1) * MS * noise),
+            computed=draft.computed,
+            origins=draft.origins,
         )
-        self._count(controller, proposal, record)
+        self._count(controller, draft, record)
 
     def chance(self, free: bool) -> float:
         """The chance of one draft token."""
@@ -91,8 +100,8 @@ class World:
             return mean
         return self._random.betavariate(3 * mean, 3 * (1 - mean))
 
-    def _count(self, controller: Controller, proposal: Proposal | None, record: RoundRecord) -> None:
-        controller.observe(proposal, record.accepted, False, record)
+    def _count(self, controller: Controller, draft: Draft | None, record: RoundRecord) -> None:
+        controller.observe(draft, record.accepted, False, record)
         self.tokens += record.emitted
         self.ms += record.total_ns / MS
         self.drafted += record.drafted
@@ -100,17 +109,20 @@ class World:
         self.lengths.append(record.drafted)
 
 
-class Guessing(NgramDrafter):
+class Guessing(FreeDrafter):
     """Proposes tokens that are their own chances, in millionths."""
 
     def __init__(self, offer: Offer, world: World) -> None:
-        super().__init__()
         self.offer = offer
         self.world = world
         self.free = offer.free
-        self.kind: Kind = "suffix" if offer.free else "model"
+        self.name = "suffix" if offer.free else "model"
 
-    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Draft:
         chances = [self.world.chance(self.free) for _ in range(min(k, self.offer.limit - len(after)))]
-        sure = tuple(min(0.999, chance**0.7) for chance in chances)
-        return Proposal(tuple(int(chance * MS) for chance in chances), None, sure, self.offer.matched)
+        first = max(1, self.offer.matched)
+        tokens = [
+            DraftToken(int(chance * MS), self.name, min(0.999, chance**0.7), first + at if self.free else 0)
+            for at, chance in enumerate(chances)
+        ]
+        return Draft(tuple(tokens), 0 if self.free else len(tokens))

@@ -12,9 +12,9 @@ from punie_trace.speculative.acceptance import Chance, CopyAcceptance, ModelAcce
 @given(st.lists(st.booleans(), max_size=300), st.floats(0, 1))
 def test_a_chance_lies_between_what_was_seen_and_what_was_assumed(outcomes: list[bool], prior: float) -> None:
     chance = Chance()
-    for stood in outcomes:
-        chance.add(stood)
-    seen = chance.stood / chance.tried if outcomes else prior
+    for accepted in outcomes:
+        chance.add(accepted)
+    seen = chance.accepted / chance.tried if outcomes else prior
     assert min(seen, prior) - 1e-9 <= chance.given(prior) <= max(seen, prior) + 1e-9
 
 

@@ -94,7 +94,7 @@ def test_another_objective_is_kept_to() -> None:
 
 def test_nothing_is_decided_without_offers_or_before_anything_was_measured() -> None:
     controller = AdaptiveController()
-    assert controller.decide([Offer("model", False, 8)]).at is None
+    assert controller.decide([Offer(drafter="model", limit=8)]).at is None
     World(flat, acceptance=0.9).run(controller, 20)
     assert controller.decide([]).at is None
 
@@ -108,15 +108,17 @@ def test_no_draft_is_longer_than_its_limit() -> None:
 def test_a_long_text_to_read_first_counts() -> None:
     controller = AdaptiveController()
     World(flat, acceptance=0.55, step=2.0).run(controller, 400)
-    near = controller.decide([Offer("model", False, 8, lag=0)])
-    far = controller.decide([Offer("model", False, 8, lag=500_000)])
+    near = controller.decide([Offer(drafter="model", limit=8, lag=0)])
+    far = controller.decide([Offer(drafter="model", limit=8, lag=500_000)])
     assert near.at == 0
     assert far.at is None
 
 
 def test_a_fixed_controller_is_fixed() -> None:
     controller = FixedController(3)
-    short, long, model = Offer("suffix", True, 9, (2,)), Offer("suffix", True, 2, (6, 7)), Offer("model", False, 60)
+    short = Offer(drafter="suffix", free=True, limit=9, matches=(2,))
+    long = Offer(drafter="suffix", free=True, limit=2, matches=(6, 7))
+    model = Offer(drafter="model", limit=60)
     assert (controller.decide([short, model]).at, controller.decide([long, model]).at) == (1, 0)
     assert controller.decide([long, model]).k == 2
     assert controller.decide([short]).at == 0

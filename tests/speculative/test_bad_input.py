@@ -13,8 +13,8 @@ from mlx_lm.sample_utils import make_logits_processors
 
 from punie_trace.errors import ConfigurationError
 from punie_trace.speculative import (
+    Draft,
     ModelDrafter,
-    Proposal,
     Speculation,
     SpeculativeDecoder,
     SuffixDrafter,
@@ -78,12 +78,13 @@ def test_outputs_that_are_padded_differently_can_be_drafted_with(padded: int, ta
 def test_a_draft_that_is_wider_than_the_target_proposes_only_what_the_tokenizers_know() -> None:
     drafter = ModelDrafter(tiny_model(2, vocabulary=80), vocabulary=10)
     for sampler in (None, TemperatureSampler(5.0)):
-        proposal = drafter.propose(PROMPT, 12, sampler=sampler)
-        assert max(proposal.tokens) < 10
+        draft = drafter.propose(PROMPT, 12, sampler=sampler)
+        assert max(draft.ids) < 10
         if sampler is not None:
-            assert proposal.probabilities is not None
-            assert proposal.probabilities.shape == (12, 10)
-            assert np.allclose(proposal.probabilities.sum(axis=-1), 1)
+            rows = draft.distributions()
+            assert rows is not None
+            assert rows.shape == (12, 10)
+            assert np.allclose(rows.sum(axis=-1), 1)
 
 
 def test_an_id_that_only_the_target_has_is_no_row_of_the_drafts_embedding() -> None:
@@ -92,7 +93,7 @@ def test_an_id_that_only_the_target_has_is_no_row_of_the_drafts_embedding() -> N
     for unknown in (64, 5000, 2**31):
         context = [*PROMPT, unknown, *MORE]
         drafter.begin(context)
-        assert drafter.propose(context, 4).tokens == ModelDrafter(tiny_model(2)).propose([*PROMPT, 0, *MORE], 4).tokens
+        assert drafter.propose(context, 4).ids == ModelDrafter(tiny_model(2)).propose([*PROMPT, 0, *MORE], 4).ids
 
 
 # Caches that cannot be cut back
@@ -166,7 +167,7 @@ class Interrupting(SuffixDrafter):
 
     guesses = 0
 
-    def propose(self, *given: Any, **options: Any) -> Proposal:
+    def propose(self, *given: Any, **options: Any) -> Draft:
         self.guesses += 1
         if self.guesses == 3:
             raise KeyboardInterrupt

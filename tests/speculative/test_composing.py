@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from punie_trace.speculative.composing import composed
-from punie_trace.speculative.drafting import Kind, Proposal
+from punie_trace.speculative.drafting import Draft, DraftToken
 from punie_trace.speculative.ngram import NgramDrafter
 from punie_trace.speculative.rules import by_block
 from punie_trace.speculative.suffix import SuffixDrafter
@@ -19,7 +19,7 @@ class Counting(NgramDrafter):
     """A model that counts on from the last token, sure of itself; tokens above `most` are doubtful."""
 
     free = False
-    kind: Kind = "model"
+    name = "model"
 
     def __init__(self, *, leap: int = 1, vocabulary: int | None = None) -> None:
         super().__init__()
@@ -27,11 +27,11 @@ class Counting(NgramDrafter):
         self.vocabulary = vocabulary
         self.asked: list[tuple[int, ...]] = []
 
-    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Draft:
         self.asked.append(tuple(after))
         token = [*context, *after][-1] + self.leap
-        rows = None if self.vocabulary is None else np.full((1, self.vocabulary), 1 / self.vocabulary)
-        return Proposal((token,), rows, (0.9,), 0, ((0, 99),) if alternatives else ())
+        row = None if self.vocabulary is None else np.full(self.vocabulary, 1 / self.vocabulary)
+        return Draft((DraftToken(token, self.name, 0.9, 0, row, 99 if alternatives else None),), 1)
 
 
 class Wanting:
@@ -50,11 +50,15 @@ class Wanting:
     def copied(self, drafter: str, matched: int) -> None:
         self.taken += 1
 
-    def said(self, confidence: float) -> None:
+    def computed(self, confidence: float) -> None:
         self.taken += 1
 
     def length(self) -> int:
         return self.taken if self.keep is None else self.keep
+
+
+def matches(draft: Draft) -> tuple[int, ...]:
+    return tuple(token.matched for token in draft.tokens)
 
 
 def suffix() -> SuffixDrafter:
@@ -66,9 +70,9 @@ def suffix() -> SuffixDrafter:
 def test_a_model_goes_on_until_its_words_are_a_repetition_that_is_trusted() -> None:
     model = Counting()
     draft = composed(TEXT, [suffix(), model], Wanting(5), 8)
-    assert draft.tokens == (4, 5, 6, 7, 8, 9, 1, 2)
+    assert draft.ids == (4, 5, 6, 7, 8, 9, 1, 2)
     assert draft.origins == ("model", "model", *["suffix"] * 6)
-    assert draft.matches == (0, 0, 5, 6, 7, 8, 9, 10)
+    assert matches(draft) == (0, 0, 5, 6, 7, 8, 9, 10)
     assert draft.computed == 2
     assert model.asked == [(), (4,)]
     assert draft.origin == "hybrid"
@@ -77,11 +81,11 @@ def test_a_model_goes_on_until_its_words_are_a_repetition_that_is_trusted() -> N
 def test_a_copy_goes_on_until_it_ends_and_the_model_after_it() -> None:
     model = Counting(leap=10)
     draft = composed([5, 6, 7, 5], [NgramDrafter(1, 1), model], Wanting(1), 3)
-    assert draft.origin == "model"  # nobody told the n-gram drafter of the text
+    assert draft.origin == "model"  # the n-gram drafter has not begun with the text
     ngram = NgramDrafter(2, 1)
     ngram.begin([5, 6, -1, 5])
     draft = composed([5, 6, -1, 5], [ngram, model], Wanting(1), 3)
-    assert draft.tokens == (6, 16, 26)
+    assert draft.ids == (6, 16, 26)
     assert draft.origins == ("ngram", "model", "model")
     assert model.asked[-2:] == [(6,), (6, 16)]
 
@@ -92,15 +96,14 @@ def test_where_the_model_leaves_the_repetition_another_is_looked_for() -> None:
     drafter.begin(text)
     model = Counting(leap=1)
     draft = composed(text, [drafter, model], Wanting(3), 4)
-    assert draft.tokens == (3, 9, 9, 9)  # the model said 3, where the latest text has 4
+    assert draft.ids == (3, 9, 9, 9)  # the model gave 3, where the latest text has 4
     assert draft.origins == ("model", "suffix", "suffix", "suffix")
 
 
 def test_the_tail_that_is_not_worth_it_is_cut_and_what_it_cost_is_kept() -> None:
     draft = composed(TEXT, [Counting()], Wanting(99, most=6, keep=2), 32)
-    assert (draft.tokens, draft.computed) == ((4, 5), 6)
-    assert len(draft.confidence) == len(draft.origins) == len(draft.matches) == 2
-    assert composed(TEXT, [Counting()], Wanting(99, most=0), 32).tokens == ()
+    assert (draft.ids, draft.computed) == ((4, 5), 6)
+    assert composed(TEXT, [Counting()], Wanting(99, most=0), 32).ids == ()
 
 
 class Drawing(Counting):
@@ -111,9 +114,9 @@ class Drawing(Counting):
         self.chances = chances
         self.random = np.random.default_rng(seed)
 
-    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
+    def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Draft:
         token = int(self.random.choice(len(self.chances), p=self.chances))
-        return Proposal((token,), self.chances[None], (float(self.chances[token]),))
+        return Draft((DraftToken(token, self.name, float(self.chances[token]), 0, self.chances),), 1)
 
 
 class Choosy(Wanting):
@@ -121,7 +124,7 @@ class Choosy(Wanting):
 
     sure: list[float]
 
-    def said(self, confidence: float) -> None:
+    def computed(self, confidence: float) -> None:
         self.taken += 1
         self.sure = [*getattr(self, "sure", []), confidence]
 
@@ -138,12 +141,11 @@ def test_tokens_drawn_are_verified_however_unlikely_they_were() -> None:
         proposal = composed([0], [model], Choosy(99, most=2), 2)
         k = len(proposal.tokens)
         if k:
-            assert proposal.probabilities is not None
-            verdict = by_block(
-                np.tile(target, (1, k + 1, 1)), proposal.probabilities[None], np.array([proposal.tokens]), random
-            )
+            rows = proposal.distributions()
+            assert rows is not None
+            verdict = by_block(np.tile(target, (1, k + 1, 1)), rows[None], np.array([proposal.ids]), random)
             accepted, following = verdict.first()
-            counts[proposal.tokens[0] if accepted else following] += 1
+            counts[proposal.ids[0] if accepted else following] += 1
         else:
             counts[random.choice(4, p=target)] += 1
     assert float(((counts - n * target) ** 2 / (n * target)).sum()) < 25  # three degrees of freedom: one in 60,000
@@ -151,25 +153,28 @@ def test_tokens_drawn_are_verified_however_unlikely_they_were() -> None:
 
 def test_what_was_drawn_and_what_was_copied_have_their_distributions() -> None:
     draft = composed(TEXT, [suffix(), Counting(vocabulary=12)], Wanting(5), 4)
-    assert draft.probabilities is not None
-    assert draft.probabilities.shape == (4, 12)
-    assert np.allclose(draft.probabilities.sum(axis=1), 1.0)
-    assert np.allclose(draft.probabilities[:2], 1 / 12)
-    assert (draft.probabilities[2][6], draft.probabilities[3][7]) == (1.0, 1.0)
+    rows = draft.distributions()
+    assert rows is not None
+    assert rows.shape == (4, 12)
+    assert np.allclose(rows.sum(axis=1), 1.0)
+    assert np.allclose(rows[:2], 1 / 12)
+    assert (rows[2][6], rows[3][7]) == (1.0, 1.0)
     copied = composed(TEXT, [suffix(), Counting(vocabulary=12)], Wanting(1), 4)
-    assert copied.probabilities is None
+    assert copied.distributions() is None
 
 
 def test_runners_up_know_their_place() -> None:
     draft = composed(TEXT, [suffix(), Counting()], Wanting(5), 4, alternatives=True)
-    assert draft.seconds_best == ((0, 99), (1, 99))
+    assert [token.runner_up for token in draft.tokens] == [99, 99, None, None]
 
 
 def test_a_drafter_that_knows_of_no_repetition_is_asked_all_the_same() -> None:
     class Own(NgramDrafter):
-        def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
-            return Proposal((5, 6)[len(after) : k], None, (0.7, 0.6)[len(after) : k])
+        def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Draft:
+            guesses = DraftToken(5, self.name, 0.7), DraftToken(6, self.name, 0.6)
+            return Draft(guesses[len(after) : k])
 
     draft = composed(TEXT, [Own()], Wanting(1), 8)
-    assert (draft.tokens, draft.matches, draft.confidence) == ((5, 6), (1, 2), (0.7, 0.6))
+    assert (draft.ids, matches(draft)) == ((5, 6), (1, 2))
+    assert [token.confidence for token in draft.tokens] == [0.7, 0.6]
     assert draft.origins == ("ngram", "ngram")

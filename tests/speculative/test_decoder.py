@@ -11,12 +11,13 @@ from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache, tri
 from punie_trace.errors import ConfigurationError, ModelError
 from punie_trace.speculative import (
     AdaptiveController,
+    Draft,
+    DraftToken,
     FixedController,
     HybridDrafter,
     ModelDrafter,
     Monitor,
     NgramDrafter,
-    Proposal,
     Speculation,
     SpeculativeDecoder,
     SuffixDrafter,
@@ -257,7 +258,7 @@ def test_progress_is_reported_as_mlx_lm_does() -> None:
 class Raising:
     """A drafter that works until it does not."""
 
-    kind = "ngram"
+    name = "ngram"
     free = True
     nbytes = 0
 
@@ -266,6 +267,12 @@ class Raising:
 
     def members(self):
         return (self,)
+
+    def use_memory(self, memory, salt=""):
+        pass
+
+    def forget(self, salt=None):
+        pass
 
     def prepare(self, context):
         pass
@@ -291,12 +298,12 @@ class Raising:
 
     def propose(self, context, k, *, after=(), sampler=None, alternatives=False):
         self._at("propose")
-        return Proposal((1,) * k, None, (0.5,) * k, 3)
+        return Draft(tuple(DraftToken(1, self.name, 0.5, 3 + at) for at in range(k)))
 
 
 @pytest.mark.parametrize("where", ["begin", "propose", "commit", "end"])
 def test_a_drafter_that_raises_ends_drafting_and_nothing_else(where: str) -> None:
-    decoder = SpeculativeDecoder(TARGET, TOKENIZER, Raising(where))  # ty: ignore[invalid-argument-type]
+    decoder = SpeculativeDecoder(TARGET, TOKENIZER, Raising(where))
     cache = make_prompt_cache(TARGET)
     tokens = run(decoder, speculation=Speculation("fixed", k=2), prompt_cache=cache)
     assert tokens == reference(TARGET, TOKENIZER, PROMPT, N)

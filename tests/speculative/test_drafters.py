@@ -10,12 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_trace.errors import ConfigurationError, ModelError
-from punie_trace.speculative import HybridDrafter, ModelDrafter, NgramDrafter, Proposal, SuffixDrafter, make_drafter
+from punie_trace.speculative import (
+    Draft,
+    DraftToken,
+    HybridDrafter,
+    ModelDrafter,
+    NgramDrafter,
+    SuffixDrafter,
+    make_drafter,
+)
 from punie_trace.speculative.automaton import BYTES_PER_TOKEN, SuffixAutomaton
 from punie_trace.speculative.make import check_same_ids
 from tests.speculative.tiny import tiny_model, tiny_tokenizer
 
 texts = st.lists(st.integers(0, 3), min_size=1, max_size=40)
+
+
+def matches(draft: Draft) -> tuple[int, ...]:
+    return tuple(token.matched for token in draft.tokens)
 
 
 def longest_repeat(text: list[int]) -> int:
@@ -82,26 +94,26 @@ def test_an_n_gram_is_continued_as_it_was_last_time(text: list[int], k: int) -> 
     proposal = drafter.propose(text, k)
     repeat = min(3, longest_repeat(text))
     if repeat < 2:
-        assert proposal.tokens == ()
+        assert proposal.ids == ()
         return
     ends = [i + repeat for i in range(len(text) - repeat) if text[i : i + repeat] == text[-repeat:]]
     assert proposal.matched == (repeat if len({text[end] for end in ends}) == 1 else 1)
     ends = [e for e in range(repeat - 1, len(text) - 1) if text[e - repeat + 1 : e + 1] == text[-repeat:]]
     grown = list(text)
-    for token in proposal.tokens:
+    for token in proposal.ids:
         assert token == grown[ends[-1] + 1 + len(grown) - len(text)]
         grown.append(token)
-    assert len(proposal.tokens) == k
+    assert len(proposal.ids) == k
 
 
 @pytest.mark.parametrize("drafter", [NgramDrafter(), SuffixDrafter()])
 def test_a_loop_is_continued_beyond_the_end_of_the_text(drafter) -> None:
     text = [7, 1, 2, 3, 1, 2, 3, 1]
     drafter.begin(text)
-    assert drafter.propose(text, 7).tokens == (2, 3, 1, 2, 3, 1, 2)
+    assert drafter.propose(text, 7).ids == (2, 3, 1, 2, 3, 1, 2)
     drafter.commit([2, 3, 9])
-    assert drafter.propose([*text, 2, 3, 9], 3).tokens == ()
-    assert drafter.propose(text, 0).tokens == ()
+    assert drafter.propose([*text, 2, 3, 9], 3).ids == ()
+    assert drafter.propose(text, 0).ids == ()
 
 
 def test_earlier_requests_are_remembered_until_there_is_no_room() -> None:
@@ -112,16 +124,16 @@ def test_earlier_requests_are_remembered_until_there_is_no_room() -> None:
     drafter.commit(answer)
     drafter.end(context, 3)
     drafter.begin([9, 9, 1, 2, 3])
-    assert drafter.propose([], 6).tokens == tuple(answer)
+    assert drafter.propose([], 6).ids == tuple(answer)
     for start in range(100, 200, 10):
         drafter.begin([start, start + 1])
         drafter.commit(range(start + 2, start + 8))
         drafter.end(list(range(start, start + 8)), 2)
         assert drafter.earlier.nbytes <= drafter.earlier.limit
     drafter.begin([9, 9, 1, 2, 3])
-    assert drafter.propose([], 6).tokens == ()
+    assert drafter.propose([], 6).ids == ()
     drafter.begin([190, 191])
-    assert drafter.propose([], 3).tokens == (192, 193, 194)
+    assert drafter.propose([], 3).ids == (192, 193, 194)
 
 
 def test_the_same_answer_again_takes_no_more_memory() -> None:
@@ -139,7 +151,7 @@ def test_a_request_that_goes_on_from_the_last_is_not_read_again() -> None:
     own = drafter._own
     drafter.begin([1, 2, 3, 4, 5, 1, 2])
     assert drafter._own is own
-    assert drafter.propose([], 2).tokens == (3, 4)
+    assert drafter.propose([], 2).ids == (3, 4)
     drafter.begin([1, 2, 9])
     assert drafter._own is not own
 
@@ -157,21 +169,23 @@ def test_a_hybrid_asks_the_model_where_the_match_is_short() -> None:
     class Sure(NgramDrafter):
         free = False
 
-        def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Proposal:
-            return Proposal((99,) * k, None, (1.0,) * k)
+        def propose(self, context, k, *, after=(), sampler=None, alternatives=False) -> Draft:
+            return Draft((DraftToken(99, self.name),) * k)
 
     hybrid = HybridDrafter(SuffixDrafter(), Sure())
     hybrid.begin([1, 2, 3, 4, 5, 6, 1, 2])
-    assert hybrid.propose([1, 2, 3, 4, 5, 6, 1, 2], 2).tokens == (99, 99)
+    assert hybrid.propose([1, 2, 3, 4, 5, 6, 1, 2], 2).ids == (99, 99)
     hybrid.commit([3, 4])
-    assert hybrid.propose([1, 2, 3, 4, 5, 6, 1, 2, 3, 4], 2).tokens == (5, 6)
-    assert [m.kind for m in hybrid.members()] == ["suffix", "ngram"]
+    assert hybrid.propose([1, 2, 3, 4, 5, 6, 1, 2, 3, 4], 2).ids == (5, 6)
+    assert [m.name for m in hybrid.members()] == ["suffix", "ngram"]
 
 
-def test_a_proposal_can_be_cut() -> None:
-    proposal = Proposal((1, 2, 3), None, (0.9, 0.8, 0.7), 4, ((0, 8), (2, 9)))
-    assert proposal.first(2) == Proposal((1, 2), None, (0.9, 0.8), 4, ((0, 8),))
-    assert proposal.first(5) is proposal
+def test_a_draft_can_be_cut() -> None:
+    tokens = DraftToken(1, "suffix", 0.9, 4), DraftToken(2, "model", 0.8, runner_up=8), DraftToken(3, "model", 0.7)
+    draft = Draft(tokens, 2)
+    assert draft.first(2) == Draft(tokens[:2], 2)
+    assert draft.first(5) is draft
+    assert (draft.origin, draft.first(1).origin, draft.matched) == ("hybrid", "suffix", 4)
 
 
 def test_drafters_by_name() -> None:
@@ -180,8 +194,8 @@ def test_drafters_by_name() -> None:
     assert isinstance(make_drafter("ngram", target_tokenizer=tokenizer), NgramDrafter)
     assert isinstance(make_drafter("suffix", target_tokenizer=tokenizer), SuffixDrafter)
     assert isinstance(make_drafter("model", **both), ModelDrafter)
-    assert [m.kind for m in make_drafter("hybrid", **both).members()] == ["suffix", "model"]
-    assert [m.kind for m in make_drafter("hybrid", target_tokenizer=tokenizer).members()] == ["suffix"]
+    assert [m.name for m in make_drafter("hybrid", **both).members()] == ["suffix", "model"]
+    assert [m.name for m in make_drafter("hybrid", target_tokenizer=tokenizer).members()] == ["suffix"]
     with pytest.raises(ConfigurationError, match="did you mean 'suffix'"):
         make_drafter("sufix", target_tokenizer=tokenizer)
     with pytest.raises(ConfigurationError, match="needs a draft model"):
@@ -210,20 +224,20 @@ def test_what_has_gone_on_in_several_ways_is_told_from_what_always_went_on_alike
     drafter = SuffixDrafter()
     drafter.begin([*template, 20, 10, 11, 12, *template])
     once = drafter.propose([], 4)
-    assert (once.tokens, once.matches) == ((20, 10, 11, 12), (9, 10, 11, 12))
+    assert (once.ids, matches(once)) == ((20, 10, 11, 12), (9, 10, 11, 12))
     drafter.begin([*template, 20, 10, 11, 12, *template, 30, 10, 11, 12, *template])
     twice = drafter.propose([], 4)
-    assert twice.tokens[1:] == (10, 11, 12)
-    assert twice.matches[0] == twice.matched == 1  # the name that the template is filled with
-    assert min(twice.matches[1:]) > 9
+    assert twice.ids[1:] == (10, 11, 12)
+    assert matches(twice)[0] == twice.matched == 1  # the name that the template is filled with
+    assert min(matches(twice)[1:]) > 9
 
 
 def test_so_does_an_n_gram() -> None:
     drafter = NgramDrafter(2, 1)
     drafter.begin([1, 2, 5, 6, 1, 2, 7, 8, 1, 2])
-    assert drafter.propose([], 3).matches == (1, 3, 4)
+    assert matches(drafter.propose([], 3)) == (1, 3, 4)
     drafter.begin([1, 2, 5, 6, 1, 2, 5, 8, 1, 2])
-    assert drafter.propose([], 3).matches == (2, 3, 4)
+    assert matches(drafter.propose([], 3)) == (2, 3, 4)
 
 
 @settings(deadline=None)
@@ -245,5 +259,5 @@ def test_a_long_repetition_is_the_same_text_again_whatever_its_end_was_followed_
     drafter = SuffixDrafter()
     drafter.begin([*question, *template, 20, 10, 11, 99, *template, 30, 98, *question, *template])
     proposal = drafter.propose([], 3)
-    assert proposal.tokens == (20, 10, 11)
-    assert proposal.matches == (39, 40, 41)
+    assert proposal.ids == (20, 10, 11)
+    assert matches(proposal) == (39, 40, 41)

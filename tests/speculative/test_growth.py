@@ -28,7 +28,7 @@ def test_what_is_verified_is_the_best_part_of_what_was_drafted(confidence: list[
     model = ModelAcceptance(0.8)
     gains, reach, tokens = [-r], 1.0, 0.0
     for k, sure in enumerate(confidence, start=1):
-        rule.said(sure)
+        rule.computed(sure)
         reach *= model.confident(sure)
         tokens += reach
         gains.append(tokens - r * (1 + slope * k))
@@ -58,7 +58,7 @@ def test_a_copy_is_taken_exactly_while_some_longer_draft_gains(slope: float, r: 
 def test_a_bump_in_the_cost_is_no_wall() -> None:
     curve = [100.0, 100.0, 180.0, 181.0, 182.0, 183.0, 184.0, 185.0, 186.0]
     rule = growth(curve, 0.02, usual=0.97)
-    rule.said(0.99)
+    rule.computed(0.99)
     assert rule.asks()  # the next token alone would cost 1.6 of what it gains
 
 
@@ -67,7 +67,7 @@ def test_the_model_is_asked_while_it_pays() -> None:
     assert not growth(line(0.05), 0.02, usual=0.3, step=60).asks()
     assert not growth(line(0.05), 0.02).asks()
     short = growth(line(0.05, 1), 0.02, usual=0.9)
-    short.said(0.99)
+    short.computed(0.99)
     assert not short.asks()  # no longer than the curve
 
 
@@ -81,9 +81,9 @@ def test_a_copy_gives_way_to_a_model_that_is_likelier_and_cheap() -> None:
 def test_spare_tokens_are_drafted_and_verified_to_learn() -> None:
     rule = growth(line(0.9), 0.02, usual=0.1, step=50, spare=2)
     assert rule.asks()
-    rule.said(0.1)
+    rule.computed(0.1)
     assert rule.asks()
-    rule.said(0.1)
+    rule.computed(0.1)
     assert not rule.asks()
     assert rule.length() == 2
 
@@ -91,9 +91,9 @@ def test_spare_tokens_are_drafted_and_verified_to_learn() -> None:
 def test_a_least_share_of_acceptance_is_kept_to() -> None:
     rule = growth(line(0.001), 0.02, usual=0.7, step=1, min_acceptance=0.8)
     assert rule.asks()  # how sure it is shows only then
-    rule.said(0.95)
+    rule.computed(0.95)
     while rule.asks():
-        rule.said(0.75)
+        rule.computed(0.75)
     assert rule.length() == 2  # 0.95 and 0.95 * 0.75 on average; a third would bring it below
     assert not growth(line(0.001), 0.02, min_acceptance=0.9).copies("suffix", [2])
 

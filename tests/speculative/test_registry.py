@@ -10,7 +10,7 @@ import pytest
 
 from punie_trace.errors import ConfigurationError
 from punie_trace.servers.config import server_config
-from punie_trace.speculative import NgramDrafter, Speculation, registry
+from punie_trace.speculative import NgramDrafter, Speculation, SpeculativeDecoder, registry
 from punie_trace.speculative.registry import (
     DrafterResources,
     drafter_names,
@@ -19,6 +19,7 @@ from punie_trace.speculative.registry import (
     register_drafter,
     registration,
 )
+from tests.speculative.tiny import reference, tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -65,11 +66,15 @@ def test_a_factory_that_is_not_there_is_named_when_it_is_needed(factory: str) ->
 
 def test_a_drafter_that_was_registered_as_free_and_is_not_is_refused() -> None:
     class Costly(NgramDrafter):
+        name = "costly"
         free = False
 
     register_drafter("costly", lambda _: Costly())
     with pytest.raises(ConfigurationError, match="register it with free=False"):
         registration("costly").make(DrafterResources())
+    register_drafter("other", lambda _: Costly())
+    with pytest.raises(ConfigurationError, match="whose name is 'costly'"):
+        registration("other").make(DrafterResources())
 
 
 def test_configurations_and_requests_know_a_registered_drafter() -> None:
@@ -80,3 +85,17 @@ def test_configurations_and_requests_know_a_registered_drafter() -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'mine'"):
         server_config({"kind": "punie", "model_path": "m", "drafter": "mined"})
     assert Speculation("fixed", 3, "mine").drafter == "mine"
+
+
+def test_a_drafter_from_elsewhere_is_one_class_and_one_line() -> None:
+    """It repeats the last token, which this target does not; the answer is the target's all the same."""
+    register_drafter("echo", "tests.speculative.echo_drafter:EchoDrafter")
+    target, tokenizer, prompt = tiny_model(1), tiny_tokenizer(), [5, 9, 13, 5, 9]
+    decoder = SpeculativeDecoder(target, tokenizer)
+    stream = decoder.stream_generate(prompt, max_tokens=12, speculation=Speculation("fixed", 2, "echo"))
+    assert [response.token for response in stream] == reference(target, tokenizer, prompt, 12)
+    record = decoder.last_generation
+    assert record is not None
+    assert record.fallback is None
+    assert record.drafted > 0
+    assert set(record.by_drafter()) == {"echo"}

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from punie_trace.speculative import GenerationRecord, Monitor, RoundRecord
 
 ROUNDS = (
-    RoundRecord("", 0, 0, 0, 0, 1, 1, 0, 0, 10, 1),
-    RoundRecord("model", 4, 4, 3, 2, 3, 4, 0, 5, 14, 1),
-    RoundRecord("suffix", 8, 8, 2, 0, 1, 3, 0, 1, 12, 1),
-    RoundRecord("model", 4, 1, 0, 0, 1, 1, 0, 3, 10, 0),
+    RoundRecord(verify_ns=10, rest_ns=1),
+    RoundRecord(
+        drafter="model", k=4, proposed=4, drafted=3, accepted=2, emitted=3, rows=4, draft_ns=5, verify_ns=14, rest_ns=1
+    ),
+    RoundRecord(drafter="suffix", k=8, proposed=8, drafted=2, rows=3, draft_ns=1, verify_ns=12, rest_ns=1),
+    RoundRecord(drafter="model", k=4, proposed=1, draft_ns=3, verify_ns=10),
 )
-RECORD = GenerationRecord("adaptive", 30, 10, 6, 100, ROUNDS, None, 1000, 2000)
-EMPTY = GenerationRecord("off", 30, 0, 0, 100, (), "busy: another generation is drafting", 0, 0)
+RECORD = GenerationRecord(
+    mode="adaptive",
+    prompt_tokens=30,
+    cached_tokens=10,
+    emitted=6,
+    prefill_ns=100,
+    rounds=ROUNDS,
+    fallback=None,
+    drafter_bytes=1000,
+    cache_bytes=2000,
+)
+EMPTY = replace(
+    RECORD, mode="off", cached_tokens=0, emitted=0, rounds=(), fallback="busy: another generation is drafting"
+)
 
 
 def test_rates_and_sums() -> None:

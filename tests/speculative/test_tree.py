@@ -7,7 +7,7 @@ import mlx.nn as nn
 import numpy as np
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, RotatingKVCache, make_prompt_cache
 
-from punie_trace.speculative import Proposal
+from punie_trace.speculative import Draft, DraftToken
 from punie_trace.speculative.tree import DraftTree, grown, keep_path, tree_refusal, verify_tree
 from tests.speculative.tiny import check_cache, tiny_model
 
@@ -49,8 +49,14 @@ def test_the_path_that_stood_is_all_that_the_cache_keeps() -> None:
 
 
 def test_a_tree_grows_from_proposals_and_doubts() -> None:
-    trunk = Proposal((7, 8, 9), None, (0.99, 0.5, 0.6), 0, ((0, 70), (1, 80), (2, 90)))
-    other = Proposal((7, 3), None, (0.5, 0.5), 4)
+    trunk = Draft(
+        (
+            DraftToken(7, "model", 0.99, runner_up=70),
+            DraftToken(8, "model", 0.5, runner_up=80),
+            DraftToken(9, "model", 0.6, runner_up=90),
+        )
+    )
+    other = Draft((DraftToken(7, "suffix", 0.5, 4), DraftToken(3, "suffix", 0.5, 5)))
     tree = grown(1, [trunk, other], rows=7)
     assert tree.tokens == (1, 7, 8, 9, 3, 80, 90)
     assert tree.parents == (-1, 0, 1, 2, 1, 1, 2)

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from punie_trace.speculative.adaptive import AdaptiveController
     from punie_trace.speculative.controller import Controller, FixedController
     from punie_trace.speculative.decoder import SpeculativeDecoder
-    from punie_trace.speculative.drafting import Drafter, Proposal
+    from punie_trace.speculative.drafting import Draft, Drafter, DraftToken, FreeDrafter
     from punie_trace.speculative.hybrid import HybridDrafter
     from punie_trace.speculative.make import check_same_ids, make_drafter
     from punie_trace.speculative.model_drafter import ModelDrafter
     from punie_trace.speculative.monitor import Monitor, MonitorSnapshot
     from punie_trace.speculative.ngram import NgramDrafter
+    from punie_trace.speculative.registry import DrafterResources, drafter_names, needs_draft_model, register_drafter
     from punie_trace.speculative.request import Speculation
     from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
     from punie_trace.speculative.sampling import TemperatureSampler
@@ -26,43 +27,55 @@ if TYPE_CHECKING:
 _HOME = {
     "AdaptiveController": "adaptive",
     "Controller": "controller",
+    "Draft": "drafting",
+    "DraftToken": "drafting",
     "Drafter": "drafting",
+    "DrafterResources": "registry",
     "FixedController": "controller",
+    "FreeDrafter": "drafting",
     "GenerationRecord": "rounds",
     "HybridDrafter": "hybrid",
     "ModelDrafter": "model_drafter",
     "Monitor": "monitor",
     "MonitorSnapshot": "monitor",
     "NgramDrafter": "ngram",
-    "Proposal": "drafting",
     "RoundRecord": "rounds",
     "Speculation": "request",
     "SpeculativeDecoder": "decoder",
     "SuffixDrafter": "suffix",
     "TemperatureSampler": "sampling",
     "check_same_ids": "make",
+    "drafter_names": "registry",
     "make_drafter": "make",
+    "needs_draft_model": "registry",
+    "register_drafter": "registry",
 }
 
 __all__ = [
     "AdaptiveController",
     "Controller",
+    "Draft",
+    "DraftToken",
     "Drafter",
+    "DrafterResources",
     "FixedController",
+    "FreeDrafter",
     "GenerationRecord",
     "HybridDrafter",
     "ModelDrafter",
     "Monitor",
     "MonitorSnapshot",
     "NgramDrafter",
-    "Proposal",
     "RoundRecord",
     "Speculation",
     "SpeculativeDecoder",
     "SuffixDrafter",
     "TemperatureSampler",
     "check_same_ids",
+    "drafter_names",
     "make_drafter",
+    "needs_draft_model",
+    "register_drafter",
 ]
 
 

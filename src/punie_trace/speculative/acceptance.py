@@ -1,9 +1,9 @@
-"""How likely a draft token is to stand, learnt from those that were verified.
+"""How likely a draft token is to be accepted, learnt from those that were verified.
 
 Two things tell: for a model's token, how sure the model was of it; for a copied one, the length of the repeated text
 behind it, which grows with every token of the draft. Inside and outside a tool call are counted apart. Counts are
 forgotten exponentially, so that a change of text shows within a few dozen rounds, and only outcomes of tokens whose
-predecessors all stood are counted: that is the chance that a round needs. Pure Python.
+predecessors were all accepted are counted: that is the chance that a round needs. Pure Python.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ _LONGEST = 127  # a repeated text longer than this counts as this long
 
 
 class Chance:
-    """A running share with forgetting: (stood + lean * prior) / (tried + lean)."""
+    """A running share with forgetting: (accepted + lean * prior) / (tried + lean)."""
 
-    __slots__ = ("stood", "tried")
+    __slots__ = ("accepted", "tried")
 
     def __init__(self) -> None:
-        self.stood = 0.0
+        self.accepted = 0.0
         self.tried = 0.0
 
-    def add(self, stood: bool) -> None:
+    def add(self, accepted: bool) -> None:
         """Count one outcome."""
-        self.stood = self.stood * _KEPT + stood
+        self.accepted = self.accepted * _KEPT + accepted
         self.tried = self.tried * _KEPT + 1.0
 
     def given(self, prior: float) -> float:
         """The share, leaning on `prior` while little was counted."""
-        return (self.stood + _LEAN * prior) / (self.tried + _LEAN)
+        return (self.accepted + _LEAN * prior) / (self.tried + _LEAN)
 
 
 class ModelAcceptance:
@@ -45,11 +45,11 @@ class ModelAcceptance:
         self._inside = {True: Chance(), False: Chance()}
         self._confidence = [Chance() for _ in range(len(CONFIDENCE_EDGES) + 1)]
 
-    def add(self, inside: bool, confidence: float, stood: bool) -> None:
-        """A token of such confidence, all before it having stood, stood or not."""
-        self._all.add(stood)
-        self._inside[inside].add(stood)
-        self._confidence[bisect_right(CONFIDENCE_EDGES, confidence)].add(stood)
+    def add(self, inside: bool, confidence: float, accepted: bool) -> None:
+        """A token of such confidence, all before it having been accepted, was or was not."""
+        self._all.add(accepted)
+        self._inside[inside].add(accepted)
+        self._confidence[bisect_right(CONFIDENCE_EDGES, confidence)].add(accepted)
 
     def usual(self, inside: bool) -> float:
         """The chance of a token that is not drafted yet."""
@@ -70,11 +70,11 @@ class CopyAcceptance:
         self._lengths: dict[int, Chance] = {}
         self._inside: dict[tuple[bool, int], Chance] = {}
 
-    def add(self, inside: bool, matched: int, stood: bool) -> None:
-        """A token after a repetition of so many, all before it having stood, stood or not."""
+    def add(self, inside: bool, matched: int, accepted: bool) -> None:
+        """A token after a repetition of so many, all before it having been accepted, was or was not."""
         length = min(matched, _LONGEST).bit_length()
-        self._lengths.setdefault(length, Chance()).add(stood)
-        self._inside.setdefault((inside, length), Chance()).add(stood)
+        self._lengths.setdefault(length, Chance()).add(accepted)
+        self._inside.setdefault((inside, length), Chance()).add(accepted)
 
     def chance(self, inside: bool, matched: int) -> float:
         """The chance of the token after a repetition of `matched` tokens."""

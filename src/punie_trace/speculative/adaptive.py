@@ -2,18 +2,16 @@
 
 Theory
 ------
-Tokens a second over many rounds are E / T of the sums (tokens emitted, time taken), so the best policy maximises
-E - r T for the rate r that it attains itself (Dinkelbach; `growth` has the rule for one draft, and takes each token
-from whichever drafter gives it at the best price). Plain decoding is E = 1 at its own, pipelined, cost P. V, P, the
-cost of a draft token and the rest are low quantiles of what was timed (`costs`), chances are what was seen to stand
+Tokens a second over many rounds are E / T of the sums (tokens emitted, time taken), so the best policy maximises E - r
+T for the rate r that it attains itself (Dinkelbach; `growth` has the rule for one draft, and takes each token from
+whichever drafter gives it at the best price). Plain decoding is E = 1 at its own, pipelined, cost P. V, P, the cost of
+a draft token and the rest are low quantiles of what was timed (`costs`), chances are what was seen to be accepted
 (`acceptance`), r is what the last few dozen rounds attained; within and outside tool calls apart, and where a long
 repetition is being copied and where not, since hard text must not be measured by the pace of copies.
 
-Regret is bounded by a purse. It holds at most `purse` plain rounds, gains what drafting gains and a share `loss` of all
-time, and loses what drafting loses, both by expected costs, so that noise of the host does not count as loss. While
-it is empty nothing is drafted. So against plain decoding no more than the purse and that share of the time can be lost,
-whatever the drafters do. The same purse pays for probes: where no drafter seems worth it, one is tried now and then, at
-intervals that double while probes fail, so that a change of the text is noticed.
+What may be lost against plain decoding is bounded by a regret budget (`regret_budget`), counted by expected costs, so
+that noise of the host does not count as loss. The same budget pays for probes: where no drafter seems worth it, one is
+tried now and then, so that a change of the text is noticed.
 """
 
 from __future__ import annotations
@@ -26,16 +24,15 @@ from punie_trace.speculative.acceptance import CopyAcceptance, ModelAcceptance
 from punie_trace.speculative.controller import PLAIN, Decision, Offer
 from punie_trace.speculative.costs import DraftCost, LowQuantile, VerificationCost
 from punie_trace.speculative.growth import MeasuredGrowth
+from punie_trace.speculative.regret_budget import Probes, RegretBudget
 
 if TYPE_CHECKING:
-    from punie_trace.speculative.drafting import Proposal
+    from punie_trace.speculative.drafting import Draft
     from punie_trace.speculative.rounds import RoundRecord
 
 _FIRST_PLAIN = 3  # plain rounds at the very start, so that there is something to compare with
-_DEBT = -2.0  # plain rounds: deeper than this the purse does not go, whatever one round cost
 _KEPT = 0.95  # of what was attained so far, at each new round
 _AMORTISED = 12  # rounds over which what a drafter has to read first is spread
-_PROBE_FIRST, _PROBE_LAST = 16, 512  # rounds between probes
 _PROBED = 4  # tokens of a probe
 _HOPE = 1.15  # tokens a second of an untried drafter over plain decoding, so that it gets its trial
 _REFRESH = 256  # rounds between plain ones, so that P does not go stale while drafting wins
@@ -70,16 +67,15 @@ class Attained:
 class AdaptiveController:
     """Chooses by measured costs and acceptance; keeps what it learnt from one generation to the next.
 
-    `longest`: most tokens a draft. `purse` (plain rounds) and `loss` (share of time) bound the regret. `hysteresis`: by
-    how much drafting, or stopping it, must promise more before it is done.
+    `longest`: most tokens a draft. `budget` (plain rounds) and `loss` (share of time) bound the regret. `hysteresis`:
+    by how much drafting, or stopping it, must promise more before it is done.
     """
 
     def __init__(
-        self, *, longest: int = 32, purse: float = 8.0, loss: float = 0.01, hysteresis: float = 0.03, seed: int = 0
+        self, *, longest: int = 32, budget: float = 8.0, loss: float = 0.01, hysteresis: float = 0.03, seed: int = 0
     ) -> None:
         self.longest = longest
-        self.purse = purse
-        self.loss = loss
+        self.budget = RegretBudget(budget, loss)
         self.hysteresis = hysteresis
         self.verification = VerificationCost()
         self._plain = LowQuantile()
@@ -90,10 +86,7 @@ class AdaptiveController:
         self._drafts: dict[tuple[str, bool], Attained] = {}  # drafter, inside: rounds in which it drafted
         self._all: dict[tuple[bool, bool], Attained] = {}  # inside, copying: all rounds
         self._place = False, False
-        self._saved = purse
-        self._since_probe = 0
-        self._interval = _PROBE_FIRST
-        self._probing = False
+        self._probes = Probes()
         self._drafting = False
         self._rounds = 0
         self._random = random.Random(seed)
@@ -106,10 +99,6 @@ class AdaptiveController:
         """Time of one token of a draft model in ns; c is this over `plain_cost`. None before one was seen."""
         return self._drafting_cost.token.value
 
-    def saved(self) -> float:
-        """What is left in the purse, in plain rounds."""
-        return self._saved
-
     def wants(self, drafter: str) -> bool:
         """Whether it has promised more than plain decoding so far; an untried one does."""
         plain = self._plain.value
@@ -117,7 +106,7 @@ class AdaptiveController:
         return plain is None or tokens < 4 or tokens * plain > ns
 
     def decide(self, offers: Sequence[Offer], min_acceptance: float | None = None) -> Decision:
-        """A draft as long as its tokens pay; plain where none promises more, or the purse is empty."""
+        """A draft as long as its tokens pay; plain where none promises more, or the regret budget is spent."""
         plain = self._plain.value
         if offers:
             self._place = offers[0].inside, any(offer.matched >= _LONG for offer in offers)
@@ -136,14 +125,13 @@ class AdaptiveController:
                 promise = growth.promise(offer.drafter, offer.matches) - rate * (self._rest.value or 0.0)
                 if promise > best:
                     best, at = promise, number if at is None else at
-        if at is not None and self._saved > 0:
+        if at is not None and self.budget.left > 0:
             return Decision(at, most, growth)
-        self._since_probe += 1
-        if self._since_probe >= self._interval and self._saved >= 1.0:
+        if self._probes.due() and self.budget.left >= 1.0:
             return self._probe(offers, plain)
         return PLAIN
 
-    def observe(self, proposal: Proposal | None, stood: int, inside: bool, record: RoundRecord) -> None:
+    def observe(self, draft: Draft | None, accepted: int, inside: bool, record: RoundRecord) -> None:
         """Learn from a round."""
         self._rounds += 1
         plain = self._plain.value
@@ -153,37 +141,30 @@ class AdaptiveController:
         else:
             self.verification.add(record.rows, record.verify_ns)
             self._rest.add(record.rest_ns)
-        self._drafting = proposal is not None
-        if proposal is None:
-            self._saved = min(self.purse, self._saved + self.loss)
+        self._drafting = draft is not None
+        if draft is None:
+            self.budget.plain_round()
             if plain is not None:
                 self._here().add(1, plain)
             return
-        self._learn(proposal, stood, inside, record)
+        self._learn(draft, accepted, inside, record)
         if plain is None:
             return
         expected = self._expected(record, plain)
         self._here().add(record.emitted, expected)
-        for drafter in set(proposal.origins) or {record.drafter}:
+        for drafter in set(record.origins) or {record.drafter}:
             self._drafts.setdefault((drafter, inside), Attained()).add(record.emitted, expected)
-        gain = record.emitted - expected / plain
-        self._saved = max(_DEBT, min(self.purse, self._saved + gain + self.loss * expected / plain))
-        if self._probing and gain > 0:
-            self._interval = 1  # look again at once
-        self._probing = False
+        self._probes.ended(self.budget.drafted_round(record.emitted, expected / plain))
 
-    def _learn(self, proposal: Proposal, stood: int, inside: bool, record: RoundRecord) -> None:
-        """Costs of drafting, and which tokens stood."""
+    def _learn(self, draft: Draft, accepted: int, inside: bool, record: RoundRecord) -> None:
+        """Costs of drafting, and which tokens were accepted."""
         if record.computed:
             self._drafting_cost.add(record.computed, record.lag, record.draft_ns)
-        drafted = zip(proposal.origins, proposal.matches, proposal.confidence, strict=True)
-        for at, (origin, matched, confidence) in enumerate(drafted):
-            if at > stood:
-                break
-            if matched:
-                self._copies.setdefault(origin, CopyAcceptance()).add(inside, matched, at < stood)
+        for at, token in enumerate(draft.tokens[: accepted + 1]):
+            if token.matched:
+                self._copies.setdefault(token.origin, CopyAcceptance()).add(inside, token.matched, at < accepted)
             else:
-                self._models.setdefault(origin, ModelAcceptance()).add(inside, confidence, at < stood)
+                self._models.setdefault(token.origin, ModelAcceptance()).add(inside, token.confidence, at < accepted)
 
     def _here(self) -> Attained:
         """What was attained in places like this."""
@@ -225,14 +206,13 @@ class AdaptiveController:
 
     def _probe(self, offers: Sequence[Offer], plain: float) -> Decision:
         """Try a drafter that does not seem worth it, and let what was known of it weigh less."""
-        self._since_probe = 0
-        self._interval = min(max(2 * self._interval, _PROBE_FIRST), _PROBE_LAST)
+        self._probes.planned()
         at = self._random.randrange(len(offers))
         offer = offers[at]
         k = min(offer.limit, self.longest, _PROBED)
-        if not offer.free and self._drafting_cost.first(offer.lag, plain) > self._saved * plain:
+        if not offer.free and self._drafting_cost.first(offer.lag, plain) > self.budget.left * plain:
             return PLAIN
-        self._probing = True
+        self._probes.begun()
         for (drafter, _), attained in self._drafts.items():
             if drafter == offer.drafter:
                 attained.fade(0.5)

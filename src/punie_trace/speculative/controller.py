@@ -1,4 +1,4 @@
-"""What a controller is asked and told, and the one that always does the same. No model, no clock, no mlx."""
+"""What a controller is asked and what it hears, and the one that always does the same. No model, no clock, no mlx."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from punie_trace.speculative.drafting import Proposal
+    from punie_trace.speculative.drafting import Draft
     from punie_trace.speculative.rounds import RoundRecord
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """What one drafter could do in this round.
 
@@ -21,7 +21,7 @@ class Offer:
     """
 
     drafter: str
-    free: bool
+    free: bool = False
     limit: int
     matches: tuple[int, ...] = ()
     lag: int = 0
@@ -48,8 +48,8 @@ class Growth(Protocol):
         """It was copied."""
         ...
 
-    def said(self, confidence: float) -> None:
-        """The model said it, so sure of it."""
+    def computed(self, confidence: float) -> None:
+        """The model computed it, so sure of it."""
         ...
 
     def length(self) -> int:
@@ -70,7 +70,7 @@ PLAIN = Decision()
 
 
 class Controller(Protocol):
-    """Decides each round, and is told how it went."""
+    """Decides each round, and hears how it went."""
 
     def wants(self, drafter: str) -> bool:
         """Whether this drafter is likely to be used, so that it should read a new request's prompt at once."""
@@ -80,8 +80,8 @@ class Controller(Protocol):
         """Which drafter, and how far. `offers` is empty where nothing can be drafted."""
         ...
 
-    def observe(self, proposal: Proposal | None, stood: int, inside: bool, record: RoundRecord) -> None:
-        """A round is over: so many of the proposal's first tokens stood. None in a plain round.
+    def observe(self, draft: Draft | None, accepted: int, inside: bool, record: RoundRecord) -> None:
+        """A round is over: so many of the draft's first tokens were accepted. None in a plain round.
 
         `inside` says whether it began within a tool call.
         """
@@ -106,5 +106,5 @@ class FixedController:
         """Always."""
         return True
 
-    def observe(self, proposal: Proposal | None, stood: int, inside: bool, record: RoundRecord) -> None:
+    def observe(self, draft: Draft | None, accepted: int, inside: bool, record: RoundRecord) -> None:
         """Learns nothing."""

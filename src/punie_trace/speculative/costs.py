@@ -3,7 +3,7 @@
 A busy host only ever adds time, so a low quantile is nearer to the true cost than a mean, and a window forgets what the
 host no longer does. V(m), the time of one forward pass of m rows, cannot fall as m grows: where timings say so it is
 noise, and isotonic regression (pool adjacent violators) averages it away. What was timed seldom leans on the line that
-all timings together suggest, so that a lone slow pass does not stand like a wall before all longer drafts. Pure Python;
+all timings together suggest, so that a lone slow pass does not keep all longer drafts from being tried. Pure Python;
 nothing is timed here.
 """
 
@@ -43,7 +43,7 @@ class LowQuantile:
 
     @property
     def value(self) -> float | None:
-        """The quantile, rounded up: a step that was computed while nobody looked seems to take no time at all."""
+        """The quantile, rounded up: a step that was computed in advance seems to take no time at all."""
         return self._sorted[ceil(self._quantile * (len(self._sorted) - 1))] if self._sorted else None
 
 

@@ -23,13 +23,13 @@ from punie_trace.speculative.arrays import integers
 from punie_trace.speculative.cache import length_of, refusal, remembered_tokens
 from punie_trace.speculative.controller import Controller, FixedController
 from punie_trace.speculative.drafting import Drafter
-from punie_trace.speculative.generation import Generation, Marks, Progress
+from punie_trace.speculative.drafting_session import DraftingPlan
+from punie_trace.speculative.generation import Generation
 from punie_trace.speculative.monitor import Monitor
-from punie_trace.speculative.ngram import NgramDrafter
-from punie_trace.speculative.registry import without_draft_model
+from punie_trace.speculative.registry import DrafterResources, needs_draft_model, registration, without_draft_model
 from punie_trace.speculative.request import OFF, Speculation
 from punie_trace.speculative.rounds import GenerationRecord
-from punie_trace.speculative.suffix import SuffixDrafter
+from punie_trace.speculative.text import Marks, Progress, PromptText
 from punie_trace.speculative.tree import tree_refusal
 from punie_trace.speculative.verifier import LogitsProcessor, Sampler, Verifier
 
@@ -39,7 +39,7 @@ _FIXED_K = 3  # as mlx_lm.server has it
 class SpeculativeDecoder:
     """Generates with one target model, and drafters that belong to it.
 
-    `drafter` None leaves the kinds that need no model ('ngram', 'suffix'), for requests that name one.
+    `drafter` None leaves the registered ones that need no draft model, for requests that name one.
     `draft_memory_limit` in bytes: drafting stops in a generation in which the drafters hold more. One generation drafts
     at a time; others that run meanwhile decode plainly.
 
@@ -65,8 +65,9 @@ class SpeculativeDecoder:
         self.draft_memory_limit = draft_memory_limit
         self.monitor = monitor or Monitor()
         self.last_generation: GenerationRecord | None = None
-        self._made: dict[str, Drafter] = {member.kind: member for member in drafter.members()} if drafter else {}
+        self._by_name: dict[str, Drafter] = {member.name: member for member in drafter.members()} if drafter else {}
         self._lease = threading.Lock()
+        self._to_forget: list[str | None] = []
         self._tree_refusal: tuple[str | None] | None = None
         self._random = np.random.default_rng(seed)
         tokens = self.tokenizer
@@ -122,57 +123,69 @@ class SpeculativeDecoder:
             history=[*known, *tokens[:-1]],
             random=self._random,
         )
-        return self._generated(
-            tokens, known, cache, verifier, max_tokens, asked, drafters, prompt_progress_callback, prefill_step_size
-        )
+        text = PromptText(tokens=tokens, known=known, step=prefill_step_size, progress=prompt_progress_callback)
+        return self._generated(cache, verifier, text, asked, drafters, max_tokens)
+
+    def forget(self, salt: str | None = None) -> bool:
+        """Have all drafters forget what requests of this `salt` taught them, or with None all requests.
+
+        Costs and acceptance as measured stay: they know no text. While a generation drafts this waits for its end:
+        then False is returned, and True when it is done. Prompt caches are the caller's.
+        """
+        self._to_forget.append(salt)
+        if not self._lease.acquire(blocking=False):
+            return False
+        try:
+            self._forget()
+        finally:
+            self._lease.release()
+        return True
+
+    def _forget(self) -> None:
+        while self._to_forget:
+            salt = self._to_forget.pop(0)
+            for drafter in self._by_name.values():
+                drafter.forget(salt)
 
     def _generated(
         self,
-        prompt: list[int],
-        known: list[int],
         cache: list,
         verifier: Verifier,
-        max_tokens: int,
+        text: PromptText,
         asked: Speculation,
         drafters: tuple[Drafter, ...],
-        progress: Progress | None,
-        prefill_step: int,
+        max_tokens: int,
     ) -> Iterator[GenerationResponse]:
         fallback = f"cache: {reason}" if drafters and (reason := refusal(cache)) else None
         leased = bool(drafters) and not fallback and self._lease.acquire(blocking=False)
         if drafters and not fallback and not leased:
             fallback = "busy: another generation is drafting"
+        if leased:
+            self._forget()
         try:
             tree = asked.tree and leased and self._tree_reason() is None
             if asked.tree and leased and not tree:
                 fallback = f"tree: {self._tree_reason()}; drafts are verified one after another"
-            generation = Generation(
-                self.model,
-                cache,
-                verifier,
-                prompt=prompt,
-                known=known,
-                max_tokens=max_tokens,
-                drafters=drafters if leased else (),
+            plan = DraftingPlan(
+                asked=asked,
                 controller=self._controller_for(asked, tree),
-                longest=asked.k if asked.mode == "adaptive" else None,
-                mode=asked.mode,
-                fallback=fallback,
-                min_acceptance=asked.min_acceptance,
+                drafters=drafters if leased else (),
                 tree=tree,
                 memory_limit=self.draft_memory_limit,
-                marks=self._marks,
-                prefill_step=prefill_step,
-                progress=progress,
+                fallback=fallback,
+            )
+            generation = Generation(
+                self.model, cache, verifier, prompt=text, plan=plan, max_tokens=max_tokens, marks=self._marks
             )
             try:
                 with wired_limit(self.model, [generation_stream]):  # ty: ignore[invalid-argument-type]
-                    yield from self._text(generation, len(prompt), max_tokens)
+                    yield from self._text(generation, len(text.tokens), max_tokens)
             finally:
                 self.last_generation = generation.close()
                 self.monitor.add(self.last_generation)
         finally:
             if leased:
+                self._forget()
                 self._lease.release()
 
     def _text(self, generation: Generation, prompt_tokens: int, max_tokens: int) -> Iterator[GenerationResponse]:
@@ -218,25 +231,24 @@ class SpeculativeDecoder:
                 )
             return self.drafter.members()
         if asked.drafter == "hybrid":
-            model = self._made.get("model")
-            return (self._free("suffix"), model) if model else (self._free("suffix"),)
-        if asked.drafter == "model":
-            if "model" not in self._made:
-                raise ConfigurationError(
-                    "this decoder has no draft model: load one, or ask for the drafter " + without_draft_model()
-                )
-            return (self._made["model"],)
-        return (self._free(asked.drafter),)
+            model = self._by_name.get("model")
+            return (self._named("suffix"), model) if model else (self._named("suffix"),)
+        return (self._named(asked.drafter),)
 
     def _controller_for(self, asked: Speculation, tree: bool) -> Controller:
         if asked.mode == "fixed":
             return FixedController(_FIXED_K if asked.k is None else asked.k)
         return self._tree_controller if tree else self.controller
 
-    def _free(self, kind: str) -> Drafter:
-        if kind not in self._made:
-            self._made[kind] = NgramDrafter() if kind == "ngram" else SuffixDrafter()
-        return self._made[kind]
+    def _named(self, name: str) -> Drafter:
+        """The drafter of that name; one that needs no draft model is made when it is first asked for."""
+        if name not in self._by_name:
+            if needs_draft_model(name):
+                raise ConfigurationError(
+                    "this decoder has no draft model: load one, or ask for the drafter " + without_draft_model()
+                )
+            self._by_name[name] = registration(name).make(DrafterResources())
+        return self._by_name[name]
 
     def _tree_reason(self) -> str | None:
         """Why the target cannot verify trees; tried once."""

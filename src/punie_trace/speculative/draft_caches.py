@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import mlx.core as mx
 
 from punie_trace.speculative.cache import trim_to
+from punie_trace.speculative.request import Memory
 
 _SPARED = 64  # tokens at the end of a text that are cheaper read again than kept: the end of an answer, say
 _SHARED = 64  # tokens in common from which on a copy is worth its memory
@@ -24,6 +25,7 @@ class ReadText:
 
     cache: list
     tokens: list[int] = field(default_factory=list)
+    salt: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -51,21 +53,38 @@ class DraftCaches:
         """Bytes of all."""
         return self.current.nbytes + sum(other.nbytes for other in self._others)
 
-    def turn_to(self, context: Sequence[int]) -> None:
-        """Make current what is best gone on from with this text; whatever fails on the way, all stays as it was."""
+    def turn_to(self, context: Sequence[int], memory: Memory = "server", salt: str = "") -> None:
+        """Make current what is best gone on from with this text; whatever fails on the way, all stays as it was.
+
+        With 'conversation' only a text of the same salt that the new one goes on from as a whole, with 'server' any of
+        the same salt, with 'request' none.
+        """
         text = list(context)
         every = [*self._others, self.current]
-        shared = [common_prefix(one.tokens, text) for one in every]
+        shared = [common_prefix(one.tokens, text) if one.salt == salt and memory != "request" else 0 for one in every]
+        if memory == "conversation":
+            shared = [common if common == len(one.tokens) else 0 for one, common in zip(every, shared, strict=True)]
+        if not any(shared):
+            self.current = ReadText(self._make(), salt=salt)
+            self._others = [other for other in every if other.tokens]
+            self.shrink()
+            return
         at = max(range(len(every)), key=lambda n: (shared[n], n))
         best, common = every[at], shared[at]
         if len(best.tokens) - common > _SPARED and self._room_beside(best, common):
-            taken = self._copy(best, common if common >= _SHARED else 0)
+            taken = self._copy(best, common if common >= _SHARED else 0, salt)
             kept = [*every[:at], *every[at + 1 :], best]
         else:
             taken = best
             kept = [*every[:at], *every[at + 1 :]]
         self.current, self._others = taken, [other for other in kept if other.tokens]
         self.shrink()
+
+    def forget(self, salt: str | None = None) -> None:
+        """Drop the texts of one salt, or with None all."""
+        self._others = [other for other in self._others if salt not in (None, other.salt)]
+        if salt in (None, self.current.salt):
+            self.current = ReadText(self._make())
 
     def shrink(self) -> None:
         """Let go of others, the one used longest ago first, until all take no more than they may."""
@@ -77,14 +96,14 @@ class DraftCaches:
         share = common / len(best.tokens) if best.tokens else 0.0
         return best.nbytes * (1 + share) <= self.limit
 
-    def _copy(self, text: ReadText, length: int) -> ReadText:
+    def _copy(self, text: ReadText, length: int, salt: str) -> ReadText:
         cache = self._make()
         if length:
             for new, old in zip(cache, text.cache, strict=True):
                 keys, values = old.keys_and_values()
                 new.update_and_fetch(keys[..., :length, :], values[..., :length, :])
             mx.eval([entry.state for entry in cache])
-        return ReadText(cache, text.tokens[:length])
+        return ReadText(cache, text.tokens[:length], salt)
 
     def cut(self, length: int) -> None:
         """Cut the current text back to `length` tokens, and every layer with it."""

@@ -1,21 +1,21 @@
-"""What a drafter is: it guesses the next tokens, and is told which came. Values and the protocol only.
+"""What a draft is, and what a drafter is: it guesses the next tokens, and hears which came. Values and protocols only.
 
 A drafter never decides what is emitted, so a bad one costs time and nothing else. It may raise: the engine then goes on
-without it.
+without it. One of your own is a subclass of `FreeDrafter` with `propose`, and a call of `registry.register_drafter`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-Kind: TypeAlias = Literal["model", "ngram", "suffix", "hybrid"]
-KINDS: tuple[Kind, ...] = ("model", "ngram", "suffix", "hybrid")
+from punie_trace.speculative.request import Memory
+from punie_trace.speculative.rules import point_mass
 
 
 class KnownSampler(Protocol):
@@ -30,75 +30,72 @@ class KnownSampler(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A guess at the next tokens.
+class DraftToken(NamedTuple):
+    """One guess. A named tuple because a round makes up to 64 of them: a frozen dataclass takes four times as long.
 
-    `probabilities` (k, V) is what each token was drawn from, None where the drafter always proposes the same (a point
-    mass). `confidence` holds one number in 0..1 for each token: the drafter's own view, not calibrated. `matched` is
-    the length of the repeated text the guess rests on (0: no text), `matches` that behind each token, 1 where it has
-    gone on in several ways. `seconds_best` are (index, token): what the drafter would have said else at that index, for
-    draft trees.
-
-    The engine adds, for each token, the kind of the drafter it came from (`origins`), and how many a model `computed`
-    for it, those that were cut off later included.
+    `origin` is the name of the drafter. `confidence` in 0..1 is the drafter's own view, not calibrated. `matched` is
+    the length in tokens of the repeated text behind it: 0 where there is none (a model's guess), 1 where that text has
+    gone on in several ways. `distribution` (V,) is what it was drawn from, None where the drafter always proposes the
+    same (a point mass). `runner_up` is the id that the drafter would have proposed otherwise, for draft trees.
     """
 
-    tokens: tuple[int, ...] = ()
-    probabilities: NDArray[np.floating] | None = None
-    confidence: tuple[float, ...] = ()
+    id: int
+    origin: str
+    confidence: float = 1.0
     matched: int = 0
-    seconds_best: tuple[tuple[int, int], ...] = ()
-    origins: tuple[str, ...] = ()
-    matches: tuple[int, ...] = ()
+    distribution: NDArray[np.floating] | None = None
+    runner_up: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Guesses at the next tokens, in order. `computed` counts the model's, those that were cut off later included."""
+
+    tokens: tuple[DraftToken, ...] = ()
     computed: int = 0
 
-    def first(self, k: int) -> Proposal:
-        """The same guess, no longer than k tokens."""
-        if len(self.tokens) <= k:
-            return self
-        return Proposal(
-            self.tokens[:k],
-            None if self.probabilities is None else self.probabilities[:k],
-            self.confidence[:k],
-            self.matched,
-            tuple(pair for pair in self.seconds_best if pair[0] < k),
-            self.origins[:k],
-            self.matches[:k],
-            self.computed,
-        )
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The ids alone."""
+        return tuple([token.id for token in self.tokens])
+
+    @property
+    def matched(self) -> int:
+        """The length of the repeated text behind the first token."""
+        return self.tokens[0].matched if self.tokens else 0
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The name of each token's drafter."""
+        return tuple([token.origin for token in self.tokens])
 
     @property
     def origin(self) -> str:
-        """The kind of the drafter of all tokens; 'hybrid' where there were several."""
-        kinds = set(self.origins)
-        return kinds.pop() if len(kinds) == 1 else "hybrid"
+        """The name of the drafter of all tokens; 'hybrid' where there were several, or none."""
+        names = {token.origin for token in self.tokens}
+        return names.pop() if len(names) == 1 else "hybrid"
 
-    def of(self, kind: str, free: bool) -> Proposal:
-        """The same guess, with its origin: a drafter of this kind."""
-        length = len(self.tokens)
-        return replace(self, origins=(kind,) * length, matches=self.behind(free), computed=0 if free else length)
+    def first(self, k: int) -> Draft:
+        """The same draft, no longer than k tokens."""
+        return self if len(self.tokens) <= k else Draft(self.tokens[:k], self.computed)
 
-    def behind(self, free: bool) -> tuple[int, ...]:
-        """`matches`, filled in where the drafter did not: each token that stands makes a repetition one longer."""
-        length = len(self.tokens)
-        if not free:
-            return (0,) * length
-        first = max(1, self.matched)
-        return self.matches or tuple(range(first, first + length))
+    def distributions(self) -> NDArray[np.floating] | None:
+        """What each token was drawn from, (k, V); None where every token is a point mass."""
+        width = max((len(token.distribution) for token in self.tokens if token.distribution is not None), default=0)
+        if not width:
+            return None
+        rows = point_mass(np.array([self.ids], dtype=np.int64), max(width, 1 + max(self.ids)))[0]
+        for row, token in zip(rows, self.tokens, strict=True):
+            if token.distribution is not None:
+                row[:] = 0.0
+                row[: len(token.distribution)] = token.distribution
+        return rows
 
 
-NOTHING = Proposal()
-
-
-class Drafted(NamedTuple):
-    """A draft and what came before it: who led, how many were asked for, proposed, and read first by a model."""
-
-    proposal: Proposal
-    drafter: str
-    k: int
-    proposed: int
-    lag: int
+EMPTY = Draft()
 
 
 class Drafter(Protocol):
@@ -109,8 +106,8 @@ class Drafter(Protocol):
     """
 
     @property
-    def kind(self) -> Kind:
-        """Which of the four it is."""
+    def name(self) -> str:
+        """What it is registered as; the `origin` of its tokens."""
         ...
 
     @property
@@ -125,6 +122,14 @@ class Drafter(Protocol):
 
     def members(self) -> tuple[Drafter, ...]:
         """The drafters it consists of; itself alone, unless it is a hybrid."""
+        ...
+
+    def use_memory(self, memory: Memory, salt: str = "") -> None:
+        """What the next request may know of earlier ones (`request.Speculation`)."""
+        ...
+
+    def forget(self, salt: str | None = None) -> None:
+        """Keep nothing of earlier requests of this salt, or with None of any."""
         ...
 
     def begin(self, context: Sequence[int]) -> None:
@@ -151,12 +156,12 @@ class Drafter(Protocol):
         after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
-    ) -> Proposal:
+    ) -> Draft:
         """At most k tokens to follow the context. Fewer, or none, where it has no idea.
 
         `after` are tokens drafted already, assumed to follow the context. With `sampler` a drafter that has
         probabilities draws from them through it; otherwise it proposes what it holds most likely. `alternatives` asks
-        for `seconds_best`.
+        for runners-up.
         """
         ...
 
@@ -167,3 +172,67 @@ class Drafter(Protocol):
     def end(self, context: Sequence[int], prompt_length: int) -> None:
         """The request is over; the first `prompt_length` tokens of the context were its prompt."""
         ...
+
+
+class FreeDrafter:
+    """A drafter that runs no model, without its guesses: subclass it, give it a `name`, and write `propose`.
+
+    What it hears of a request it ignores; override what yours needs.
+    """
+
+    name = ""
+    free = True
+
+    @property
+    def nbytes(self) -> int:
+        """Nothing that would count."""
+        return 0
+
+    def members(self) -> tuple[Drafter, ...]:
+        """Itself."""
+        return (self,)
+
+    def use_memory(self, memory: Memory, salt: str = "") -> None:
+        """Nothing is known of earlier requests anyway."""
+
+    def forget(self, salt: str | None = None) -> None:
+        """Nothing to forget."""
+
+    def begin(self, context: Sequence[int]) -> None:
+        """Nothing to do."""
+
+    def prepare(self, context: Sequence[int]) -> None:
+        """Nothing to read ahead."""
+
+    def lag(self, context: Sequence[int]) -> int:
+        """Nothing to read first."""
+        return 0
+
+    def room(self, context: Sequence[int]) -> int:
+        """No limit of its own."""
+        return 1 << 30
+
+    def propose(
+        self,
+        context: Sequence[int],
+        k: int,
+        *,
+        after: Sequence[int] = (),
+        sampler: KnownSampler | None = None,
+        alternatives: bool = False,
+    ) -> Draft:
+        """No idea."""
+        return EMPTY
+
+    def commit(self, emitted: Sequence[int]) -> None:
+        """Nothing to do."""
+
+    def end(self, context: Sequence[int], prompt_length: int) -> None:
+        """Nothing to keep."""
+
+
+def repetitions(draft: Draft) -> tuple[int, ...]:
+    """`matched` of each token of a free drafter's draft. Where the drafter gave none, the draft counts as a repetition
+    that grows by one with each token.
+    """
+    return tuple([token.matched or at for at, token in enumerate(draft.tokens, start=1)])

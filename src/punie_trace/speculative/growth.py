@@ -2,10 +2,10 @@
 
 Theory
 ------
-A round that verifies k tokens emits E(k) = 1 + sum_(i<=k) R_i, R_i the chance that the first i all stand, and takes
-T(k) = V(k + 1) + what drafting took. At the rate r of tokens that is attained anyway, the best draft maximises
-E - r T (Dinkelbach). So one more token is worth it while its reach exceeds r times what it adds to T; as V may have a
-bump that a longer draft gets over, all further lengths are looked at, not the next alone. A copied token costs its row
+A round that verifies k tokens emits E(k) = 1 + sum_(i<=k) R_i, R_i the chance that the first i are all accepted, and
+takes T(k) = V(k + 1) + what drafting took. At the rate r of tokens that is attained anyway, the best draft maximises E
+- r T (Dinkelbach). So one more token is worth it while its reach exceeds r times what it adds to T; as V may have a
+bump that a longer draft gets over, all further lengths are considered, not the next alone. A copied token costs its row
 in V only, a model's also its step, so a copy wins against the model unless it is less likely by so much that what
 follows it is worth more than the step. What was drafted is paid for: at the end k maximises sum R_i - r V(k + 1).
 
@@ -81,7 +81,7 @@ class MeasuredGrowth:
         """The next token was copied."""
         self._add(self._copied(drafter, matched))
 
-    def said(self, confidence: float) -> None:
+    def computed(self, confidence: float) -> None:
         """The next token is the model's, of such confidence."""
         self._add(1.0 if self._model is None else self._model.confident(confidence))
 

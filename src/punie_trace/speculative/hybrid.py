@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
+from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, KnownSampler
+from punie_trace.speculative.request import Memory
 
 
 class HybridDrafter:
-    """Asks its drafters in order. One whose guess rests on a match shorter than `trusted` is passed over if others
-    follow.
+    """Asks its drafters in order. One whose guess rests on a match shorter than `trusted` tokens is passed over if
+    others follow.
 
     Put the free ones first.
     """
 
-    kind: Kind = "hybrid"
+    name = "hybrid"
 
     def __init__(self, *drafters: Drafter, trusted: int = 4) -> None:
         if not drafters:
@@ -34,6 +35,16 @@ class HybridDrafter:
     def members(self) -> tuple[Drafter, ...]:
         """Its drafters, in the order they are asked."""
         return self._members
+
+    def use_memory(self, memory: Memory, salt: str = "") -> None:
+        """Of all."""
+        for member in self._members:
+            member.use_memory(memory, salt)
+
+    def forget(self, salt: str | None = None) -> None:
+        """All forget."""
+        for member in self._members:
+            member.forget(salt)
 
     def begin(self, context: Sequence[int]) -> None:
         """All begin."""
@@ -61,17 +72,17 @@ class HybridDrafter:
         after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
-    ) -> Proposal:
+    ) -> Draft:
         """The first guess that can be trusted; the last drafter's in any case."""
         last = len(self._members) - 1
         for at, member in enumerate(self._members):
-            proposal = member.propose(context, k, after=after, sampler=sampler, alternatives=alternatives)
-            if proposal.tokens and (at == last or not member.free or proposal.matched >= self.trusted):
-                return proposal
-        return NOTHING
+            draft = member.propose(context, k, after=after, sampler=sampler, alternatives=alternatives)
+            if draft.tokens and (at == last or not member.free or draft.matched >= self.trusted):
+                return draft
+        return EMPTY
 
     def commit(self, emitted: Sequence[int]) -> None:
-        """All are told."""
+        """All hear of it."""
         for member in self._members:
             member.commit(emitted)
 

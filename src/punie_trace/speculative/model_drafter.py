@@ -19,8 +19,9 @@ from punie_trace.errors import ModelError
 from punie_trace.speculative.arrays import doubles, integers, numbers
 from punie_trace.speculative.cache import length_of, refusal
 from punie_trace.speculative.draft_caches import DraftCaches
-from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
+from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, DraftToken, KnownSampler
 from punie_trace.speculative.registry import without_draft_model
+from punie_trace.speculative.request import Memory
 
 _LEAST_LIMIT = 16 << 20
 _AT_ONCE = 64  # tokens read together with the one that is proposed after
@@ -36,7 +37,7 @@ class ModelDrafter:
     the model's cache cannot be cut back, and when its logits are not numbers.
     """
 
-    kind: Kind = "model"
+    name = "model"
     free = False
 
     def __init__(
@@ -61,6 +62,8 @@ class ModelDrafter:
                 f"{without_draft_model()}, which need no model"
             )
         self._layer_bytes = 0
+        self._memory: Memory = "server"
+        self._salt = ""
         self._agreed = 0  # how much of what it has read is known to be the context's
         arguments = getattr(model, "args", None)
         self._longest = int(getattr(arguments, "max_position_embeddings", 0) or 1 << 30)
@@ -84,9 +87,18 @@ class ModelDrafter:
         """Itself."""
         return (self,)
 
+    def use_memory(self, memory: Memory, salt: str = "") -> None:
+        """Which of its caches the next request may go on from."""
+        self._memory, self._salt = memory, salt
+
+    def forget(self, salt: str | None = None) -> None:
+        """Drop the caches of one salt, or with None all."""
+        self._caches.forget(salt)
+        self._agreed = 0
+
     def begin(self, context: Sequence[int]) -> None:
         """Finds which of its caches fits the new text, and how far."""
-        self._caches.turn_to(context)
+        self._caches.turn_to(context, self._memory, self._salt)
         self._agreed = 0
         self._agree(context)
 
@@ -110,7 +122,10 @@ class ModelDrafter:
         """Nothing to do: the context tells."""
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
-        """Keeps what it has read, as far as there is room."""
+        """Keeps what it has read of the text, as far as there is room."""
+        if self._memory == "conversation":  # so that the next request is seen to go on from the whole of it
+            self._agree([*context, -1])
+            self._cut_to(self._agreed)
         self._caches.shrink()
 
     def propose(
@@ -121,36 +136,36 @@ class ModelDrafter:
         after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
-    ) -> Proposal:
+    ) -> Draft:
         """The model's own continuation, token by token."""
         k = min(k, self.room(context) - len(after))
         if k < 1:
-            return NOTHING
+            return EMPTY
         logits = self._catch_up(context, after)
-        tokens: list[int] = []
-        confidence: list[float] = []
+        tokens: list[DraftToken] = []
         rows: list[mx.array] = []
-        seconds: list[tuple[int, int]] = []
         while True:
             token, sure = self._chosen(logits, sampler, rows)
             mx.eval(token, sure)
-            [said], [chance] = integers(token), numbers(sure)
+            [chosen], [chance] = integers(token), numbers(sure)
             if not 0.0 <= chance <= 1.0001:
                 raise ModelError("the draft model's logits are not numbers (NaN or infinite); check its weights")
+            runner_up = None
             if alternatives:
                 others = mx.where(mx.arange(logits.shape[-1]) == token, -mx.inf, logits)
-                seconds.append((len(tokens), integers(mx.argmax(others, axis=-1))[0]))
-            tokens.append(said)
-            confidence.append(chance)
+                runner_up = integers(mx.argmax(others, axis=-1))[0]
+            tokens.append(DraftToken(chosen, self.name, chance, runner_up=runner_up))
             if len(tokens) == k:
                 break
             logits = self._logits(token[:, None])
-            self._read.append(said)
+            self._read.append(chosen)
         if self._cache[0].nbytes != self._layer_bytes:  # it grew, in steps
             self._layer_bytes = self._cache[0].nbytes
             self._caches.shrink()
-        probabilities = doubles(mx.concatenate(rows)) if rows else None
-        return Proposal(tuple(tokens), probabilities, tuple(confidence), 0, tuple(seconds))
+        if rows:
+            drawn_from = doubles(mx.concatenate(rows))
+            tokens = [token._replace(distribution=row) for token, row in zip(tokens, drawn_from, strict=True)]
+        return Draft(tuple(tokens), len(tokens))
 
     @staticmethod
     def _chosen(logits: mx.array, sampler: KnownSampler | None, rows: list[mx.array]) -> tuple[mx.array, mx.array]:

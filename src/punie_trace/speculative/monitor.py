@@ -1,4 +1,4 @@
-"""Sums over generations: what was drafted, what stood, what it cost and what it won. Safe to read from any thread.
+"""Sums over generations: what was drafted and accepted, what it cost and what it won. Safe to read from any thread.
 
 The speed-up is given twice. *Estimated*: what the emitted tokens would have taken at the cost of a plain round (the
 lower quartile of those seen), over what they took. *Probed*: the same from whole generations, plain ones against

@@ -7,18 +7,16 @@ requests; `suffix` does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
+from punie_trace.speculative.drafting import EMPTY, Draft, DraftToken, FreeDrafter, KnownSampler
 
 
-class NgramDrafter:
+class NgramDrafter(FreeDrafter):
     """Copies what followed the latest occurrence of the longest suffix of `longest` to `shortest` tokens."""
 
-    kind: Kind = "ngram"
-    free = True
+    name = "ngram"
 
     def __init__(self, longest: int = 4, shortest: int = 2) -> None:
         if not 1 <= shortest <= longest:
@@ -33,21 +31,10 @@ class NgramDrafter:
         """Bytes of the text that is scanned."""
         return self._text.nbytes
 
-    def members(self) -> tuple[Drafter, ...]:
-        """Itself."""
-        return (self,)
-
     def begin(self, context: Sequence[int]) -> None:
         """Forgets what was, reads the context."""
         self._length = 0
         self.commit(context)
-
-    def prepare(self, context: Sequence[int]) -> None:
-        """Nothing to read ahead."""
-
-    def lag(self, context: Sequence[int]) -> int:
-        """Nothing to speak of."""
-        return 0
 
     def room(self, context: Sequence[int]) -> int:
         """As much as the text holds."""
@@ -71,14 +58,14 @@ class NgramDrafter:
         after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
-    ) -> Proposal:
+    ) -> Draft:
         """What followed the last time, at most k tokens; a repetition that reaches the end is continued."""
         text = self._text[: self._length]
         if after:
             text = np.concatenate([text, np.asarray(after, dtype=np.int64)])
         longest = min(self.longest, len(text) - 1)
         if k < 1 or longest < self.shortest:
-            return NOTHING
+            return EMPTY
         ends = np.flatnonzero(text[:-1] == text[-1])
         matched, best = 1, ends
         for back in range(1, longest):
@@ -88,33 +75,31 @@ class NgramDrafter:
                 break
             matched, best = back + 1, ends
         if matched < self.shortest or not len(best):
-            return NOTHING
-        proposal = continued(text, int(best[-1]), matched, k)
-        if proposal.tokens and len(best) > 1 and (text[best + 1] != proposal.tokens[0]).any():
-            proposal = replace(
-                proposal, matched=1, matches=(1, *proposal.matches[1:])
-            )  # it has gone on in several ways
-        return proposal
+            return EMPTY
+        ids = continuation(text, int(best[-1]), k)
+        sure = matched / (matched + 2.0)
+        tokens = [DraftToken(one, self.name, sure, matched + at) for at, one in enumerate(ids)]
+        if len(best) > 1 and (text[best + 1] != ids[0]).any():  # it has gone on in several ways
+            tokens[0] = tokens[0]._replace(matched=1)
+        return Draft(tuple(tokens))
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
         """Keeps nothing."""
         self._length = 0
 
 
-def continued(text: Sequence[int] | np.ndarray, end: int, matched: int, k: int, after: Sequence[int] = ()) -> Proposal:
-    """At most k tokens from (text, after)[end + 1] on; where that runs into the end of both, the period goes on.
+def continuation(text: Sequence[int] | np.ndarray, end: int, k: int, after: Sequence[int] = ()) -> list[int]:
+    """At most k ids from (text, after)[end + 1] on; where that runs into the end of both, the period goes on.
 
-    Stops at a negative token, which separates texts.
+    Stops at a negative id, which separates texts.
     """
-    tokens: list[int] = []
+    ids: list[int] = []
     written, length = len(text), len(text) + len(after)
     period = length - 1 - end
     for i in range(k):
         at = end + 1 + i
-        token = int(text[at]) if at < written else after[at - written] if at < length else tokens[i - period]
+        token = int(text[at]) if at < written else after[at - written] if at < length else ids[i - period]
         if token < 0:
             break
-        tokens.append(token)
-    sure = matched / (matched + 2.0)
-    matches = tuple(range(matched, matched + len(tokens)))
-    return Proposal(tuple(tokens), None, (sure,) * len(tokens), matched, matches=matches)
+        ids.append(token)
+    return ids

@@ -60,13 +60,17 @@ class Registration:
                     f"({error}); write it as 'module:callable'"
                 ) from error
         assert callable(factory)
-        made = factory(resources)
-        if self.free and not made.free:
+        drafter = factory(resources)
+        if drafter.name != self.name:
+            raise ConfigurationError(
+                f"what makes the drafter {self.name!r} made one whose name is {drafter.name!r}; register it by its name"
+            )
+        if self.free and not drafter.free:
             raise ConfigurationError(
                 f"the drafter {self.name!r} was registered with free=True, and says of itself that it is not; "
                 "register it with free=False"
             )
-        return made
+        return drafter
 
 
 _REGISTERED: dict[str, Registration] = {}

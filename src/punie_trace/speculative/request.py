@@ -9,7 +9,9 @@ from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.speculative.registry import registration
 
 Mode: TypeAlias = Literal["off", "fixed", "adaptive"]
-_MODES = ("off", "fixed", "adaptive")
+Memory: TypeAlias = Literal["request", "conversation", "server"]
+MODES: tuple[Mode, ...] = ("off", "fixed", "adaptive")
+MEMORIES: tuple[Memory, ...] = ("request", "conversation", "server")
 _LONGEST = 64
 
 
@@ -20,7 +22,9 @@ class Speculation:
     `mode`: not at all, always `k` tokens (3 unless told; 0 drafts nothing), or as measured, `k` at most. `drafter`:
     a registered name, or None for whatever the decoder has. `min_acceptance` in 0..1: accepted / drafted that an
     adaptive controller shall keep to, at the expense of speed. `tree`: verify several continuations at once where the
-    model can. Raises `ConfigurationError` for values that cannot be.
+    model can. `memory`: what drafters may know of earlier requests: nothing ('request'), those whose whole text this
+    one goes on from ('conversation'), or all of the same `salt` ('server'). Raises `ConfigurationError` for values
+    that cannot be.
     """
 
     mode: Mode = "adaptive"
@@ -28,10 +32,14 @@ class Speculation:
     drafter: str | None = None
     min_acceptance: float | None = None
     tree: bool = False
+    memory: Memory = "server"
+    salt: str = ""
 
     def __post_init__(self) -> None:
-        if self.mode not in _MODES:
-            raise ConfigurationError(f"there is no speculation mode {self.mode!r}; {nearest(str(self.mode), _MODES)}")
+        if self.mode not in MODES:
+            raise ConfigurationError(f"there is no speculation mode {self.mode!r}; {nearest(str(self.mode), MODES)}")
+        if self.memory not in MEMORIES:
+            raise ConfigurationError(f"there is no memory {self.memory!r}; {nearest(str(self.memory), MEMORIES)}")
         if self.drafter is not None:
             registration(str(self.drafter))
         if self.k is not None and not (type(self.k) is int and 0 <= self.k <= _LONGEST):

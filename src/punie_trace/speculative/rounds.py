@@ -10,28 +10,28 @@ from collections import Counter
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRecord:
     """One forward pass of the target and what led to it. Times in ns, without the consumer's own between tokens.
 
     `k` is how many tokens were asked for, `proposed` how many the drafters gave, `drafted` how many of them were
-    verified (of a tree its trunk, or the path that stood where that is longer), `rows` how many the target processed.
+    verified (of a tree its trunk, or the accepted path where that is longer), `rows` how many the target processed.
     `drafter` is '' in a plain round, 'hybrid' where several gave; one with `drafted` 0 gave nothing worth verifying.
     `lag` is how many tokens the draft model had to read first, `computed` how many it computed, and `origins` the
-    drafter of each token that was verified.
+    drafter of each token that was verified. The defaults are those of a plain round.
     """
 
-    drafter: str
-    k: int
-    proposed: int
-    drafted: int
-    accepted: int
-    emitted: int
-    rows: int
-    lag: int
-    draft_ns: int
+    drafter: str = ""
+    k: int = 0
+    proposed: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    emitted: int = 1
+    rows: int = 1
+    lag: int = 0
+    draft_ns: int = 0
     verify_ns: int
-    rest_ns: int
+    rest_ns: int = 0
     computed: int = 0
     origins: tuple[str, ...] = ()
 
@@ -41,7 +41,7 @@ class RoundRecord:
         return self.draft_ns + self.verify_ns + self.rest_ns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRecord:
     """One generation. `emitted` counts the tokens handed out; `fallback` says why nothing or no more was drafted, or
     no tree.
@@ -66,7 +66,7 @@ class GenerationRecord:
 
     @property
     def accepted(self) -> int:
-        """Draft tokens that stood."""
+        """Draft tokens that the target agreed with."""
         return sum(r.accepted for r in self.rounds)
 
     @property

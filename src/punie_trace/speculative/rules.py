@@ -1,7 +1,7 @@
-"""Which draft tokens stand, and what comes after them: the rules of verification, on plain numpy arrays.
+"""Which draft tokens are accepted, and what comes after them: the rules of verification, on plain numpy arrays.
 
 Nothing here knows a model, a cache or mlx. Every rule takes `n` independent rounds at once (the engine calls with n =
-1, the tests with 200,000), and answers with a `Verdict`: how many draft tokens stand, and the one token that follows
+1, the tests with 200,000), and answers with a `Verdict`: how many draft tokens are accepted, and the token that follows
 them.
 
 Theory
@@ -9,24 +9,25 @@ Theory
 A draft x_1..x_k was proposed by a cheap distribution q_i(. | x_<i); the target gave p_i(. | x_<i) for i = 1..k+1 in one
 forward pass. What is emitted must be distributed as the target alone would have emitted it.
 
-**Match** (`by_match`). The target draws its own y_i ~ p_i at every row, and a draft token stands while x_i = y_i; the
-first y that differs is emitted in its place, and y_(k+1) after a draft that stands whole. Every emitted token *is* a
-draw of the target given the tokens before it, so this is lossless for any drafter, deterministic or not, and for any
-sampler, known or opaque. Greedy decoding is the case y_i = argmax p_i. A token stands with chance sum_x p(x) q(x).
+**Match** (`by_match`). The target draws its own y_i ~ p_i at every row, and a draft token is accepted while x_i = y_i;
+the first y that differs is emitted in its place, and y_(k+1) after a draft accepted as a whole. Every emitted token
+*is* a draw of the target given the tokens before it, so this is lossless for any drafter, deterministic or not, and for
+any sampler, known or opaque. Greedy decoding is the case y_i = argmax p_i. A token is accepted with chance sum_x p(x)
+q(x).
 
-**Rejection** (`by_rejection`; arXiv 2211.17192, 2302.01318). x_i stands with chance min(1, p_i(x_i) / q_i(x_i)). At the
-first that does not, the token is drawn from the residual r(x) = max(p(x) - q(x), 0), normalised; after a whole draft
-from p_(k+1). Lossless: a token x comes out with chance q(x) min(1, p(x)/q(x)) + (1 - a) r(x) / (1 - a)
-= min(p, q)(x) + max(p - q, 0)(x) = p(x), where a = sum_x min(p, q)(x) is the chance to stand, which is at least that of
-a match. Three things break it, and the tests hold a broken variant of each: to draw from p instead of r (favours what q
+**Rejection** (`by_rejection`; arXiv 2211.17192, 2302.01318). x_i is accepted with chance min(1, p_i(x_i) / q_i(x_i)).
+At the first that is not, the token is drawn from the residual r(x) = max(p(x) - q(x), 0), normalised; after a whole
+draft from p_(k+1). Lossless: a token x comes out with chance q(x) min(1, p(x)/q(x)) + (1 - a) r(x) / (1 - a) = min(p,
+q)(x) + max(p - q, 0)(x) = p(x), where a = sum_x min(p, q)(x) is the chance of acceptance, which is at least that of a
+match. Three things break it, and the tests hold a broken variant of each: to draw from p instead of r (favours what q
 favours: 'residual dropped'), to emit the draft token that was refused ('draft emitted'), and to go on testing after a
 refusal, since later rows were computed on a prefix that was not emitted ('no stop at the first rejection').
 
-**Block** (`by_block`; arXiv 2403.10444). The same, but the prefix is judged as a whole: with w_0 = 1 and
-w_i = min(1, w_(i-1) p_i(x_i) / q_i(x_i)), let R_i = sum_x max(w_i p_(i+1)(x) - q_(i+1)(x), 0). Prefix i is kept with
-chance h_i = R_i / (R_i + 1 - w_i), and h_k = w_k; the *longest* prefix that was kept stands. Behind prefix i < k the
-token is drawn from max(w_i p_(i+1) - q_(i+1), 0), normalised. Lossless too, and the expected number of tokens is
-never lower than by token-wise rejection, because a low ratio early can be made good by high ones after it.
+**Block** (`by_block`; arXiv 2403.10444). The same, but the prefix is judged as a whole: with w_0 = 1 and w_i = min(1,
+w_(i-1) p_i(x_i) / q_i(x_i)), let R_i = sum_x max(w_i p_(i+1)(x) - q_(i+1)(x), 0). Prefix i is kept with chance h_i =
+R_i / (R_i + 1 - w_i), and h_k = w_k; the *longest* prefix that was kept is accepted. Behind prefix i < k the token is
+drawn from max(w_i p_(i+1) - q_(i+1), 0), normalised. Lossless too, and the expected number of tokens is never lower
+than by token-wise rejection, because a low ratio early can be made good by high ones after it.
 
 A draft without probabilities is a point mass: q_i(x_i) = 1. Rejection then accepts with chance p_i(x_i), as a match
 does.
@@ -57,7 +58,7 @@ class Verdict:
 
 
 def by_match(drawn: Ints, draft: Ints) -> Verdict:
-    """A draft token stands while the target drew the same one.
+    """A draft token is accepted while the target drew the same one.
 
     `drawn` (n, k+1): the target's own token for each row (its argmax where decoding is greedy); `draft` (n, k).
     """
@@ -93,7 +94,7 @@ def by_block(target: Floats, proposal: Floats | None, draft: Ints, random: np.ra
     keep = np.ones((n, k + 1))
     total = mass + 1.0 - weight[:, :k]
     keep[:, :k] = np.divide(mass, total, out=np.zeros_like(mass), where=total > 0)
-    keep[:, 0] = 1.0  # the empty prefix always stands
+    keep[:, 0] = 1.0  # the empty prefix is always accepted
     keep[:, k] = weight[:, k]
     kept = random.random((n, k + 1)) < keep
     accepted = k - np.argmax(kept[:, ::-1], axis=1)
@@ -124,7 +125,7 @@ def draw(weights: Floats, random: np.random.Generator) -> Ints:
 
 
 def walk_tree(parents: list[int], tokens: list[int], drawn: list[int]) -> list[int]:
-    """The rows of a draft tree that stand, by match, from the root down: `[0, ...]`.
+    """The rows of a draft tree that are accepted, by match, from the root down: `[0, ...]`.
 
     Row 0 is the last emitted token; `parents[i] < i` is the row before row i, `tokens[i]` the token in it, `drawn[i]`
     what the target draws after it. What follows the path is `drawn[path[-1]]`. Of twins the first counts.
@@ -138,9 +139,9 @@ def walk_tree(parents: list[int], tokens: list[int], drawn: list[int]) -> list[i
     return path
 
 
-def _leading(stands: NDArray[np.bool_]) -> Ints:
+def _leading(accepted: NDArray[np.bool_]) -> Ints:
     """How many are true before the first that is false, in each row."""
-    return np.cumprod(stands, axis=1, dtype=np.int64).sum(axis=1)
+    return np.cumprod(accepted, axis=1, dtype=np.int64).sum(axis=1)
 
 
 def _at(probabilities: Floats, tokens: Ints) -> Floats:

@@ -8,85 +8,61 @@ The longer match wins. No model is run.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from punie_trace.speculative.automaton import BYTES_PER_TOKEN, SuffixAutomaton
-from punie_trace.speculative.drafting import NOTHING, Drafter, Kind, KnownSampler, Proposal
-from punie_trace.speculative.ngram import continued
+from punie_trace.speculative.automaton import SuffixAutomaton
+from punie_trace.speculative.drafting import EMPTY, Draft, DraftToken, FreeDrafter, KnownSampler
+from punie_trace.speculative.earlier_texts import TextStores
+from punie_trace.speculative.ngram import continuation
+from punie_trace.speculative.request import Memory
 
 _LEAD = 24  # tokens of the prompt's end kept before an answer, so that the start of the next answer finds a match
 _CERTAIN = 32  # tokens of repetition that are held to be the same text again, template and names
 _LONGEST = 2048  # emitted tokens kept of one request
 
 
-class EarlierTexts:
-    """What earlier requests emitted, newest last, in at most `limit` bytes. A text that comes again is kept once."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.automaton = SuffixAutomaton()
-        self._texts: dict[tuple[int, ...], None] = {}
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the automaton and of the texts it was built from."""
-        return self.automaton.nbytes + 8 * sum(map(len, self._texts))
-
-    def add(self, text: tuple[int, ...]) -> None:
-        """Keep a text; the oldest go when there is no room."""
-        if (len(text) + 1) * (BYTES_PER_TOKEN + 8) > self.limit:
-            return
-        if self._texts.pop(text, self) is None:
-            self._texts[text] = None
-            return
-        self._texts[text] = None
-        if self.nbytes + (len(text) + 1) * BYTES_PER_TOKEN <= self.limit:
-            self._read(text)
-            return
-        while len(self._texts) > 1 and self._needed() > self.limit // 2:  # half, so that this stays rare
-            del self._texts[next(iter(self._texts))]
-        self.automaton = SuffixAutomaton()
-        for kept in self._texts:
-            self._read(kept)
-
-    def _needed(self) -> int:
-        return sum((len(text) + 1) * (BYTES_PER_TOKEN + 8) for text in self._texts)
-
-    def _read(self, text: tuple[int, ...]) -> None:
-        for token in text:
-            self.automaton.read(token)
-        self.automaton.read(-1)  # no proposal runs from one text into the next
-
-
-class SuffixDrafter:
+class SuffixDrafter(FreeDrafter):
     """Repeats, from this request and from earlier ones.
 
-    `shortest` is the least match it proposes from; `window` bounds how many tokens of this request are indexed (the
-    newest), and `store_limit` is the memory for earlier requests in bytes.
+    `shortest` is the least match in tokens that it proposes from; `window` bounds how many tokens of this request are
+    indexed (the newest), and `store_limit` is the memory for earlier requests in bytes. Which of those a request may
+    use is set by `use_memory` before it begins: all unless told ('server').
     """
 
-    kind: Kind = "suffix"
-    free = True
+    name = "suffix"
 
     def __init__(self, *, shortest: int = 2, window: int = 16_384, store_limit: int = 1 << 20) -> None:
         self.shortest = shortest
         self.window = window
-        self.earlier = EarlierTexts(store_limit)
+        self.stores = TextStores(store_limit)
+        self._memory: Memory = "server"
+        self._salt = ""
+        self.earlier = self.stores.open_for("server", "", ())
         self._own = SuffixAutomaton()
         self._state = 0
         self._matched = 0
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both automata."""
-        return self._own.nbytes + self.earlier.nbytes
+        """Bytes of both automata and of all other stores."""
+        return self._own.nbytes + self.stores.nbytes
 
-    def members(self) -> tuple[Drafter, ...]:
-        """Itself."""
-        return (self,)
+    def use_memory(self, memory: Memory, salt: str = "") -> None:
+        """What the next request may know of earlier ones."""
+        self._memory, self._salt = memory, salt
+
+    def forget(self, salt: str | None = None) -> None:
+        """Empty the stores of one salt, or with None all, and this request's text."""
+        self.stores.forget(salt)
+        self.earlier = self.stores.open_for("request", "", ())
+        self._own = SuffixAutomaton()
+        self._state = self._matched = 0
 
     def begin(self, context: Sequence[int]) -> None:
         """Reads the context, or only what is new where it goes on from the last request's."""
+        self.earlier = self.stores.open_for(self._memory, self._salt, context)
+        self._index(context)
+
+    def _index(self, context: Sequence[int]) -> None:
         known = len(self._own)
         recent = list(context[-self.window :])
         goes_on = 0 < known <= len(recent) == len(context) and recent[:known] == self._own.text.tolist()
@@ -98,13 +74,6 @@ class SuffixDrafter:
         for token in recent[-64:]:
             self._state, self._matched = self.earlier.automaton.step(self._state, self._matched, token)
 
-    def prepare(self, context: Sequence[int]) -> None:
-        """Nothing to read ahead."""
-
-    def lag(self, context: Sequence[int]) -> int:
-        """Nothing to speak of."""
-        return 0
-
     def room(self, context: Sequence[int]) -> int:
         """As much as the texts hold."""
         return len(self._own) + len(self.earlier.automaton)
@@ -115,7 +84,7 @@ class SuffixDrafter:
             self._own.read(token)
             self._state, self._matched = self.earlier.automaton.step(self._state, self._matched, token)
         if len(self._own) > 2 * self.window:
-            self.begin(self._own.text.tolist()[-self.window :])
+            self._index(self._own.text.tolist()[-self.window :])
 
     def propose(
         self,
@@ -125,11 +94,11 @@ class SuffixDrafter:
         after: Sequence[int] = (),
         sampler: KnownSampler | None = None,
         alternatives: bool = False,
-    ) -> Proposal:
+    ) -> Draft:
         """What followed the longest match, at most k tokens."""
         own, store = self._own, self.earlier.automaton
         if k < 1:
-            return NOTHING
+            return EMPTY
         matched, end, stored, there = own.matched, own.matched_end, self._matched, self._state
         here = own.matched_state
         for token in after:
@@ -138,26 +107,27 @@ class SuffixDrafter:
         if after:
             end = own.end_of(here)
         if matched >= max(self.shortest, stored):
-            return _judged(own, here, continued(own.text, end, matched, k, after))
+            return self._judged(own, here, matched, continuation(own.text, end, k, after))
         if stored >= self.shortest:
-            return _judged(store, there, continued(store.text, store.end_of(there), stored, k))
-        return NOTHING
+            return self._judged(store, there, stored, continuation(store.text, store.end_of(there), k))
+        return EMPTY
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
         """Keeps what was emitted, and a little of what led to it, for later requests."""
+        text: tuple[int, ...] = ()
         if len(context) - prompt_length >= self.shortest:
-            start = max(0, prompt_length - _LEAD)
-            self.earlier.add(tuple(context[start : prompt_length + _LONGEST]))
+            text = tuple(context[max(0, prompt_length - _LEAD) : prompt_length + _LONGEST])
+        self.stores.close(context, text)
 
+    def _judged(self, automaton: SuffixAutomaton, state: int, matched: int, ids: list[int]) -> Draft:
+        """The draft with what each token rests on: a repetition that has gone on in several ways counts as one.
 
-def _judged(automaton: SuffixAutomaton, state: int, proposal: Proposal) -> Proposal:
-    """The proposal with what each of its tokens rests on: a repetition that has gone on in several ways counts as one.
-
-    So a name that a template is filled with is told from the template.
-    """
-    matches: list[int] = []
-    length = proposal.matched
-    for token in proposal.tokens:
-        matches.append(length if length >= _CERTAIN or automaton.went_on_alike(state) else 1)
-        state, length = automaton.step(state, length, token)
-    return replace(proposal, matches=tuple(matches), matched=matches[0] if matches else 0)
+        So a name that a template is filled with is told from the template.
+        """
+        sure = matched / (matched + 2.0)
+        tokens: list[DraftToken] = []
+        for one in ids:
+            alike = matched >= _CERTAIN or automaton.went_on_alike(state)
+            tokens.append(DraftToken(one, self.name, sure, matched if alike else 1))
+            state, matched = automaton.step(state, matched, one)
+        return Draft(tuple(tokens))

@@ -2,9 +2,9 @@
 
 The rows of a tree share the text before them, but not each other. A causal mask cannot say so, and rows at the same
 depth have the same position. So the rows are fed as a *batch* of one token each: then every row has its rotary offset
-(`mx.fast.rope` takes one for each entry of a batch), and a cache that stands in for the real one during the pass hands
+(`mx.fast.rope` takes one for each entry of a batch), and a substitute for the real cache during the pass hands
 each row the keys of the text and of all rows, with a mask that shows it its ancestors only. Products with the weights
-see the same rows either way. Afterwards the keys and values of the path that stood are moved up behind the text.
+see the same rows either way. Afterwards the keys and values of the accepted path are moved up behind the text.
 
 Only caches of keys and values can do this (`cache.refusal`), and only models that take their mask and rotary offset
 from the cache: whether one does is tried once, against a sequential pass (`tree_refusal`).
@@ -19,7 +19,7 @@ import mlx.nn as nn
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 from punie_trace.speculative.cache import refusal, trim_to
-from punie_trace.speculative.drafting import Proposal
+from punie_trace.speculative.drafting import Draft, DraftToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class DraftTree:
         return rows
 
 
-def grown(last: int, proposals: list[Proposal], *, rows: int, doubtful: float = 0.9) -> DraftTree:
-    """A tree of at most `rows` rows: the first proposal as its trunk, others as branches where they differ, and the
+def grown(last: int, drafts: list[Draft], *, rows: int, doubtful: float = 0.9) -> DraftTree:
+    """A tree of at most `rows` rows: the first draft as its trunk, others as branches where they differ, and the
     runner-up beside every token of the trunk that its drafter was less than `doubtful` sure of, most doubtful first.
     """
     tokens, parents = [last], [-1]
@@ -62,24 +62,25 @@ def grown(last: int, proposals: list[Proposal], *, rows: int, doubtful: float = 
         return -1 if row is None else row
 
     trunk = [0]
-    for at, proposal in enumerate(proposals):
+    for at, draft in enumerate(drafts):
         row = 0
-        for token in proposal.tokens:
-            if (row := add(row, token)) < 0:
+        for token in draft.tokens:
+            if (row := add(row, token.id)) < 0:
                 break
             if at == 0:
                 trunk.append(row)
-    if proposals:
-        first = proposals[0]
-        seconds = [(first.confidence[i], i, token) for i, token in first.seconds_best if i < len(trunk)]
-        for sure, i, token in sorted(seconds):
-            if sure < doubtful:
-                add(trunk[i], token)
+    for row, token in sorted(zip(trunk, drafts[0].tokens if drafts else (), strict=False), key=_doubt):
+        if token.runner_up is not None and token.confidence < doubtful:
+            add(row, token.runner_up)
     return DraftTree(tuple(tokens), tuple(parents))
 
 
+def _doubt(found: tuple[int, DraftToken]) -> tuple[float, int]:
+    return found[1].confidence, found[0]
+
+
 class _TreeCache:
-    """Stands in for one layer's cache during the pass: rows come as a batch, and are kept as positions."""
+    """Takes the place of one layer's cache during the pass: rows come as a batch, and are kept as positions."""
 
     def __init__(self, kept: KVCache, offsets: mx.array, mask: mx.array) -> None:
         self._kept = kept
@@ -107,8 +108,8 @@ def verify_tree(model: nn.Module, cache: list[KVCache], tree: DraftTree) -> mx.a
     text = mx.ones((rows, before), mx.bool_)
     mask = mx.concatenate([text, mx.array(tree.ancestors())], axis=1)[:, None, None, :]
     offsets = mx.array([before + depth for depth in tree.depths()], mx.int32)
-    stand_ins = [_TreeCache(layer, offsets, mask) for layer in cache]
-    return model(mx.array(tree.tokens, mx.uint32)[:, None], cache=stand_ins)[:, -1]
+    substitutes = [_TreeCache(layer, offsets, mask) for layer in cache]
+    return model(mx.array(tree.tokens, mx.uint32)[:, None], cache=substitutes)[:, -1]
 
 
 def keep_path(cache: list[KVCache], before: int, path: list[int]) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from punie_trace.errors import ModelError
 from punie_trace.speculative.arrays import doubles, integers
-from punie_trace.speculative.drafting import KnownSampler, Proposal
+from punie_trace.speculative.drafting import Draft, KnownSampler
 from punie_trace.speculative.rules import by_block, by_match, walk_tree
 from punie_trace.speculative.tree import DraftTree, keep_path, verify_tree
 
@@ -93,33 +93,33 @@ class Verifier:
         mx.async_eval(ahead.token, ahead.broken)
         return ahead
 
-    def linear(self, last: int, proposal: Proposal) -> Verified:
-        """Feed the last emitted token and a draft; the cache then holds them all, whatever stood."""
-        fed = mx.array([[last, *proposal.tokens]], mx.uint32)
+    def linear(self, last: int, draft: Draft) -> Verified:
+        """Feed the last emitted token and a draft; the cache then holds them all, whatever was accepted."""
+        ids = draft.ids
+        fed = mx.array([[last, *ids]], mx.uint32)
         logits = self._model(fed, cache=self._cache)[0]
         if self._processors:
-            return self._row_by_row(fed[0], logits, proposal.tokens)
+            return self._row_by_row(fed[0], logits, ids)
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
         broken = mx.isnan(logprobs[:, 0])
         if self.known is not None:
             chances = self.known.probabilities(logprobs)
             mx.eval(chances, broken)
             _refuse_broken(broken)
-            draft = np.array([proposal.tokens], dtype=np.int64)
-            wanted, given = doubles(chances), proposal.probabilities
+            wanted, given = doubles(chances), draft.distributions()
             if given is not None:
                 wanted, given = _alike(wanted, given), _alike(given, wanted)[None]
-            verdict = by_block(wanted[None], given, draft, self._random)
+            verdict = by_block(wanted[None], given, np.array([ids], dtype=np.int64), self._random)
         else:
             drawn = self._sampler(logprobs)
             mx.eval(drawn, broken)
             _refuse_broken(broken)
-            verdict = by_match(np.array([integers(drawn)]), np.array([proposal.tokens], dtype=np.int64))
+            verdict = by_match(np.array([integers(drawn)]), np.array([ids], dtype=np.int64))
         accepted, following = verdict.first()
-        return Verified((*proposal.tokens[:accepted], following), logprobs, accepted)
+        return Verified((*ids[:accepted], following), logprobs, accepted)
 
     def tree(self, tree: DraftTree) -> Verified:
-        """Feed a draft tree; the cache then holds the rows of the path that stood, in order, and no others."""
+        """Feed a draft tree; the cache then holds the rows of the accepted path, in order, and no others."""
         before = self._cache[0].offset
         logits = verify_tree(self._model, self._cache, tree)
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
