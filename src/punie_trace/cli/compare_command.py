@@ -12,8 +12,9 @@ from rich.console import Console
 from punie_trace.analysis.contrast import Contrast, contrast_across, contrast_within
 from punie_trace.analysis.gates import parse_gates
 from punie_trace.errors import ConfigurationError, LedgerError, nearest
-from punie_trace.report.compare_console import print_contrast
-from punie_trace.report.markdown import contrast_markdown
+from punie_trace.report.console import print_document
+from punie_trace.report.contrast_document import contrast_document
+from punie_trace.report.markdown import document_markdown
 from punie_trace.runs.reader import read_run
 
 FORMATS: Final = ("console", "markdown", "json")
@@ -48,6 +49,6 @@ def _show(contrast: Contrast, form: str, command: str) -> None:
     if form == "json":
         print(json.dumps(contrast.model_dump(mode="json"), indent=2))  # noqa: T201
     elif form == "markdown":
-        print(contrast_markdown(contrast, command), end="")  # noqa: T201
+        print(document_markdown(contrast_document(contrast, command)), end="")  # noqa: T201
     else:
-        print_contrast(contrast, Console())
+        print_document(contrast_document(contrast), Console())

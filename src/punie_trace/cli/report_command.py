@@ -7,20 +7,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from punie_trace.analysis.observations import observe
-from punie_trace.analysis.summary import Summary, summarize
+from punie_trace.analysis.summary import Summary
 from punie_trace.errors import ConfigurationError, LedgerError, RunFolderError, nearest
-from punie_trace.report.console import print_report
-from punie_trace.report.html import html_report, write_html
-from punie_trace.report.markdown import run_markdown
-from punie_trace.report.outcomes_csv import write_outcomes_csv
-from punie_trace.report.outcomes_parquet import write_outcomes_parquet
-from punie_trace.report.summary_json import summary_text, write_summary
-from punie_trace.report.trace_json import choose, perfetto_text, speedscope_text
+from punie_trace.report.console import print_document
+from punie_trace.report.page import html_report, write_html
+from punie_trace.report.registry import ReportSource, exports
+from punie_trace.report.run_document import run_document
+from punie_trace.report.summary_json import write_summary
 from punie_trace.runs.reader import RunRecord, read_run
 
-FORMATS = ("console", "html", "json", "markdown", "csv", "parquet", "speedscope", "perfetto")
-TRACES = {"speedscope": speedscope_text, "perfetto": perfetto_text}
+CONSOLE = "console"
 
 
 def report_command(
@@ -31,36 +27,22 @@ def report_command(
     `query`, `configuration` and `round_` choose the query of a trace; of those that fit it is the slowest. Returns 4
     where a ledger does not close, else 0.
     """
-    if form not in FORMATS:
-        raise ConfigurationError(f"there is no format {form!r}; {nearest(form, FORMATS)}")
-    if form not in TRACES and (query, configuration, round_) != (None, None, None):
+    known = exports()
+    if form != CONSOLE and form not in known:
+        raise ConfigurationError(f"there is no format {form!r}; {nearest(form, [CONSOLE, *known])}")
+    of_one_query = form in known and known[form].of_one_query
+    if not of_one_query and (query, configuration, round_) != (None, None, None):
+        traces = " or ".join(name for name, one in known.items() if one.of_one_query)
         raise ConfigurationError(
-            f"--query, --configuration and --round choose one trace, for --format {' or '.join(TRACES)}; "
+            f"--query, --configuration and --round choose one trace, for --format {traces}; "
             f"{form!r} is of the whole run"
         )
-    if form == "console":
+    if form == CONSOLE:
         return _code(show_report(read_run(folder), Console()))
-    run = read_run(folder)
-    if form == "csv":
-        write_outcomes_csv(run, sys.stdout)
-        return 0
-    if form == "parquet":
-        print(write_outcomes_parquet(run))  # noqa: T201
-        return 0
-    if form in TRACES:
-        print(TRACES[form](run, choose(run, query, configuration, round_)), end="")  # noqa: T201
-        return 0
-    observed = observe(run)
-    summary = summarize(run, observed)
-    if form == "markdown":
-        print(run_markdown(summary, folder), end="")  # noqa: T201
-        return _code(summary)
-    write_summary(folder, summary)
-    if form == "json":
-        print(summary_text(summary), end="")  # noqa: T201
-    else:
-        print(write_html(folder, html_report(run, summary, observed)))  # noqa: T201
-    return _code(summary)
+    source = ReportSource(read_run(folder), query, configuration, round_)
+    known[form].write(source, sys.stdout)
+    # Rows and traces are written without the summary, which is then not worth making.
+    return _code(source.summary) if "summary" in vars(source) else 0
 
 
 def _code(summary: Summary) -> int:
@@ -70,14 +52,13 @@ def _code(summary: Summary) -> int:
 def show_report(run: RunRecord, console: Console) -> Summary:
     """Summarizes the run, writes `summary.json`, prints the tables, and writes `report.html`."""
     folder = run.folder
-    observed = observe(run)
-    summary = summarize(run, observed)
-    print_report(summary, console, folder)
+    source = ReportSource(run)
+    print_document(run_document(source.summary, folder), console)
     try:
-        write_summary(folder, summary)
-        page = write_html(folder, html_report(run, summary, observed))
+        write_summary(folder, source.summary)
+        page = write_html(folder, html_report(run, source.summary, source.observed))
     except RunFolderError as error:  # a full disk must not cost what can be shown
         console.print(f"\n{error}", markup=False, highlight=False, soft_wrap=True)
     else:
         console.print(f"\nwith every query, its spans and texts: {page}", markup=False, highlight=False, soft_wrap=True)
-    return summary
+    return source.summary

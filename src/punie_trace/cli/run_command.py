@@ -26,7 +26,7 @@ from punie_trace.engine.rounds import most_rounds
 from punie_trace.engine.secrets import redacted, without_secrets
 from punie_trace.engine.tracing import Tracing
 from punie_trace.errors import PunieTraceError, RunFolderError
-from punie_trace.report.compare_console import print_gates
+from punie_trace.report.console import print_gates
 from punie_trace.report.interfaces import deep_links, show_links
 from punie_trace.report.progress import Progress
 from punie_trace.runs.header import Clock as ClockRecord
