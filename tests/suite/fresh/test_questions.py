@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,7 @@ def test_an_agent_that_calls_the_right_tool_and_quotes_its_result_is_right(tmp_p
 
 
 def _parameters(tools: Toolbox, tool: str) -> tuple[str, ...]:
-    function = tools.functions()[tool]
-    return function.__code__.co_varnames[: function.__code__.co_argcount]
+    return tuple(inspect.signature(tools.functions()[tool]).parameters)
 
 
 def test_every_kind_of_question_is_asked() -> None:
