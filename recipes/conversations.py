@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from punie_trace.agent.toolbox import ERROR_PREFIX, Toolbox
-from punie_trace.suite.fresh import phrasings
-from punie_trace.suite.fresh.names import (
+from recipes import phrasings
+from recipes.chat import Call, Conversation, Turn
+from recipes.names import (
     DOMAIN,
     FIELDS,
     SUFFIXES,
@@ -26,8 +27,7 @@ from punie_trace.suite.fresh.names import (
     plural,
     word_list,
 )  # fmt: skip
-from punie_trace.suite.fresh.programming_terms import FRAMEWORKS, KNOWN_THINGS, LIBRARY_NAMES
-from recipes.chat import Call, Conversation, Turn
+from recipes.programming_terms import FRAMEWORKS, KNOWN_THINGS, LIBRARY_NAMES
 
 R = random.Random
 FOUND = "Found in this code base:"

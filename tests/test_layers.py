@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "punie_trace"
-BASE = {"errors", "records", "__init__"}
+BASE = {"errors", "records"}
+LIBRARY = {"engine", "report", "runs", "analysis"}
+"""What `library.py` joins; only the command line and the package's own `__init__`, which lists it, import it."""
 ALLOWED: dict[str, set[str]] = {
     "suite": set(),
     "models": set(),
@@ -24,16 +26,17 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {"spans", "runs"},
     "report": {"analysis", "runs", "spans"},
     "serving": {"speculative", "spans", "models"},
-    "engine": {
-        "suite", "models", "servers", "spans", "agent", "driver", "runs", "analysis", "report",
-    },
-    "cli": {
-        "engine", "report", "runs", "suite", "models", "servers", "spans", "agent", "driver", "analysis", "serving",
-    },
-}  # fmt: skip
+    "engine": {"suite", "models", "servers", "spans", "agent", "driver", "runs", "analysis"},
+    "cli": {"engine", "report", "runs", "suite", "models", "servers", "spans", "serving"},
+}
+ALSO = {  # the doctor's checks say in the report's words what they found
+    "engine/checks.py": {"report"},
+    "engine/stack_checks.py": {"report"},
+}
 LEAVES = (  # modules that import nothing of their folder, so that whoever needs the names may have them
     "punie_trace.spans.names",
     "punie_trace.speculative.registry",
+    "punie_trace.engine.progress",
 )
 HEAVY = ("mlx", "mlx_lm", "transformers", "pydantic_ai", "openai", "logfire")
 MLX_ROOMS = {"speculative", "serving"}
@@ -68,10 +71,19 @@ def test_imports_go_downward(file: Path) -> None:
     room = relative.parts[0] if len(relative.parts) > 1 else relative.stem
     if room == "__main__":
         return
-    allowed = set() if room in BASE else ALLOWED[room]
+    if room == "__init__":
+        return
+    allowed = LIBRARY if room == "library" else set() if room in BASE else ALLOWED[room]
     leaves = {name for name in imported(file) if name.startswith(LEAVES)}
     names = imported(file) - leaves - {leaf.rpartition(".")[0] for leaf in LEAVES}
-    assert rooms_of(names) - {room} <= allowed
+    assert rooms_of(names) - {room} <= allowed | ALSO.get(relative.as_posix(), set())
+
+
+def test_only_the_command_line_stands_above_the_library() -> None:
+    users = {file.relative_to(SOURCE).parts[0] for file in modules() if "punie_trace.library" in imported(file)}
+    assert users <= {"__init__.py", "cli"}
+    outer = {file.relative_to(SOURCE).parts[0] for file in modules() if "punie_trace.cli" in imported(file)}
+    assert outer <= {"__main__.py", "cli"}
 
 
 @pytest.mark.parametrize("file", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
@@ -94,7 +106,15 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_the_package_is_light() -> None:
-    assert not loaded_after("import punie_trace") & set(HEAVY)
+    assert not loaded_after("import punie_trace") & {*HEAVY, "numpy", "pydantic", "httpx2", "opentelemetry"}
+
+
+def test_the_library_is_loaded_without_models_or_agents() -> None:
+    code = (
+        "import os; os.environ['PYDANTIC_DISABLE_PLUGINS'] = 'logfire-plugin'\n"  # which is the user's to have
+        "from punie_trace import Experiment, measure, read_run, Run"
+    )
+    assert not loaded_after(code) & {*HEAVY, "numpy"}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +140,7 @@ def test_help_is_light(arguments: list[str]) -> None:
 def test_the_http_path_is_asked_without_the_agents_libraries() -> None:
     code = (
         "import os; os.environ['PYDANTIC_DISABLE_PLUGINS'] = 'logfire-plugin'\n"  # as the command line sets it
-        "from punie_trace.cli import run_command\n"
+        "import punie_trace.library\n"
         "from punie_trace.agent.executed import recorded_functions\n"
         "from punie_trace.agent.definitions import definitions_of\n"
         "from punie_trace.agent.toolbox import Toolbox\n"

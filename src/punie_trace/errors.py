@@ -61,6 +61,15 @@ class LedgerError(PunieTraceError):
     exit_code = 4
 
 
+class UnexpectedError(PunieTraceError):
+    """Something that this package did not expect ended a run early: a defect. What was measured is kept."""
+
+    exit_code = 4
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"unexpected: {what}. What was measured is kept. This is a defect: please report it")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """What to say after an unknown name: the closest known one if there is one, else all of them."""
     names = sorted(set(known))

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from punie_trace.engine.config import RunConfig
+from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.plan import make_plan
 from punie_trace.errors import ConfigurationError
 
 
-def config(**settings: object) -> RunConfig:
-    return RunConfig.model_validate(settings)
+def config(**settings: Any) -> Experiment:
+    return Experiment(**settings)
 
 
 MODEL: Mapping[str, str] = {"model_path": "some/target", "draft_model": "some/draft"}
@@ -37,13 +38,13 @@ def test_without_a_draft_there_is_the_baseline_and_a_note() -> None:
 
 def test_our_server_serves_its_configurations_in_one_process() -> None:
     names = ["adaptive", "ngram", "suffix", "plain"]
-    plan = make_plan(config(server=MODEL), names)
+    plan = make_plan(config(server=MODEL, only=names))
     assert [c.name for c in plan.configurations] == names
     assert {c.server.kind for c in plan.configurations} == {"punie"}
     assert len({c.group for c in plan.configurations}) == 1
     assert [c.request["cache_salt"] for c in plan.configurations] == names
     assert all(
-        "cache_salt" not in c.request for c in make_plan(config(server=MODEL, concurrency=4), names).configurations
+        "cache_salt" not in c.request for c in make_plan(config(server=MODEL, concurrency=4, only=names)).configurations
     )
 
 
@@ -86,9 +87,9 @@ def test_inprocess_is_a_group_of_its_own() -> None:
 
 
 def test_only_narrows_and_names_the_nearest() -> None:
-    assert [c.name for c in make_plan(config(server=MODEL), ["speculative-3"]).configurations] == ["speculative-3"]
+    assert [c.name for c in make_plan(config(server=MODEL, only=["speculative-3"])).configurations] == ["speculative-3"]
     with pytest.raises(ConfigurationError, match="did you mean 'speculative-3'"):
-        make_plan(config(server=MODEL), ["speculative3"])
+        make_plan(config(server=MODEL, only=["speculative3"]))
 
 
 def test_unknown_server_settings_name_configuration_and_nearest() -> None:

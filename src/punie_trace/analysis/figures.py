@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
 from punie_trace.analysis.evaluations import EvaluationFigures
 from punie_trace.analysis.figure_kinds import (
@@ -20,6 +20,7 @@ from punie_trace.analysis.figure_kinds import (
     WallFigures,
 )
 from punie_trace.analysis.statistics import SpeedVerdict
+from punie_trace.errors import ConfigurationError
 from punie_trace.runs.header import Machine, RunStatus
 
 SUMMARY_SCHEMA_VERSION = 1
@@ -44,8 +45,8 @@ class Problem(Figures):
     error: str | None
 
 
-class FirstDivergence(Figures):
-    """The first place where an answer and the baseline's differ. The texts are a model's: escape them."""
+class Parting(Figures):
+    """The first place where an answer and the baseline's part. The texts are a model's: escape them."""
 
     query: str
     round: int
@@ -95,7 +96,7 @@ class Identity(Figures):
     identical: int
     of: int
     different: tuple[str, ...]
-    divergences: tuple[FirstDivergence, ...] = Field((), validation_alias=AliasChoices("divergences", "partings"))
+    partings: tuple[Parting, ...] = ()
     """The first place for each of the first few that differ."""
 
 
@@ -236,6 +237,13 @@ class Comparison(Figures):
     speed_by_category: dict[str, Bounded]
     accuracy: AccuracyDifference | None
     generation_factors: GenerationFactors | None
+
+    @property
+    def speedup(self) -> SpeedFigures:
+        """`speed`; raises `ConfigurationError` where no query was answered in both, so that there is none."""
+        if self.speed is None:
+            raise ConfigurationError(f"no query was answered both in {self.other!r} and in {self.baseline!r}")
+        return self.speed
 
 
 class Constants(Figures):

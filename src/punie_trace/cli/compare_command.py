@@ -4,51 +4,74 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from rich.console import Console
+import typer
 
-from punie_trace.analysis.contrast import Contrast, contrast_across, contrast_within
-from punie_trace.analysis.gates import parse_gates
+from punie_trace.cli.exits import errors_as_messages
 from punie_trace.errors import ConfigurationError, LedgerError, nearest
-from punie_trace.report.console import print_document
-from punie_trace.report.contrast_document import contrast_document
-from punie_trace.report.markdown import document_markdown
-from punie_trace.runs.reader import read_run
+
+if TYPE_CHECKING:
+    from punie_trace import Contrast
 
 FORMATS: Final = ("console", "markdown", "json")
 EXIT_DONE, EXIT_GATE = 0, 1
 
 
-def compare_command(
-    folders: tuple[Path, ...], baseline: str | None, gates: tuple[str, ...], form: str, *, argv: list[str]
-) -> int:
-    """Prints the comparison and returns the exit code.
-
-    That is 1 where a gate does not hold, else that of `LedgerError` where a ledger does not close. Raises
-    `ConfigurationError` for what cannot be compared or read.
-    """
-    if form not in FORMATS:
-        raise ConfigurationError(f"there is no format {form!r}; {nearest(form, FORMATS)}")
-    if len(folders) > 2:
-        raise ConfigurationError(f"compare takes one run or two, and {len(folders)} were given")
-    wanted = parse_gates(gates)
-    runs = [read_run(folder) for folder in folders]
-    across = len(runs) == 2
-    contrast = (
-        contrast_across(runs[0], runs[1], baseline, wanted) if across else contrast_within(runs[0], baseline, wanted)
-    )
-    _show(contrast, form, shlex.join(["punie-trace", *argv]))
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN [RUN]", help="A run's folder; or two, the second against the first.")
+    ],
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with this configuration (of the first run). [the run's own; of two runs, the namesake]"
+        ),
+    ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR",
+            help="What must hold, e.g. 'adaptive.wall.p95 < 10s', 'speedup > 1.5', 'accuracy == 1', "
+            "'memory.peak < 32GB', 'preset:interactive'; may be given more than once.",
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="console, markdown or json.")] = "console",
+) -> None:
+    """Compare configurations of one run, or two runs, and check gates; exit code 1 where a gate fails."""
+    with errors_as_messages():
+        if form not in FORMATS:
+            raise ConfigurationError(f"there is no format {form!r}; {nearest(form, FORMATS)}")
+        if len(runs) > 2:
+            raise ConfigurationError(f"compare takes one run or two, and {len(runs)} were given")
+        contrast = _contrast(runs, baseline, tuple(gate or ()))
+        _show(contrast, form)
     if not contrast.gates_hold:
-        return EXIT_GATE
-    return LedgerError.exit_code if contrast.summary.ledger_errors else EXIT_DONE
+        raise typer.Exit(EXIT_GATE)
+    raise typer.Exit(LedgerError.exit_code if contrast.summary.ledger_errors else EXIT_DONE)
 
 
-def _show(contrast: Contrast, form: str, command: str) -> None:
+def _contrast(folders: list[Path], baseline: str | None, gates: tuple[str, ...]) -> Contrast:
+    from punie_trace import compare, read_run
+
+    runs = [read_run(folder) for folder in folders]
+    if len(runs) == 2:
+        return compare(runs[0], runs[1], baseline=baseline, gates=gates)
+    return runs[0].contrast(baseline, gates=gates)
+
+
+def _show(contrast: Contrast, form: str) -> None:
     if form == "json":
-        print(json.dumps(contrast.model_dump(mode="json"), indent=2))  # noqa: T201
+        typer.echo(json.dumps(contrast.model_dump(mode="json"), indent=2))
     elif form == "markdown":
-        print(document_markdown(contrast_document(contrast, command)), end="")  # noqa: T201
+        from punie_trace.report.markdown import contrast_markdown
+
+        typer.echo(contrast_markdown(contrast, shlex.join(["punie-trace", *sys.argv[1:]])), nl=False)
     else:
-        print_document(contrast_document(contrast), Console())
+        from rich.console import Console
+
+        from punie_trace.report.compare_console import print_contrast
+
+        print_contrast(contrast, Console())

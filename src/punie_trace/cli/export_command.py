@@ -4,25 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import typer
 
+from punie_trace.cli.exits import errors_as_messages
 from punie_trace.errors import ConfigurationError, ExportError
-from punie_trace.report.interfaces import deep_links, show_links
-from punie_trace.runs.reader import SPANS_FILE, RunRecord, read_run
-from punie_trace.spans.export import endpoint_for, shown
-from punie_trace.spans.metric_export import first_that_answers, metric_endpoints
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from punie_trace.runs.reader import RunRecord
 
 EXIT_DONE, EXIT_EARLY = 0, 4
 
 
-def export_command(folder: Path, otlp: str, otlp_metrics: str, console: Console) -> int:
-    """Sends what can be sent and says what became of it; the exit code is 4 where something was not accepted.
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    otlp: Annotated[
+        str, typer.Option(help="A collector's URL, or auto: what the environment says, else the usual port.")
+    ] = "auto",
+    otlp_metrics: Annotated[
+        str, typer.Option(help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.")
+    ] = "auto",
+) -> None:
+    """Send a run's spans and metrics later, in full. Sending twice does no harm."""
+    from rich.console import Console
+
+    with errors_as_messages():
+        code = _export(folder, otlp, otlp_metrics, Console(stderr=True))
+    raise typer.Exit(code)
+
+
+def _export(folder: Path, otlp: str, otlp_metrics: str, console: Console) -> int:
+    """Sends what can be sent and says what became of it; returns 4 where something was not accepted.
 
     Raises `PunieTraceError` where there is no run, or nowhere to send it.
     """
-    run = read_run(folder)
+    from punie_trace import read_run
+    from punie_trace.report.interfaces import deep_links, show_links
+    from punie_trace.spans.export import endpoint_for
+    from punie_trace.spans.metric_export import metric_endpoints
+
+    run = read_run(folder).record
     endpoint, endpoints = endpoint_for(otlp), metric_endpoints(otlp_metrics, otlp)
     if endpoint is None and not endpoints:
         raise ConfigurationError("There is nothing to send: --otlp is 'off'. Give the URL of a collector.")
@@ -45,6 +70,8 @@ def export_command(folder: Path, otlp: str, otlp_metrics: str, console: Console)
 
 
 def _send_spans(run: RunRecord, endpoint: str, console: Console, taken: dict[str, str]) -> bool:
+    from punie_trace.runs.reader import SPANS_FILE
+    from punie_trace.spans.export import shown
     from punie_trace.spans.otlp_post import OtlpPost
     from punie_trace.spans.resend import SpansSent, count_lines, send_spans
 
@@ -59,11 +86,11 @@ def _send_spans(run: RunRecord, endpoint: str, console: Console, taken: dict[str
                 send_spans(path, post, sent, lambda more: progress.advance(task, more))
             finally:
                 progress.stop()
-                _say(console, f"{sent.accepted} spans sent to {shown(endpoint)}")
+                _print(console, f"{sent.accepted} spans sent to {shown(endpoint)}")
                 if sent.refused:
-                    _say(console, f"{sent.refused} spans refused: {sent.reason or 'no reason was given'}")
+                    _print(console, f"{sent.refused} spans refused: {sent.reason or 'no reason was given'}")
                 if sent.unreadable:
-                    _say(
+                    _print(
                         console,
                         f"{sent.unreadable} of {lines} lines of {path} hold no spans that can be read, and were left "
                         "out: the file was cut off when the run ended, changed since, or comes from another program",
@@ -75,7 +102,10 @@ def _send_spans(run: RunRecord, endpoint: str, console: Console, taken: dict[str
 def _send_metrics(
     run: RunRecord, endpoints: tuple[str, ...], console: Console, taken: dict[str, str], *, asked_for: bool
 ) -> bool:
+    from punie_trace.runs.reader import SPANS_FILE
     from punie_trace.spans.backfill import metric_requests, readable_spans
+    from punie_trace.spans.export import shown
+    from punie_trace.spans.metric_export import first_that_answers
     from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
 
     endpoint = first_that_answers(endpoints, asked_for=asked_for)
@@ -95,21 +125,25 @@ def _send_metrics(
                 raise ExportError(_refused(endpoint, error)) from error
             progress.advance(task)
     taken["metrics"] = endpoint
-    _say(console, f"metrics of {len(requests)} moments of the run sent to {shown(endpoint)}")
+    _print(console, f"metrics of {len(requests)} moments of the run sent to {shown(endpoint)}")
     return True
 
 
 def _refused(endpoint: str, error: Exception) -> str:
-    said = str(error) or "the request is too large for it"
-    if any(words in said for words in ("out of order", "out of bounds", "too old")):
+    from punie_trace.spans.export import shown
+
+    reason = str(error) or "the request is too large for it"
+    if any(words in reason for words in ("out of order", "out of bounds", "too old")):
         return (
-            f"{shown(endpoint)} takes no values as old as this run ({said}). Prometheus does with "
+            f"{shown(endpoint)} takes no values as old as this run ({reason}). Prometheus does with "
             "storage.tsdb.out_of_order_time_window in its configuration, as dashboards/stack/prometheus.yml has it."
         )
-    return f"{shown(endpoint)} refused the metrics: {said}"
+    return f"{shown(endpoint)} refused the metrics: {reason}"
 
 
 def _progress(console: Console) -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -121,5 +155,5 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _say(console: Console, line: str) -> None:
+def _print(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,7 +1,8 @@
 """The options of `punie-trace run`: the type of each, and what its help says.
 
-An option that is not given is None, and the TOML file and then `cli.config` choose; what they then take stands in
-brackets in the help. Values are checked there too, but for what typer does itself. Nothing heavy is imported here.
+An option that is not given is None, and the TOML file and then `Experiment` choose; what they then take stands in
+brackets in the help. Values are checked there too, but for what typer does itself. Those that only a load expert sets
+are hidden from the help; docs/load.md has them, each with its TOML key. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ Until = Annotated[
     str | None,
     typer.Option(help="decided: rounds until each comparison is decided (at most 5 % of runs err), or the budget."),
 ]
-MaxRounds = Annotated[int | None, typer.Option(min=1, help="With --until: the budget of rounds. [30]")]
-MaxMinutes = Annotated[float | None, typer.Option(help="With --until: a budget of minutes as well.")]
+MaxRounds = Annotated[int | None, typer.Option(min=1, help="With --until: the budget of rounds. [30]", hidden=True)]
+MaxMinutes = Annotated[float | None, typer.Option(help="With --until: a budget of minutes as well.", hidden=True)]
 RepeatContaminated = Annotated[
     bool | None,
-    typer.Option("--repeat-contaminated", help="Ask a round again that other load, swapping or heat disturbed."),
+    typer.Option(
+        "--repeat-contaminated", help="Ask a round again that other load, swapping or heat disturbed.", hidden=True
+    ),
 ]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Queries in flight at once. [1]")]
 Rate = Annotated[
@@ -36,70 +39,89 @@ Rate = Annotated[
         metavar="R",
         help="Queries a second, sent when they are due even if the server falls behind (open loop), each "
         "configuration alone; latency counts from due. 1..8 ramps, 1,2,4 steps. [a closed loop]",
+        hidden=True,
     ),
 ]
 Arrivals = Annotated[
     str | None,
     typer.Option(
         help="How they come at a rate: poisson (independent users), constant (even), gamma (see --burstiness), "
-        "ramp, steps, or replay. [poisson]"
+        "ramp, steps, or replay. [poisson]",
+        hidden=True,
     ),
 ]
 Burstiness = Annotated[
     float | None,
-    typer.Option(help="Shape of the gaps of gamma arrivals: 1 is Poisson, 0.25 comes in bursts, 4 is more even."),
+    typer.Option(
+        help="Shape of the gaps of gamma arrivals: 1 is Poisson, 0.25 comes in bursts, 4 is more even.", hidden=True
+    ),
 ]
 Replay = Annotated[
-    Path | None, typer.Option(help="Repeat recorded arrivals: a run's folder, or a file with seconds, one a line.")
+    Path | None,
+    typer.Option(help="Repeat recorded arrivals: a run's folder, or a file with seconds, one a line.", hidden=True),
 ]
 ThinkTime = Annotated[
     float | None,
-    typer.Option(help="In a closed loop: seconds from an answer to that worker's next query. [0]"),
+    typer.Option(help="In a closed loop: seconds from an answer to that worker's next query. [0]", hidden=True),
 ]
 Duration = Annotated[
     float | None,
-    typer.Option(help="Send for so many seconds (each configuration, where there is a rate or a sweep)."),
+    typer.Option(help="Send for so many seconds (each configuration, where there is a rate or a sweep).", hidden=True),
 ]
-Queries = Annotated[int | None, typer.Option(min=1, help="Send at most so many queries, as --duration.")]
+Queries = Annotated[int | None, typer.Option(min=1, help="Send at most so many queries, as --duration.", hidden=True)]
 Sweep = Annotated[
     str | None,
     typer.Option(
         metavar="WHAT=LIST",
         help="One load after another, each a row of the report: concurrency=1,2,4 or rate=0.5,1,2.",
+        hidden=True,
     ),
 ]
 MaxInFlight = Annotated[
     int | None,
-    typer.Option(min=1, help="The most that a rate may have in flight; others wait in the client queue. [512]"),
+    typer.Option(
+        min=1, help="The most that a rate may have in flight; others wait in the client queue. [512]", hidden=True
+    ),
 ]
 MaxErrorRatio = Annotated[
-    float | None, typer.Option(help="End early where more than this share fails (of 20 or more). [never]")
+    float | None, typer.Option(help="End early where more than this share fails (of 20 or more). [never]", hidden=True)
 ]
 CoolDown = Annotated[
     float | None,
-    typer.Option(help="Seconds that queries in flight may take once the duration is over. [their timeout]"),
+    typer.Option(
+        help="Seconds that queries in flight may take once the duration is over. [their timeout]", hidden=True
+    ),
 ]
 StopWhenSaturated = Annotated[
     bool | None,
     typer.Option(
         "--stop-when-saturated/--keep-on",
         help="At a steady rate, end where latency keeps growing: the server cannot hold it. [stop]",
+        hidden=True,
     ),
 ]
 RequestPath = Annotated[str | None, typer.Option(help="agent, http or inprocess: what carries the requests. [agent]")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Fixes the order of queries. [0]")]
-Timeout = Annotated[float | None, typer.Option(help="The longest that one query may take, in seconds. [300]")]
-ReadyTimeout = Annotated[float | None, typer.Option(help="The longest that a server may take to get ready. [600]")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Fixes the order of queries. [0]", hidden=True)]
+Timeout = Annotated[
+    float | None, typer.Option(help="The longest that one query may take, in seconds. [300]", hidden=True)
+]
+ReadyTimeout = Annotated[
+    float | None, typer.Option(help="The longest that a server may take to get ready. [600]", hidden=True)
+]
 Together = Annotated[
     bool | None,
     typer.Option(
         "--together/--one-by-one",
         help="Keep all servers up at once, so that all configurations interleave. [where memory allows]",
+        hidden=True,
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The run's folder; must not hold anything. [runs/<id>]")]
 OtlpTraces = Annotated[str, typer.Option(help="Also send spans to a collector: auto (if one answers), off, or a URL.")]
 OtlpMetrics = Annotated[
-    str, typer.Option(help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.")
+    str,
+    typer.Option(
+        help="Where metrics go: auto (with the spans, else Prometheus if it answers), off, or a URL.", hidden=True
+    ),
 ]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live display.")]

@@ -2,58 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Annotated
 
-from punie_trace.cli.openblas import restart_with_openblas
+import typer
+
+from punie_trace.cli.exits import errors_as_messages
 from punie_trace.errors import ConfigurationError, nearest
-from punie_trace.servers.config import ServerConfig
-from punie_trace.servers.models import check_models
 from punie_trace.speculative.registry import drafter_names, needs_draft_model, without_draft_model
 
 
-def serve_command(
-    *,
-    model: str | None,
-    draft_model: str | None,
-    drafter: str | None,
-    adaptive: bool,
-    num_draft_tokens: int | None,
-    max_draft_memory: str | None,
-    otlp: str,
-    max_requests: int,
-    max_body_bytes: int,
-    others: Sequence[str],
+def serve(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped pair]")] = None,
+    draft_model: Annotated[str | None, typer.Option(help="A draft model with the same tokens.")] = None,
+    drafter: Annotated[
+        str | None, typer.Option(help=f"What drafts: {', '.join(drafter_names())}. [what the draft model allows]")
+    ] = None,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Choose drafter and length anew in each round, by measured costs.")
+    ] = False,
+    num_draft_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Tokens drafted a round, where they are fixed. [3]")
+    ] = None,
+    max_draft_memory: Annotated[
+        str | None, typer.Option(help="The most that drafting may take, e.g. 500MB; beyond it, decoding is plain.")
+    ] = None,
+    otlp: Annotated[
+        str, typer.Option(help="Send spans to a collector: auto (if one answers), off, or a URL.")
+    ] = "auto",
+    max_requests: Annotated[int, typer.Option(min=1, help="Requests that may be open at once.")] = 256,
+    max_body_bytes: Annotated[int, typer.Option(min=1024, help="The longest body of a request.")] = 16 << 20,
 ) -> None:
-    """Serves until it is told to end. `others` are flags of `mlx_lm.server`, passed on as they are.
+    """Serve a model with speculative decoding that adapts, and with spans of the server's own time.
 
-    Without a model the shipped pair is served. Raises `PunieTraceError`.
+    Takes every flag of `mlx_lm.server` as well (--host, --port, --temp, --max-tokens, --prompt-cache-size, ...), and
+    speaks the same API; it listens on 127.0.0.1:8080 if not told otherwise.
     """
+    with errors_as_messages():
+        model, draft_model = _models(model, draft_model, drafter)
+        _check_models(model, draft_model)
+        from punie_trace.cli.openblas import restart_with_openblas
+
+        restart_with_openblas()
+        from punie_trace.serving.serve import ServeOptions, parse_size
+        from punie_trace.serving.serve import serve as serve_until_ended
+
+        flags = ["--model", model, *(["--draft-model", draft_model] if draft_model else [])]
+        if num_draft_tokens is not None:
+            flags += ["--num-draft-tokens", str(num_draft_tokens)]
+        options = ServeOptions(
+            drafter=drafter,
+            adaptive=adaptive,
+            max_draft_memory=parse_size(max_draft_memory) if max_draft_memory is not None else None,
+            otlp=otlp,
+            max_requests=max_requests,
+            max_body_bytes=max_body_bytes,
+        )
+        serve_until_ended([*flags, *context.args], options)
+
+
+def _models(model: str | None, draft_model: str | None, drafter: str | None) -> tuple[str, str | None]:
+    """The models to serve, the shipped pair where none was given. Raises `ConfigurationError` for what cannot be."""
     if drafter is not None and drafter not in drafter_names():
         raise ConfigurationError(f"--drafter {drafter!r}: {nearest(drafter, drafter_names())}")
     if model is None:
         from punie_trace.models import shipped_model
 
         target, small = shipped_model()
-        model = str(target)
-        if draft_model is None:
-            draft_model = str(small)
+        model, draft_model = str(target), draft_model or str(small)
     if drafter is not None and needs_draft_model(drafter) and draft_model is None:
         raise ConfigurationError(
             f"--drafter {drafter} needs --draft-model; or choose {without_draft_model()}, which need none"
         )
-    check_models(ServerConfig(kind="punie", model_path=model, draft_model=draft_model))
-    restart_with_openblas()
-    from punie_trace.serving.serve import ServeOptions, parse_size, serve
+    return model, draft_model
 
-    flags = ["--model", model, *(["--draft-model", draft_model] if draft_model else [])]
-    if num_draft_tokens is not None:
-        flags += ["--num-draft-tokens", str(num_draft_tokens)]
-    options = ServeOptions(
-        drafter=drafter,
-        adaptive=adaptive,
-        max_draft_memory=parse_size(max_draft_memory) if max_draft_memory is not None else None,
-        otlp=otlp,
-        max_requests=max_requests,
-        max_body_bytes=max_body_bytes,
-    )
-    serve([*flags, *others], options)
+
+def _check_models(model: str, draft_model: str | None) -> None:
+    from punie_trace.servers.config import server_config
+    from punie_trace.servers.models import check_models
+
+    check_models(server_config({"kind": "punie", "model_path": model, "draft_model": draft_model}))

@@ -1,251 +1,261 @@
-"""The run itself: servers up, warm-up, rounds, servers down. It wires the rooms together and computes nothing.
+"""From an experiment to a run folder: checked, planned, measured, and closed whatever happens.
 
-A server that does not come up, or dies, costs its own configurations only. What was measured is in the run folder by
-the time it was measured.
+What is wrong with the set-up is raised before anything is started. From then on the folder is there, what was measured
+is in it, and its header says at the end how the run ended. Nothing is printed: who wants to see it listens to
+`progress`. Nothing is summarized either, which is done from the folder.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+import asyncio
+import threading
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
 
 from punie_trace.agent.toolbox import Toolbox
-from punie_trace.driver.client import ClientWatch
-from punie_trace.driver.limits import Failures, Limits
-from punie_trace.driver.load import Driver, OpenQuery
-from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, plan_rounds, plan_warm_up
-from punie_trace.driver.stage import Stage
-from punie_trace.driver.target import Target
-from punie_trace.engine.conditions import Conditions
-from punie_trace.engine.load_config import one_by_one, planned_of
-from punie_trace.engine.plan import Configuration, Plan
-from punie_trace.engine.rounds import Rounds
-from punie_trace.engine.targets import ask_options, http_target, inprocess_target
-from punie_trace.errors import ModelError, RunFolderError, ServerError
-from punie_trace.records import Ledger, Outcome
-from punie_trace.report.progress import Progress
-from punie_trace.runs.header import ConfigurationRecord, ServerRecord
-from punie_trace.runs.reader import SERVERS_FOLDER
-from punie_trace.runs.writer import RunWriter
-from punie_trace.servers.config import ServerConfig
-from punie_trace.servers.readiness import ServerTimeouts
-from punie_trace.servers.server import Server, open_server
+from punie_trace.agent.workspace import Workspace
+from punie_trace.analysis.gates import Gate
+from punie_trace.driver.precise_loop import new_event_loop
+from punie_trace.engine.ending import Ending
+from punie_trace.engine.experiment import Experiment
+from punie_trace.engine.header import header_of
+from punie_trace.engine.loads import planned_each
+from punie_trace.engine.measurement import Measurement
+from punie_trace.engine.plan import Plan, make_plan
+from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
+from punie_trace.engine.rounds import most_rounds
+from punie_trace.engine.tracing import SentTo, Tracing
+from punie_trace.errors import ModelError, PunieTraceError, RunFolderError, UnexpectedError
+from punie_trace.runs.header import RunStatus
+from punie_trace.runs.writer import RunWriter, new_run_id
+from punie_trace.servers.models import check_models
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.provider import ClockTracerProvider
-from punie_trace.speculative.registry import needs_draft_model
-from punie_trace.suite.check import judge_by_facts
-from punie_trace.suite.load import Suite
+from punie_trace.spans.export import endpoint_for
+from punie_trace.spans.metric_export import metric_endpoints
+from punie_trace.suite.load import Suite, load_suite, sample_workspace
+
+RUNS: Final = Path("runs")
+"""Where run folders go if nothing else is asked for."""
+TRACEBACK_FILE: Final = "traceback.txt"
 
 
-def _drafts_by_model(server: ServerConfig) -> bool:
-    """Whether the configuration uses the draft model of its server, which it may share with others that do."""
-    return (server.drafter is None or needs_draft_model(server.drafter)) and server.speculation != "off"
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one run is carried out, beside what is measured.
+
+    `otlp` and `otlp_metrics` are 'auto' (if a collector answers), 'off' or a URL. `argv` is the command line that began
+    it, for the header.
+    """
+
+    out: Path | None = None
+    otlp: str = "auto"
+    otlp_metrics: str = "auto"
+    argv: tuple[str, ...] = ()
 
 
-def _cut_short_by(error: BaseException) -> str:
-    return "it failed" if isinstance(error, Exception) else "it was interrupted"
-
-
-@dataclass(slots=True)
-class Measurement:
-    """Everything that one run needs while it goes on. `failures` fills as configurations fail."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan whose suite, workspace and models were found to be there."""
 
     plan: Plan
     suite: Suite
     toolbox: Toolbox
-    writer: RunWriter
-    progress: Progress
-    clock: Clock
-    provider: ClockTracerProvider
-    open_query: OpenQuery
-    failures: Failures = field(default_factory=Failures)
-    rounds: Rounds | None = None
-    asked: int = 0
-    ended_early: bool = False
-    """Whether a limit ended what was not meant to find that limit."""
 
-    async def run(self) -> None:
-        """Measures every batch of server groups; raises only what ends the whole run."""
-        for batch in self.plan.batches:
-            async with AsyncExitStack() as servers:
-                targets: dict[str, Target] = {}
-                for group in batch:
-                    targets.update(await self._bring_up(servers, group))
-                if targets:
-                    await self._measure(targets)
 
-    async def _bring_up(self, stack: AsyncExitStack, group: str) -> Mapping[str, Target]:
-        """Targets for the configurations of `group`; none, and a failure for each, if its server does not come up."""
-        configurations = self.plan.of_group(group)
-        self.progress.phase(f"starting {', '.join(c.name for c in configurations)}")
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How a run ended. What was measured is in `folder`."""
+
+    folder: Path
+    status: RunStatus
+    error: PunieTraceError | None
+    """What ended the run before its end; None where nothing did."""
+    gates: tuple[Gate, ...]
+    """What remains to be checked."""
+    sent_to: SentTo
+    """Where spans and metrics went beside the folder."""
+
+
+def prepare(experiment: Experiment, options: Options) -> Prepared:
+    """Plans the experiment and looks for all that it needs; raises `PunieTraceError` for what is not there.
+
+    What is wrong with the models of several configurations is said of all of them at once.
+    """
+    suite = load_suite(str(experiment.suite))
+    workspace = Workspace(Path(experiment.workspace).expanduser() if experiment.workspace else sample_workspace())
+    plan = make_plan(experiment)
+    endpoint_for(options.otlp)  # what is neither a word nor a URL is said now
+    metric_endpoints(options.otlp_metrics, options.otlp)
+    wrong: dict[str, None] = {}
+    for configuration in plan.configurations:
         try:
-            if configurations[0].path == "inprocess":
-                return await self._load_in_process(stack, group, configurations)
-            server = await stack.enter_async_context(self._server(group, configurations))
-            return {c.name: await self._http_target(stack, c, server) for c in configurations}
-        except (ServerError, ModelError) as error:
-            self.progress.server(group, "failed")
-            for configuration in configurations:
-                self._fail(configuration.name, str(error))
-            return {}
+            check_models(configuration.server)
+        except ModelError as error:
+            wrong[str(error)] = None
+    if wrong:
+        raise ModelError("\n".join(wrong))
+    return Prepared(plan, suite, Toolbox(workspace, max_chars=plan.tool_output_chars))
 
-    @asynccontextmanager
-    async def _server(self, group: str, configurations: Sequence[Configuration]) -> AsyncGenerator[Server]:
-        config = configurations[0].server
-        timeouts = ServerTimeouts(ready_s=self.plan.config.ready_timeout_s, stop_s=self.plan.config.stop_timeout_s)
-        log = self.writer.servers_path / f"{group}.log"
 
-        def on_state(state: str) -> None:
-            self.progress.server(group, state)
+def measure(experiment: Experiment, options: Options, listener: Listener | None = None) -> Measured:
+    """Measures in this thread, or in one of its own where an event loop runs in this one (as in a notebook).
 
-        async with open_server(config, log_path=log, timeouts=timeouts, on_state=on_state) as server:
-            self.progress.server(group, "ready")
-            identity = server.identity
-            self.writer.server_ready(
-                group,
-                ServerRecord(
-                    identity=asdict(identity),
-                    blas=identity.blas,
-                    # A server of ours batches where that wins; see each configuration's speculation.
-                    batched=None if config.kind != "mlx_lm" else config.draft_model is None and config.kv_bits is None,
-                    log=f"{SERVERS_FOLDER}/{group}.log",
-                ),
-            )
-            for note in server.notes:
-                self.writer.add_note(note)
-                self.progress.note(note)
-            for configuration in configurations:
-                self._record(configuration, identity.model)
-            try:
-                yield server
-            finally:
-                self._write_memory(group, server)
-
-    async def _load_in_process(
-        self, stack: AsyncExitStack, group: str, configurations: Sequence[Configuration]
-    ) -> Mapping[str, Target]:
-        self.progress.server(group, "loading")
-        targets: dict[str, Target] = {}
-        for configuration in configurations:
-            server = configuration.server
-            options = ask_options(
-                configuration,
-                server.model_path or "",
-                self.plan.max_tokens,
-                self.plan.config.agent.max_requests,
-            )
-            target = await inprocess_target(stack, configuration, self.toolbox, options, self.provider, self.clock)
-            targets[configuration.name] = target
-            self._record(configuration, target.served_model)
-        self.writer.server_ready(group, ServerRecord(identity={"kind": "inprocess"}, batched=False))
-        self.progress.server(group, "ready")
-        return targets
-
-    async def _http_target(self, stack: AsyncExitStack, configuration: Configuration, server: Server) -> Target:
-        most = self.plan.config.agent.max_requests
-        options = ask_options(configuration, server.request_model, self.plan.max_tokens, most)
-        return await http_target(stack, configuration, server, self.toolbox, options, self.provider, self.clock)
-
-    async def _measure(self, targets: Mapping[str, Target]) -> None:
-        gc.freeze()  # what was imported is no garbage: looking through it again would be a pause in what is timed
+    Ctrl-C, SIGTERM and SIGHUP end the run in order, with the status 'interrupted'. Raises `PunieTraceError` for what is
+    wrong with the set-up.
+    """
+    prepared = prepare(experiment, options)
+    ending = Ending()
+    if not _in_event_loop():
+        return _measure_here(prepared, options, listener, ending)
+    worker = _Worker(partial(_measure_here, prepared, options, listener, ending))
+    while not worker.finished.is_set():
         try:
-            for names, load in self.plan.stages(targets):
-                await self._measure_stage({name: targets[name] for name in names}, load)
-        finally:
-            gc.unfreeze()
+            worker.finished.wait()
+        except KeyboardInterrupt:
+            ending.ask()
+    return worker.result()
 
-    async def _measure_stage(self, targets: Mapping[str, Target], load: Load) -> None:
-        config = self.plan.config
-        queries = self.suite.queries
-        names = list(targets)
-        driver = Driver(
-            targets,
-            self.open_query,
-            self.clock,
-            judge_by_facts,
-            self.plan.limits,
-            self._on_outcome,
-            self._fail,
-        )
-        alone = f" {names[0]}" if one_by_one(config) else ""
-        if config.warm_up:
-            self.progress.phase(f"warming up{alone}")
-            warm = replace(driver, limits=Limits(config.agent.query_timeout_s))
-            await warm.drive(
-                plan_warm_up(names, queries, config.warm_up),
-                self.failures,
-                ClosedLoop(config.concurrency),
-                warm_up=True,
-            )
-        self.progress.phase(f"measuring{alone}")
-        kind = "open" if isinstance(load, OpenLoop) else "closed"
-        watch = ClientWatch()
+
+async def measure_async(experiment: Experiment, options: Options, listener: Listener | None = None) -> Measured:
+    """As `measure`, in a thread of its own whose event loop nothing else delays. Cancelling ends the run in order."""
+    prepared = prepare(experiment, options)
+    ending = Ending()
+    worker = _Worker(partial(_measure_here, prepared, options, listener, ending))
+    try:
+        await anyio.to_thread.run_sync(worker.finished.wait, abandon_on_cancel=True)
+    except BaseException:
+        ending.ask()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(worker.finished.wait)
+        raise
+    return worker.result()
+
+
+class _Worker:
+    """One call in a thread of its own."""
+
+    def __init__(self, call: partial[Measured]) -> None:
+        self.finished = threading.Event()
+        self._call = call
+        self._result: Measured | None = None
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name="punie-trace-measure", daemon=True).start()
+
+    def _run(self) -> None:
         try:
-            with self._watched() as conditions:
-                if config.until is not None or config.repeat_contaminated:
-                    stage = await self._measure_rounds(driver, load, conditions, watch)
-                else:
-                    planned = planned_of(config, names, queries, self.asked)
-                    stage = await driver.drive(planned, self.failures, load, seed=config.seed, watch=watch)
-                    self.asked += stage.taken
+            self._result = self._call()
         except BaseException as error:
-            # What was measured until then is kept, and needs to be judged as much. The disk may be what failed.
-            with suppress(RunFolderError):
-                self.writer.add_client(watch.record(names, kind, _cut_short_by(error)))
-            raise
-        self.writer.add_client(watch.record(names, kind, stage.reason))
-        if stage.stopper.early:
-            self.ended_early = self.ended_early or config.load.sweep is None
-            self.writer.add_finding(f"{', '.join(names)}: ended early: {stage.reason}")
-            self.progress.note(f"{', '.join(names)}: ended early: {stage.reason}")
+            self._error = error
+        finally:
+            self.finished.set()
 
-    async def _measure_rounds(self, driver: Driver, load: Load, conditions: Conditions, watch: ClientWatch) -> Stage:
-        """Round by round, until there are enough; one watch over all of them. Returns the last one's stage."""
-        config = self.plan.config
-        self.rounds = Rounds(config, self.writer, self.progress, self.failures, self.clock)
-        planned = plan_rounds(list(driver.targets), self.suite.queries, self.rounds.most, config.seed, self.asked)
-        for number, each in groupby(planned, key=lambda one: one.round):
-            stage = await driver.drive(list(each), self.failures, load, watch=watch)
-            self.asked += stage.taken
-            if self.rounds.ended(number, conditions.samples()) or stage.stopper.early:
-                break
-        return stage
+    def result(self) -> Measured:
+        """What the call returned; raises what it raised."""
+        if self._result is None:
+            raise self._error or RuntimeError("the measuring thread ended without a result")
+        return self._result
 
-    def _watched(self) -> Conditions:
-        ours = all(c.server.kind != "url" for c in self.plan.configurations)
-        return Conditions(self.writer.conditions_path, self.clock.now_ns, ours=ours)
 
-    def _record(self, configuration: Configuration, model: str | None) -> None:
-        server = configuration.server
-        self.writer.configuration_ready(
-            configuration.name,
-            ConfigurationRecord(
-                path=configuration.path,
-                server=configuration.group,
-                kind=server.kind,
-                model=model,
-                draft_model=server.draft_model if _drafts_by_model(server) else None,
-                num_draft_tokens=server.num_draft_tokens if server.draft_model or server.drafter else None,
-                temperature=server.temp or 0.0,
-                request_options=configuration.request,
-            ),
-        )
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
-    def _on_outcome(self, outcome: Outcome, ledger: Ledger) -> None:
-        self.writer.append_outcome(outcome)
-        if self.rounds is not None:
-            self.rounds.add(outcome)
-        self.progress.outcome(outcome, ledger)
 
-    def _fail(self, configuration: str, reason: str) -> None:
-        self.failures.add(configuration, reason)
-        self.writer.configuration_failed(configuration, reason)
-        self.progress.failure(configuration, reason)
+def _measure_here(prepared: Prepared, options: Options, listener: Listener | None, ending: Ending) -> Measured:
+    plan, suite = prepared.plan, prepared.suite
+    if len(plan.configurations) > 1:
+        import numpy  # noqa: F401, ICN001  # comparisons need it, at the end, when somebody waits
+    announce = Announcer(listener)
+    clock = Clock.start()
+    run_id = new_run_id()
+    folder = options.out or RUNS / run_id
+    with RunWriter(folder, header_of(run_id, plan, suite, clock, options.argv)) as writer:
+        status: RunStatus = "ended-early"
+        error: PunieTraceError | None = None
+        tracing = Tracing(options.otlp, clock, run_id, writer.spans_path, options.otlp_metrics)
+        try:
+            for note in (*plan.notes, *tracing.notes):
+                writer.add_note(note)
+                announce(Noted(note))
+            announce(RunPlanned(folder, {c.name: c.group for c in plan.configurations}, _queries_each(plan, suite)))
+            measurement = Measurement(plan, suite, prepared.toolbox, writer, announce, tracing)
+            status, error = _run(measurement, tracing, ending)
+        finally:
+            error = _close(writer, tracing, announce, status) or error
+    return Measured(folder, status, error, plan.gates, tracing.sent_to)
 
-    def _write_memory(self, group: str, server: Server) -> None:
-        reading = server.memory()
-        if reading is not None:
-            self.writer.write_memory(group, reading.peak_bytes, reading.method)
+
+def _queries_each(plan: Plan, suite: Suite) -> int:
+    queries = len(suite.queries)
+    if plan.experiment.until is None:
+        return planned_each(plan.experiment, queries)
+    return queries * most_rounds(plan.experiment)
+
+
+def _run(measurement: Measurement, tracing: Tracing, ending: Ending) -> tuple[RunStatus, PunieTraceError | None]:
+    """Runs it, and says how it ended. Whatever is raised below ends here: what was measured is worth keeping."""
+    interrupted = False
+    errors: list[BaseException] = []
+    try:
+        anyio.run(partial(_guarded, measurement, tracing, ending), backend_options={"loop_factory": new_event_loop})
+    except* KeyboardInterrupt:
+        interrupted = True
+    except* Exception as group:
+        errors += _leaves(group)
+    if interrupted or ending.asked:
+        return "interrupted", None
+    if errors:
+        return "ended-early", _in_words(errors, measurement.writer)
+    everything_failed = {c.name for c in measurement.plan.configurations} <= measurement.failures.reasons.keys()
+    return ("ended-early" if measurement.ended_early or everything_failed else "done"), None
+
+
+async def _guarded(measurement: Measurement, tracing: Tracing, ending: Ending) -> None:
+    async with ending.watched():
+        with tracing.run_span():
+            await measurement.run()
+    tracing.check()
+
+
+def _leaves(group: BaseExceptionGroup) -> list[BaseException]:
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
+
+
+def _in_words(errors: Sequence[BaseException], writer: RunWriter) -> PunieTraceError:
+    """The first error that a user can mend; else what was not expected, with its traceback in the run folder."""
+    for error in errors:
+        if isinstance(error, PunieTraceError):
+            return error
+    first = errors[0]
+    path = writer.folder / TRACEBACK_FILE
+    try:
+        path.write_text("".join(traceback.format_exception(first)), encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return UnexpectedError(f"{type(first).__name__}: {first}")
+    return UnexpectedError(f"{type(first).__name__}: {first} ({path} says where)")
+
+
+def _close(writer: RunWriter, tracing: Tracing, announce: Announcer, status: RunStatus) -> PunieTraceError | None:
+    """The last words of the run folder; where even they cannot be written, what is there stays."""
+    for line in tracing.close(writer.header):
+        announce(Noted(line))
+    try:
+        if announce.problem is not None:
+            writer.add_note(announce.problem)
+        writer.finish(status)
+    except RunFolderError as error:
+        return error
+    return None

@@ -1,7 +1,8 @@
 """After which round a run ends: after so many, or when all is decided; disturbed ones are asked again if wished.
 
-It keeps the wall times that were answered, looks at them between rounds, and writes each look into the header, so that
-the report finds the same verdicts from the folder alone. What a verdict is and when it holds stands in `analysis`.
+It keeps the wall times that were answered, analyses them between rounds, and writes each interim analysis into the
+header, so that the report finds the same verdicts from the folder alone. What a verdict is and when it holds stands in
+`analysis`.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from dataclasses import dataclass, field
 from punie_trace.analysis.disturbances import disturbed
 from punie_trace.analysis.stopping import ALPHA, decide
 from punie_trace.driver.limits import Failures
-from punie_trace.engine.config import RunConfig
+from punie_trace.engine.experiment import Experiment
+from punie_trace.engine.progress import Announcer, Noted, PhaseStarted
 from punie_trace.records import MachineSample, Outcome, Verdict
-from punie_trace.report.progress import Progress
 from punie_trace.runs.header import Look, StoppingRecord
 from punie_trace.runs.writer import RunWriter
 from punie_trace.spans.clock import Clock
 
 NS_PER_MINUTE = 60_000_000_000
-NEXT_LOOK = 1.05
-"""How many times the rounds of the last look the next one has: after 20 rounds not each of them brings anything new."""
+NEXT_ANALYSIS = 1.05
+"""How many times the rounds of the last interim analysis the next one has: after 20, not each brings anything new."""
 
 
-def most_rounds(config: RunConfig) -> int:
-    """The most rounds that count in a run of `config`."""
-    return config.max_rounds if config.until is not None else config.rounds
+def most_rounds(experiment: Experiment) -> int:
+    """The most rounds that count in a run of `experiment`."""
+    return experiment.max_rounds if experiment.until is not None else experiment.rounds
 
 
 @dataclass(slots=True)
@@ -36,9 +37,9 @@ class Rounds:
     Made when the first is about to begin: minutes count from then.
     """
 
-    config: RunConfig
+    experiment: Experiment
     writer: RunWriter
-    progress: Progress
+    announce: Announcer
     failures: Failures
     clock: Clock
     _walls: dict[str, dict[tuple[str, int], float]] = field(default_factory=dict)
@@ -48,58 +49,58 @@ class Rounds:
 
     def __post_init__(self) -> None:
         self._begun_ns = self.clock.now_ns()
-        if self.config.until is not None:
+        if self.experiment.until is not None:
             self._write(StoppingRecord(
                 alpha=ALPHA,
-                least_rounds=self.config.rounds,
-                most_rounds=self.config.max_rounds,
-                most_minutes=self.config.max_minutes,
+                least_rounds=self.experiment.rounds,
+                most_rounds=self.experiment.max_rounds,
+                most_minutes=self.experiment.max_minutes,
             ))  # fmt: skip
 
     @property
     def watched(self) -> bool:
         """Whether something is decided between rounds; else all may be asked in one go."""
-        return self.config.until is not None or self.config.repeat_contaminated
+        return self.experiment.until is not None or self.experiment.repeat_contaminated
 
     @property
     def most(self) -> int:
         """The most rounds to be asked, those that take the place of disturbed ones included."""
-        return most_rounds(self.config) * (2 if self.config.repeat_contaminated else 1)
+        return most_rounds(self.experiment) * (2 if self.experiment.repeat_contaminated else 1)
 
     def add(self, outcome: Outcome) -> None:
         """One more query has ended."""
         begin, end = self._spans.get(outcome.round, (outcome.due_ns, outcome.done_ns))
         self._spans[outcome.round] = min(begin, outcome.due_ns), max(end, outcome.done_ns)
-        if self.config.until is not None and outcome.verdict not in (Verdict.ERROR, Verdict.TIMEOUT):
+        if self.experiment.until is not None and outcome.verdict not in (Verdict.ERROR, Verdict.TIMEOUT):
             walls = self._walls.setdefault(outcome.configuration, {})
             walls[outcome.query, outcome.round] = float(max(outcome.wall_ns, 1))
 
     def ended(self, number: int, samples: Sequence[MachineSample]) -> bool:
         """Round `number` has ended: whether it was the last. `samples` is what is known of the machine until now."""
-        again = self.config.repeat_contaminated and len(self._left_out) < most_rounds(self.config)
+        again = self.experiment.repeat_contaminated and len(self._left_out) < most_rounds(self.experiment)
         if again and number in self._spans:
             why = disturbed({number: self._spans[number]}, samples).get(number)
             if why is not None:
                 self._left_out.append(number)
                 self.writer.update(left_out_rounds=tuple(self._left_out))
-                self.progress.note(f"round {number} was disturbed and will be asked again: {'; '.join(why)}")
+                self.announce(Noted(f"round {number} was disturbed and will be asked again: {'; '.join(why)}"))
                 for walls in self._walls.values():
                     for key in [key for key in walls if key[1] == number]:
                         del walls[key]
         counted = number - len(self._left_out)
-        if self.config.until is None:
-            return counted >= self.config.rounds
-        return self._look(number, counted)
+        if self.experiment.until is None:
+            return counted >= self.experiment.rounds
+        return self._interim_analysis(number, counted)
 
-    def _look(self, number: int, counted: int) -> bool:
+    def _interim_analysis(self, number: int, counted: int) -> bool:
         record = self.writer.header.stopping
-        if record is None or counted < self.config.rounds:
+        if record is None or counted < self.experiment.rounds:
             return False
         minutes = (self.clock.now_ns() - self._begun_ns) / NS_PER_MINUTE
-        gone = max(counted / self.config.max_rounds, minutes / (self.config.max_minutes or float("inf")))
-        if record.looks and gone < 1 and counted < record.looks[-1].rounds * NEXT_LOOK:
+        spent = max(counted / self.experiment.max_rounds, minutes / (self.experiment.max_minutes or float("inf")))
+        if record.looks and spent < 1 and counted < record.looks[-1].rounds * NEXT_ANALYSIS:
             return False
-        looks = (*record.looks, Look(last_round=number, rounds=counted, spent=min(gone, 1.0)))
+        looks = (*record.looks, Look(last_round=number, rounds=counted, spent=min(spent, 1.0)))
         header = self.writer.header
         baseline = header.baseline_name or ""
         others = [name for name in header.names if name != baseline]
@@ -114,13 +115,17 @@ class Rounds:
         if baseline in self.failures.reasons:
             reason = f"{baseline} failed, so that there is nothing to compare with, after {_rounds(counted)}"
         elif not left:
-            reason = f"every comparison was decided, after {_rounds(counted)} of at most {self.config.max_rounds}"
-        elif gone >= 1:
-            what = f"{counted} rounds" if counted >= self.config.max_rounds else f"{self.config.max_minutes:g} minutes"
+            reason = f"every comparison was decided, after {_rounds(counted)} of at most {self.experiment.max_rounds}"
+        elif spent >= 1:
+            what = (
+                f"{counted} rounds"
+                if counted >= self.experiment.max_rounds
+                else f"{self.experiment.max_minutes:g} minutes"
+            )
             reason = f"the budget of {what} was spent, after {_rounds(counted)}; not decided: {', '.join(left)}"
         self._write(record.model_copy(update={"looks": looks, "reason": reason}), counted)
         if reason is None:
-            self.progress.phase(f"measuring; not decided after {_rounds(counted)}: {', '.join(left)}")
+            self.announce(PhaseStarted(f"measuring; not decided after {_rounds(counted)}: {', '.join(left)}"))
         return reason is not None
 
     def _write(self, record: StoppingRecord, rounds: int | None = None) -> None:

@@ -14,7 +14,7 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.load import COLLECT_S
 from punie_trace.driver.target import Target
-from punie_trace.engine.plan import Configuration
+from punie_trace.engine.plan import PlannedConfiguration
 from punie_trace.errors import ServerError
 from punie_trace.records import Generation
 from punie_trace.servers.server import Server
@@ -28,7 +28,7 @@ from punie_trace.spans.transport import TracedTransport
 NO_KEY = "not-needed"  # the openai client insists on a key; local servers ignore it
 
 
-def ask_options(configuration: Configuration, model: str, max_tokens: int, max_requests: int) -> AskOptions:
+def ask_options(configuration: PlannedConfiguration, model: str, max_tokens: int, max_requests: int) -> AskOptions:
     """The options of the configuration's requests; what has an argument of its own leaves the request's body."""
     server = configuration.server
     body = {k: v for k, v in configuration.request.items() if k not in ("temperature", "max_tokens")}
@@ -43,7 +43,7 @@ def ask_options(configuration: Configuration, model: str, max_tokens: int, max_r
 
 async def http_target(
     stack: AsyncExitStack,
-    configuration: Configuration,
+    configuration: PlannedConfiguration,
     server: Server,
     toolbox: Toolbox,
     options: AskOptions,
@@ -99,7 +99,7 @@ async def _collector(
 
 async def inprocess_target(
     stack: AsyncExitStack,
-    configuration: Configuration,
+    configuration: PlannedConfiguration,
     toolbox: Toolbox,
     options: AskOptions,
     provider: TracerProvider,

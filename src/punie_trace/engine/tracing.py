@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from opentelemetry.trace import SpanContext
 
@@ -23,6 +23,14 @@ from punie_trace.spans.query_span import QuerySpan, open_query
 from punie_trace.spans.spool import SpanSpool
 
 
+@dataclass(frozen=True, slots=True)
+class SentTo:
+    """The endpoints that took something of a run, beside its folder."""
+
+    spans_at: tuple[str, ...] = ()
+    metrics_at: str | None = None
+
+
 class Tracing:
     """The tracer provider of one run and everything behind it. Raises `ConfigurationError` for a bad `otlp`.
 
@@ -33,7 +41,7 @@ class Tracing:
         sender = export.connect(otlp)
         self._metrics = connect_metrics(otlp_metrics, run_id, otlp)
         self._senders = [*([sender] if sender is not None else []), *logfire_senders()]
-        self._clock = clock
+        self.clock = clock
         self._run_span: SpanContext | None = None
         self.spool = SpanSpool(spans_path)
         metrics = [self._metrics] if self._metrics is not None else []
@@ -57,7 +65,7 @@ class Tracing:
         """The span of one query, whose ledger is closed by the analysis' own rule."""
         return open_query(
             self.provider,
-            self._clock,
+            self.clock,
             arrival=arrival,
             path=path,
             run_span_context=self._run_span,
@@ -70,13 +78,13 @@ class Tracing:
         self.spool.check()
 
     @property
-    def sent_to(self) -> dict[str, Any]:
-        """The endpoints that took something, as `deep_links` wants them."""
+    def sent_to(self) -> SentTo:
+        """The endpoints that took something until now."""
         metrics = self._metrics
-        return {
-            "spans_at": [sender.endpoint for sender in self._senders if sender.counts().exported],
-            "metrics_at": metrics.endpoint if metrics is not None and metrics.counts().sent else None,
-        }
+        return SentTo(
+            spans_at=tuple(sender.endpoint for sender in self._senders if sender.counts().exported),
+            metrics_at=metrics.endpoint if metrics is not None and metrics.counts().sent else None,
+        )
 
     def close(self, header: RunHeader) -> list[str]:
         """Sends what is queued, in bounded time, and says where spans and metrics went. The run's `header` is final."""

@@ -18,6 +18,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from punie_trace.engine.progress import (
+    ConfigurationFailed,
+    Event,
+    Noted,
+    PhaseStarted,
+    QueryEnded,
+    RunPlanned,
+    ServerChanged,
+)
 from punie_trace.records import Ledger, Outcome, Verdict
 
 PLAIN_INTERVAL_S = 10.0
@@ -42,9 +51,8 @@ class _Row:
 
 
 class Progress:
-    """The state of a run, told by whoever makes it go on, and shown.
+    """A run on a terminal: a listener to its events, which shows them.
 
-    `total` of each configuration is in queries; 0 where it is not known before.
     Use it as a context manager; outside it, nothing is shown live.
     """
 
@@ -74,33 +82,28 @@ class Progress:
             self._live.__exit__(kind, value, trace)
             self._live = None
 
-    def plan(self, configurations: dict[str, str], queries_each: int) -> None:
-        """Names the configurations, the server group of each, and how many queries each will be asked."""
-        self._rows = {name: _Row(group, queries_each) for name, group in configurations.items()}
-        self._servers = dict.fromkeys(configurations.values(), "waiting")
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case RunPlanned():
+                self._rows = {name: _Row(group, event.queries_each) for name, group in event.groups.items()}
+                self._servers = dict.fromkeys(event.groups.values(), "waiting")
+            case PhaseStarted():
+                self._phase = event.text
+                self._print_plainly(event.text)
+            case Noted():
+                self._print(event.text)
+            case ServerChanged():
+                if self._servers.get(event.group) != event.state:
+                    self._servers[event.group] = event.state
+                    self._print_plainly(f"{event.group}: {event.state}")
+            case ConfigurationFailed():
+                self._rows[event.configuration].failure = event.reason
+                self._print(f"{event.configuration} failed: {event.reason}")
+            case QueryEnded():
+                self._count(event.outcome, event.ledger)
 
-    def phase(self, text: str) -> None:
-        """What the run does now."""
-        self._phase = text
-        self._say(text)
-
-    def note(self, text: str) -> None:
-        """Something that a person should know; stays on the screen."""
-        self._console.print(escape(text), highlight=False, soft_wrap=True)
-
-    def server(self, group: str, state: str) -> None:
-        """What a server does now."""
-        if self._servers.get(group) != state:
-            self._servers[group] = state
-            self._say(f"{group}: {state}")
-
-    def failure(self, configuration: str, reason: str) -> None:
-        """A configuration can no longer be asked."""
-        self._rows[configuration].failure = reason
-        self.note(f"{configuration} failed: {reason}")
-
-    def outcome(self, outcome: Outcome, ledger: Ledger) -> None:
-        """One more query has ended."""
+    def _count(self, outcome: Outcome, ledger: Ledger) -> None:
         row = self._rows[outcome.configuration]
         row.done += 1
         row.correct += outcome.verdict is Verdict.CORRECT
@@ -113,9 +116,14 @@ class Progress:
             of = f" of {total}" if total else ""
             self._console.print(f"{done}{of} queries, {self._elapsed()}", highlight=False)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
+        """On the screen whether or not it is live, and stays there."""
+        self._console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def _print_plainly(self, text: str) -> None:
+        """Where nothing is live, which would show it in its place."""
         if self._live is None:
-            self._console.print(escape(text), highlight=False, soft_wrap=True)
+            self._print(text)
 
     def _elapsed(self) -> str:
         seconds = int(time.monotonic() - self._started)

@@ -1,0 +1,145 @@
+"""Servers up and down: from a server group to what the driver asks of each of its configurations.
+
+Who answers is written into the run's header as soon as it is known. A server that does not come up costs its own
+configurations only. No query is asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import TypeAlias
+
+from punie_trace.agent.options import AskOptions
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.driver.target import Target
+from punie_trace.engine.plan import Plan, PlannedConfiguration
+from punie_trace.engine.progress import Announcer, Noted, PhaseStarted, ServerChanged
+from punie_trace.engine.targets import ask_options, http_target, inprocess_target
+from punie_trace.engine.tracing import Tracing
+from punie_trace.errors import ModelError, ServerError
+from punie_trace.runs.header import ConfigurationRecord, ServerRecord
+from punie_trace.runs.reader import SERVERS_FOLDER
+from punie_trace.runs.writer import RunWriter
+from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.readiness import ServerTimeouts
+from punie_trace.servers.server import Server, open_server
+from punie_trace.speculative.registry import needs_draft_model
+
+OnFailure: TypeAlias = Callable[[str, str], None]
+"""(configuration, reason): it can no longer be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerGroups:
+    """The server groups of one plan, brought up one by one."""
+
+    plan: Plan
+    toolbox: Toolbox
+    writer: RunWriter
+    announce: Announcer
+    tracing: Tracing
+    on_failure: OnFailure
+
+    async def bring_up(self, stack: AsyncExitStack, group: str) -> Mapping[str, Target]:
+        """Targets for the configurations of `group`; none, and a failure for each, if its server does not come up.
+
+        The server ends with `stack`.
+        """
+        configurations = self.plan.of_group(group)
+        self.announce(PhaseStarted(f"starting {', '.join(c.name for c in configurations)}"))
+        try:
+            if configurations[0].path == "inprocess":
+                return await self._load_in_process(stack, group, configurations)
+            server = await stack.enter_async_context(self._server(group, configurations))
+            return {c.name: await self._http_target(stack, c, server) for c in configurations}
+        except (ServerError, ModelError) as error:
+            self.announce(ServerChanged(group, "failed"))
+            for configuration in configurations:
+                self.on_failure(configuration.name, str(error))
+            return {}
+
+    @asynccontextmanager
+    async def _server(self, group: str, configurations: Sequence[PlannedConfiguration]) -> AsyncGenerator[Server]:
+        config = configurations[0].server
+        experiment = self.plan.experiment
+        timeouts = ServerTimeouts(ready_s=experiment.ready_timeout_s, stop_s=experiment.stop_timeout_s)
+        log = self.writer.servers_path / f"{group}.log"
+
+        def on_state(state: str) -> None:
+            self.announce(ServerChanged(group, state))
+
+        async with open_server(config, log_path=log, timeouts=timeouts, on_state=on_state) as server:
+            self.announce(ServerChanged(group, "ready"))
+            identity = server.identity
+            self.writer.server_ready(
+                group,
+                ServerRecord(
+                    identity=asdict(identity),
+                    blas=identity.blas,
+                    # A server of ours batches where that wins; see each configuration's speculation.
+                    batched=None if config.kind != "mlx_lm" else config.draft_model is None and config.kv_bits is None,
+                    log=f"{SERVERS_FOLDER}/{group}.log",
+                ),
+            )
+            for note in server.notes:
+                self.writer.add_note(note)
+                self.announce(Noted(note))
+            for configuration in configurations:
+                self._record(configuration, identity.model)
+            try:
+                yield server
+            finally:
+                self._write_memory(group, server)
+
+    async def _load_in_process(
+        self, stack: AsyncExitStack, group: str, configurations: Sequence[PlannedConfiguration]
+    ) -> Mapping[str, Target]:
+        self.announce(ServerChanged(group, "loading"))
+        targets: dict[str, Target] = {}
+        for configuration in configurations:
+            options = self._options(configuration, configuration.server.model_path or "")
+            target = await inprocess_target(
+                stack, configuration, self.toolbox, options, self.tracing.provider, self.tracing.clock
+            )
+            targets[configuration.name] = target
+            self._record(configuration, target.served_model)
+        self.writer.server_ready(group, ServerRecord(identity={"kind": "inprocess"}, batched=False))
+        self.announce(ServerChanged(group, "ready"))
+        return targets
+
+    async def _http_target(self, stack: AsyncExitStack, configuration: PlannedConfiguration, server: Server) -> Target:
+        options = self._options(configuration, server.request_model)
+        return await http_target(
+            stack, configuration, server, self.toolbox, options, self.tracing.provider, self.tracing.clock
+        )
+
+    def _options(self, configuration: PlannedConfiguration, model: str) -> AskOptions:
+        return ask_options(configuration, model, self.plan.max_tokens, self.plan.experiment.agent.max_requests)
+
+    def _record(self, configuration: PlannedConfiguration, model: str | None) -> None:
+        server = configuration.server
+        self.writer.configuration_ready(
+            configuration.name,
+            ConfigurationRecord(
+                path=configuration.path,
+                server=configuration.group,
+                kind=server.kind,
+                model=model,
+                draft_model=server.draft_model if _drafts_by_model(server) else None,
+                num_draft_tokens=server.num_draft_tokens if server.draft_model or server.drafter else None,
+                temperature=server.temp or 0.0,
+                request_options=configuration.request,
+            ),
+        )
+
+    def _write_memory(self, group: str, server: Server) -> None:
+        reading = server.memory()
+        if reading is not None:
+            self.writer.write_memory(group, reading.peak_bytes, reading.method)
+
+
+def _drafts_by_model(server: ServerConfig) -> bool:
+    """Whether the configuration uses the draft model of its server, which it may share with others that do."""
+    return (server.drafter is None or needs_draft_model(server.drafter)) and server.speculation != "off"

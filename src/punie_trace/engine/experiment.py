@@ -1,0 +1,257 @@
+"""What to measure: the experiment, its configurations and its settings, in Python or in a TOML file.
+
+Values that refuse unknown keys and name the nearest. Nothing is decided here about servers or agents beyond their
+settings, and nothing is started: `plan` turns an experiment into work.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+
+from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.records import Path as AskPath
+
+PATHS: tuple[str, ...] = get_args(AskPath)
+TABLES = ("agent", "load", "objectives", "server")
+"""Tables of a configuration file whose keys can be given one by one over those of the file."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    if not TYPE_CHECKING:  # for a type checker the fields are the arguments
+
+        def __init__(self, /, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigurationError(_explain(error, type(self))) from error
+
+
+class AgentSettings(_Strict):
+    """Limits of the agent. Times in seconds, lengths in characters and tokens."""
+
+    query_timeout_s: float = Field(default=300.0, gt=0, description="the longest that one query may take")
+    max_tokens: int = Field(default=1024, ge=1, description="the most tokens that one generation may have")
+    max_requests: int = Field(default=8, ge=1, description="the most generations that one query may have")
+    tool_output_chars: int = Field(default=8000, ge=200, description="the longest result that a tool gives the model")
+
+
+class LoadSettings(_Strict):
+    """When queries are asked, and what ends it. Without any of it: the rounds, in a closed loop. Times in seconds."""
+
+    rate: float | str | None = Field(
+        default=None, description="queries a second, whether or not the server keeps up: 2, or 1..8, or 1,2,4"
+    )
+    arrivals: Literal["constant", "poisson", "gamma", "ramp", "steps", "replay"] | None = None
+    burstiness: float | None = Field(default=None, description="shape of the gaps: 1 is Poisson, less is burstier")
+    replay: Path | None = Field(default=None, description="arrivals to repeat: a run's folder, or a file of seconds")
+    think_time_s: float = Field(default=0.0, description="between an answer and the worker's next query")
+    duration_s: float | None = Field(default=None, description="how long queries are sent, for each configuration")
+    queries: int | None = Field(default=None, ge=1, description="the most queries, for each configuration")
+    sweep: str | None = Field(default=None, description="one load after another: concurrency=1,2,4 or rate=1,2,4")
+    max_in_flight: int = Field(default=512, ge=1, le=16384, description="the most that a rate may have in flight")
+    drop_after_s: float | None = Field(default=None, description="drop a query that could not be sent for so long")
+    cool_down_s: float | None = Field(
+        default=None,
+        description="how long what is in flight when the time is over may go on; if absent, to its timeout",
+    )
+    max_error_ratio: float | None = Field(default=None, ge=0, lt=1, description="end where a larger share fails")
+    stop_when_saturated: bool = Field(default=True, description="end where latency keeps growing at a steady rate")
+
+
+class Objectives(_Strict):
+    """What a query must meet to count as good, besides being right. Times in seconds; absent: nothing is asked."""
+
+    wall_s: float | None = Field(default=None, gt=0, description="the longest from due to done")
+    ttft_s: float | None = Field(default=None, gt=0, description="the longest from request to first output, if seen")
+
+
+class Configuration(BaseModel):
+    """One way of serving and asking, by name: `Configuration("fast", kind="punie", speculation="adaptive")`.
+
+    `path` is how it is asked (the experiment's own if None). All other keywords are settings of its server, over those
+    of `Experiment.server`; which there are depends on the server's kind, and they are checked when the plan is made.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    name: str = Field(min_length=1)
+    path: AskPath | None = None
+
+    def __init__(self, name: str, *, path: AskPath | None = None, **server: Any) -> None:
+        if path is not None and path not in PATHS:
+            raise ConfigurationError(f"configuration {name!r}: there is no path {path!r}; {nearest(str(path), PATHS)}")
+        try:
+            super().__init__(name=name, path=path, **server)
+        except ValidationError as error:
+            raise ConfigurationError(f"configuration {name!r}: {_explain(error, type(self))}") from error
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """The settings of its server, as they were given."""
+        return dict(self.model_extra or {})
+
+
+def _table(name: str, model: type[_Strict]) -> BeforeValidator:
+    """Reads a table of a file, so that what is wrong in it is named with its place."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        try:
+            return model(**value)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ConfigurationError(_explain(error.__cause__, model, name)) from error.__cause__
+            raise
+
+    return BeforeValidator(read)
+
+
+def _configurations(value: object) -> tuple[Configuration, ...]:
+    """Configurations from a mapping of names to settings, or from a sequence of them. Names must differ."""
+    if isinstance(value, Mapping):
+        made = []
+        for name, own in value.items():
+            if isinstance(own, Configuration):
+                raise ValueError("give a list of configurations, or a mapping of names to settings")
+            if not isinstance(own, Mapping):
+                raise ValueError(f"{name}: a configuration is a table of settings, not {own!r}")
+            made.append(Configuration(str(name), **{str(key): item for key, item in own.items() if key != "name"}))
+        return tuple(made)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError("give a list of configurations, or a mapping of names to settings")
+    listed = tuple(value)
+    for one in listed:
+        if not isinstance(one, Configuration):
+            raise ValueError(f"{one!r} is no Configuration")
+    names = [one.name for one in listed]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two configurations are called {name!r}")
+    return listed
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+class Experiment(_Strict):
+    """What is asked, of whom, how often. Everything has a default: `Experiment()` is the default run.
+
+    Raises `ConfigurationError` for what cannot be, with the nearest name where one is unknown. A suite, a workspace or
+    a model that is not there is found when the experiment is measured, before anything is started.
+    """
+
+    suite: str = Field(default="discrimination", description="a shipped suite's name, or a pydantic-evals file")
+    workspace: Annotated[
+        Path | str | None, Field(description="the folder that the tools read; the sample if absent")
+    ] = None
+    rounds: int = Field(default=3, ge=1, description="with until: the fewest")
+    until: Literal["decided"] | None = Field(
+        default=None, description="go on until every comparison with the baseline is decided, or the budget is spent"
+    )
+    max_rounds: int = Field(default=30, ge=1, le=10_000, description="with until: the budget of rounds")
+    max_minutes: float | None = Field(default=None, gt=0, description="with until: a budget of time as well")
+    repeat_contaminated: bool = Field(default=False, description="ask a round again that something else disturbed")
+    warm_up: int = Field(default=1, ge=0, description="queries asked first in each configuration and not counted")
+    concurrency: int = Field(default=1, ge=1, le=1024)
+    seed: int = Field(default=0, ge=0)
+    path: AskPath = "agent"
+    together: bool | None = Field(
+        default=None,
+        description="keep all servers up at once, so that all configurations interleave; if absent, if memory allows",
+    )
+    ready_timeout_s: float = Field(default=600.0, gt=0, description="the longest that a server may take to get ready")
+    stop_timeout_s: float = Field(default=10.0, gt=0, description="how long a server may take to end when told to")
+    gates: Annotated[Sequence[str], BeforeValidator(_one_or_more)] = Field(
+        default=(), description="what must hold at the end, else the exit code is 1"
+    )
+    only: Annotated[Sequence[str], BeforeValidator(_one_or_more)] = Field(
+        default=(), description="the configurations to measure; if absent, all"
+    )
+    agent: Annotated[AgentSettings, _table("agent", AgentSettings)] = AgentSettings()
+    load: Annotated[LoadSettings, _table("load", LoadSettings)] = LoadSettings()
+    objectives: Annotated[Objectives, _table("objectives", Objectives)] = Objectives()
+    server: dict[str, Any] = Field(default_factory=dict, description="settings that all configurations share")
+    configurations: Annotated[
+        Sequence[Configuration] | Mapping[str, Mapping[str, Any]], PlainValidator(_configurations)
+    ] = Field(
+        default=(),
+        exclude=True,  # the run's header has them as they were resolved
+        description="ways of serving and asking, by name; if absent, those that the model allows",
+    )
+
+    @model_validator(mode="after")
+    def _budget(self) -> Self:
+        if self.until is None and (self.max_minutes is not None or "max_rounds" in self.model_fields_set):
+            raise ValueError("max_rounds and max_minutes are a budget for until = 'decided', which is not set")
+        if self.until is not None and self.max_rounds < self.rounds:
+            raise ValueError(f"max_rounds is {self.max_rounds}, and at least {self.rounds} rounds are asked (rounds)")
+        return self
+
+    @classmethod
+    def from_file(cls, file: Path | str, **settings: Any) -> Self:
+        """The experiment that a TOML file describes, with `settings` over it; tables are merged key by key.
+
+        Raises `ConfigurationError` naming the file, the key and what is wrong with it.
+        """
+        return cls.merged(Path(file), settings)
+
+    @classmethod
+    def merged(cls, file: Path | None, settings: Mapping[str, Any]) -> Self:
+        """As `from_file`; without a file all is at its default. None among `settings` means that it was not given."""
+        values = _read_toml(file) if file is not None else {}
+        for key, value in settings.items():
+            if key in TABLES and isinstance(value, Mapping) and isinstance(values.get(key, {}), dict):
+                given = {name: item for name, item in value.items() if item is not None}
+                if given:
+                    values[key] = {**values.get(key, {}), **given}
+            elif value is not None:
+                values[key] = value
+        try:
+            return cls(**values)
+        except ConfigurationError as error:
+            source = str(file) if file is not None else "the settings"
+            raise ConfigurationError(f"in {source}: {error}") from error
+
+    @property
+    def named(self) -> tuple[Configuration, ...]:
+        """The configurations that were given, in order; empty where the model decides."""
+        return _configurations(self.configurations)
+
+    @property
+    def computes_here(self) -> bool:
+        """Whether a model is to run in this process: the path `inprocess`."""
+        return "inprocess" in (self.path, *(one.path for one in self.named))
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no configuration file {str(file)!r}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the configuration file {str(file)!r}: {error}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
+
+
+def _explain(error: ValidationError, model: type[BaseModel], table: str = "") -> str:
+    """Each thing that is wrong: where (below `table`), what, and the nearest key for an unknown one."""
+    lines: list[str] = []
+    for problem in error.errors(include_url=False):
+        location = [*([table] if table else []), *(str(part) for part in problem["loc"])]
+        where = ".".join(location)
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown key; {nearest(location[-1], model.model_fields)}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {message}" if where else message)
+    return "; ".join(lines)

@@ -1,0 +1,145 @@
+"""The run itself: servers up, warm-up, rounds, servers down. It wires the rooms together and computes nothing.
+
+A server that does not come up, or dies, costs its own configurations only. What was measured is in the run folder by
+the time it was measured.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.driver.client import ClientWatch
+from punie_trace.driver.limits import Failures, Limits
+from punie_trace.driver.load import Driver
+from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, plan_rounds, plan_warm_up
+from punie_trace.driver.stage import Stage
+from punie_trace.driver.target import Target
+from punie_trace.engine.bring_up import ServerGroups
+from punie_trace.engine.conditions import Conditions
+from punie_trace.engine.loads import one_by_one, planned_of
+from punie_trace.engine.plan import Plan
+from punie_trace.engine.progress import Announcer, ConfigurationFailed, Noted, PhaseStarted, QueryEnded
+from punie_trace.engine.rounds import Rounds
+from punie_trace.engine.tracing import Tracing
+from punie_trace.errors import RunFolderError
+from punie_trace.records import Ledger, Outcome
+from punie_trace.runs.writer import RunWriter
+from punie_trace.suite.check import judge_by_facts
+from punie_trace.suite.load import Suite
+
+
+@dataclass(slots=True)
+class Measurement:
+    """Everything that one run needs while it goes on. `failures` fills as configurations fail."""
+
+    plan: Plan
+    suite: Suite
+    toolbox: Toolbox
+    writer: RunWriter
+    announce: Announcer
+    tracing: Tracing
+    failures: Failures = field(default_factory=Failures)
+    ended_early: bool = False
+    """Whether a limit ended what was not meant to find that limit."""
+    _rounds: Rounds | None = None
+    _asked: int = 0
+
+    async def run(self) -> None:
+        """Measures every batch of server groups; raises only what ends the whole run."""
+        groups = ServerGroups(self.plan, self.toolbox, self.writer, self.announce, self.tracing, self._fail)
+        for batch in self.plan.batches:
+            async with AsyncExitStack() as servers:
+                targets: dict[str, Target] = {}
+                for group in batch:
+                    targets.update(await groups.bring_up(servers, group))
+                if targets:
+                    await self._measure(targets)
+
+    async def _measure(self, targets: Mapping[str, Target]) -> None:
+        gc.freeze()  # what was imported is no garbage: looking through it again would be a pause in what is timed
+        try:
+            for names, load in self.plan.stages(targets):
+                await self._measure_stage({name: targets[name] for name in names}, load)
+        finally:
+            gc.unfreeze()
+
+    async def _measure_stage(self, targets: Mapping[str, Target], load: Load) -> None:
+        experiment = self.plan.experiment
+        queries = self.suite.queries
+        names = list(targets)
+        driver = Driver(
+            targets,
+            self.tracing.open_query,
+            self.tracing.clock,
+            judge_by_facts,
+            self.plan.limits,
+            self._on_outcome,
+            self._fail,
+        )
+        alone = f" {names[0]}" if one_by_one(experiment) else ""
+        if experiment.warm_up:
+            self.announce(PhaseStarted(f"warming up{alone}"))
+            warm = replace(driver, limits=Limits(experiment.agent.query_timeout_s))
+            await warm.drive(
+                plan_warm_up(names, queries, experiment.warm_up),
+                self.failures,
+                ClosedLoop(experiment.concurrency),
+                warm_up=True,
+            )
+        self.announce(PhaseStarted(f"measuring{alone}"))
+        kind = "open" if isinstance(load, OpenLoop) else "closed"
+        watch = ClientWatch()
+        try:
+            with self._watched() as conditions:
+                if experiment.until is not None or experiment.repeat_contaminated:
+                    stage = await self._measure_rounds(driver, load, conditions, watch)
+                else:
+                    planned = planned_of(experiment, names, queries, self._asked)
+                    stage = await driver.drive(planned, self.failures, load, seed=experiment.seed, watch=watch)
+                    self._asked += stage.taken
+        except BaseException as error:
+            # What was measured until then is kept, and needs to be judged as much. The disk may be what failed.
+            with suppress(RunFolderError):
+                self.writer.add_client(watch.record(names, kind, _cut_short_by(error)))
+            raise
+        self.writer.add_client(watch.record(names, kind, stage.reason))
+        if stage.stopper.early:
+            self.ended_early = self.ended_early or experiment.load.sweep is None
+            self.writer.add_finding(f"{', '.join(names)}: ended early: {stage.reason}")
+            self.announce(Noted(f"{', '.join(names)}: ended early: {stage.reason}"))
+
+    async def _measure_rounds(self, driver: Driver, load: Load, conditions: Conditions, watch: ClientWatch) -> Stage:
+        """Round by round, until there are enough; one watch over all of them. Returns the last one's stage."""
+        experiment = self.plan.experiment
+        self._rounds = Rounds(experiment, self.writer, self.announce, self.failures, self.tracing.clock)
+        planned = plan_rounds(list(driver.targets), self.suite.queries, self._rounds.most, experiment.seed, self._asked)
+        for number, each in groupby(planned, key=lambda one: one.round):
+            stage = await driver.drive(list(each), self.failures, load, watch=watch)
+            self._asked += stage.taken
+            if self._rounds.ended(number, conditions.samples()) or stage.stopper.early:
+                break
+        return stage
+
+    def _watched(self) -> Conditions:
+        ours = all(c.server.kind != "url" for c in self.plan.configurations)
+        return Conditions(self.writer.conditions_path, self.tracing.clock.now_ns, ours=ours)
+
+    def _on_outcome(self, outcome: Outcome, ledger: Ledger) -> None:
+        self.writer.append_outcome(outcome)
+        if self._rounds is not None:
+            self._rounds.add(outcome)
+        self.announce(QueryEnded(outcome, ledger))
+
+    def _fail(self, configuration: str, reason: str) -> None:
+        self.failures.add(configuration, reason)
+        self.writer.configuration_failed(configuration, reason)
+        self.announce(ConfigurationFailed(configuration, reason))
+
+
+def _cut_short_by(error: BaseException) -> str:
+    return "it failed" if isinstance(error, Exception) else "it was interrupted"

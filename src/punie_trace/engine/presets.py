@@ -1,0 +1,88 @@
+"""The configurations of an experiment that names none: what its model and its draft model allow.
+
+It looks up where the shipped models are and starts nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from punie_trace.engine.experiment import Experiment
+from punie_trace.speculative.registry import names_without_draft_model
+
+DRAFT_LENGTHS: Final = (2, 3, 5)
+ON_DEMAND: Final = (*names_without_draft_model(), "plain")
+"""Presets that are measured only where they are asked for by name."""
+SHIPPED_TOOL_OUTPUT_CHARS: Final = 600
+"""What the shipped model saw of a tool's result in training."""
+SHIPPED_MAX_TOKENS: Final = 480
+"""Above its longest answers in training; where it loses its way, it is not left to run on."""
+_NOT_STARTED_AS_MLX: Final = ("url", "command")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The configurations that can be measured: for each its own settings, over those that all of them share."""
+
+    shared: dict[str, Any]
+    configurations: dict[str, dict[str, Any]]
+    on_demand: frozenset[str]
+    """Those of `configurations` that are measured only where they are asked for by name."""
+    shipped_model: bool
+    """Whether the shipped model is what is measured."""
+    notes: tuple[str, ...] = ()
+
+
+def offer(experiment: Experiment) -> Offer:
+    """What `experiment` has, or what its model allows where it names no configuration."""
+    shared = dict(experiment.server)
+    notes: list[str] = []
+    external = shared.get("kind", "mlx_lm") in _NOT_STARTED_AS_MLX
+    own_models = any(
+        "model_path" in one.server or one.server.get("kind", "mlx_lm") in _NOT_STARTED_AS_MLX
+        for one in experiment.named
+    )
+    shipped = not external and "model_path" not in shared and not own_models
+    draft = shared.pop("draft_model", None)
+    if shipped:
+        from punie_trace.models import shipped_model
+
+        target, small = shipped_model()
+        shared["model_path"] = str(target)
+        draft = draft or str(small)
+    if experiment.named:
+        chosen = {one.name: one.server for one in experiment.named}
+        for own in chosen.values():
+            if draft and "num_draft_tokens" in own and "draft_model" not in own:
+                own["draft_model"] = draft
+        return Offer(shared, chosen, frozenset(), shipped)
+    chosen = {"baseline": {}}
+    if draft and not external:
+        if experiment.concurrency > 1 and experiment.path != "inprocess":
+            chosen["baseline-serial"] = {"decode_concurrency": 1, "prompt_concurrency": 1}
+            notes.append(
+                "a draft model switches mlx_lm's batching off, so above concurrency 1 'baseline-serial' (one request "
+                "at a time) is the fair partner of the speculative configurations"
+            )
+        for length in DRAFT_LENGTHS:
+            chosen[f"speculative-{length}"] = {"draft_model": str(draft), "num_draft_tokens": length}
+    elif not external:
+        notes.append("no draft model was given: 'adaptive' drafts from what was said alone; --draft-model gives more")
+    if not external and experiment.path != "inprocess":
+        chosen |= _served_by_us(str(draft) if draft else None, experiment.concurrency)
+    return Offer(shared, chosen, frozenset(ON_DEMAND), shipped, tuple(notes))
+
+
+def _served_by_us(draft: str | None, concurrency: int) -> dict[str, dict[str, Any]]:
+    """The configurations of our own server, one process for all of them."""
+    common: dict[str, Any] = {"kind": "punie", **({"draft_model": draft} if draft else {})}
+    chosen: dict[str, dict[str, Any]] = {
+        "adaptive": {"speculation": "adaptive", "drafter": "hybrid" if draft else "suffix"},
+        **{name: {"speculation": "adaptive", "drafter": name} for name in names_without_draft_model()},
+        "plain": {"speculation": "off"},
+    }
+    # Each warms its own prompt cache, as it would in a process of its own; a batch, which is for more than one request
+    # at once, knows no salts.
+    salted = concurrency == 1
+    return {name: {**common, **own, **({"cache_salt": name} if salted else {})} for name, own in chosen.items()}

@@ -1,0 +1,87 @@
+"""What a run tells while it goes on: frozen events, for whoever listens.
+
+A listener is any callable that takes one event. It is called in the thread that measures, between queries, and should
+return at once: what it takes, the measuring waits for. Nothing that it does decides what is measured: the first time it
+raises, it is not called again, and the run notes why. This module imports only `records`, so that every folder may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from punie_trace.records import Ledger, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlanned:
+    """The run is about to begin, in `folder`."""
+
+    folder: Path
+    groups: Mapping[str, str]
+    """The server group of each configuration, in the order to show them."""
+    queries_each: int
+    """How many queries each configuration will be asked; 0 where that is not known before."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted:
+    """What the run does now: 'warming up', 'measuring', ..."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that a person should know."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChanged:
+    """What the server of a group does now: 'starting', 'ready', 'failed', ..."""
+
+    group: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationFailed:
+    """A configuration can no longer be asked; the others go on."""
+
+    configuration: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEnded:
+    """One more counted query has ended."""
+
+    outcome: Outcome
+    ledger: Ledger
+
+
+Event: TypeAlias = RunPlanned | PhaseStarted | Noted | ServerChanged | ConfigurationFailed | QueryEnded
+Listener: TypeAlias = Callable[[Event], None]
+
+
+class Announcer:
+    """Hands events on to a listener, if there is one, for as long as it takes them without raising."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
+        self.problem: str | None = None
+        """Why the listener is no longer called; None as long as it is."""
+
+    def __call__(self, event: Event) -> None:
+        """Hand one event on; never raises."""
+        if self._listener is None:
+            return
+        try:
+            self._listener(event)
+        except Exception as error:
+            self._listener = None
+            self.problem = f"the progress callback raised {type(error).__name__} ({error}) and was not called again"
