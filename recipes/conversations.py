@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from punie_trace.agent.toolbox import ERROR_PREFIX, Toolbox
-from recipes import phrasings
-from recipes.chat import Call, Conversation, Turn
-from recipes.names import (
+from punie_trace.suite.fresh import phrasings
+from punie_trace.suite.fresh.names import (
     DOMAIN,
     FIELDS,
     SUFFIXES,
@@ -27,7 +26,8 @@ from recipes.names import (
     plural,
     word_list,
 )  # fmt: skip
-from recipes.programming_terms import FRAMEWORKS, KNOWN_THINGS, LIBRARY_NAMES
+from punie_trace.suite.fresh.programming_terms import FRAMEWORKS, KNOWN_THINGS, LIBRARY_NAMES
+from recipes.chat import Call, Conversation, Turn
 
 R = random.Random
 FOUND = "Found in this code base:"

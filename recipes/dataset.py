@@ -19,8 +19,8 @@ import numpy as np
 
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
+from punie_trace.suite.fresh.codebase import make_codebase
 from recipes.chat import Conversation, messages, tool_schemas
-from recipes.codebase import make_codebase
 from recipes.conversations import facts, tool_conversation
 from recipes.direct import direct_conversation
 from recipes.overlap import OverlapCheck

@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 import re
 
-from recipes import phrasings
+from punie_trace.suite.fresh import phrasings
+from punie_trace.suite.fresh.names import DOMAIN, VERBS, camel, made_up_word, noun, plural, word_list
+from punie_trace.suite.fresh.programming_terms import FRAMEWORKS, KNOWN_THINGS, LIBRARY, PRODUCTS
 from recipes.chat import Conversation, Turn
 from recipes.knowledge import ADVICE, COMPARISONS, DEFINITIONS
-from recipes.names import DOMAIN, VERBS, camel, made_up_word, noun, plural, word_list
-from recipes.programming_terms import FRAMEWORKS, KNOWN_THINGS, LIBRARY, PRODUCTS
 
 R = random.Random
 _KINDS = word_list(

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from punie_trace.suite.fresh.names import word_list
 from recipes.chat import CHAT_TEMPLATE, END_OF_TEXT, SPECIAL_TOKENS, TURN_END
-from recipes.names import word_list
 
 SMALL_WORDS = word_list(
     """

@@ -11,16 +11,16 @@ gives is imported from `punie_trace`, which lists it.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from punie_trace.analysis.contrast import Contrast, contrast_across, contrast_within
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
 from punie_trace.analysis.gates import Gate, GateResult, check_gates, parse_gates
-from punie_trace.analysis.observations import Observation, observe
-from punie_trace.analysis.summary import summarize
+from punie_trace.analysis.observations import Observation
 from punie_trace.engine import measure as engine
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.progress import Listener
@@ -31,6 +31,11 @@ from punie_trace.runs.header import RunHeader, RunStatus
 from punie_trace.runs.reader import RunRecord, not_collecting
 from punie_trace.runs.reader import read_run as read_record
 
+if TYPE_CHECKING:  # reports are loaded where one is made
+    from punie_trace.report.registry import Export, ReportSource
+
+_WRITTEN_BESIDE: Final = ("html", "parquet")
+"""Formats that write a file of their own into the run's folder."""
 EXIT_DONE, EXIT_GATE, EXIT_EARLY, EXIT_INTERRUPTED = 0, 1, 4, 130
 
 
@@ -90,16 +95,23 @@ class Run:
         return self.header.failures
 
     @cached_property
+    def source(self) -> ReportSource:
+        """The run as reports of it are made from."""
+        from punie_trace.report.registry import ReportSource
+
+        return ReportSource(self.record)
+
+    @property
     def observed(self) -> dict[str, list[Observation]]:
         """Each outcome beside what its spans say, by configuration."""
         with not_collecting():  # there are no cycles in what is read
-            return observe(self.record)
+            return self.source.observed
 
-    @cached_property
+    @property
     def summary(self) -> Summary:
         """All figures of the run: times in ms, memory in bytes, intervals of 95 %."""
         with not_collecting():
-            return summarize(self.record, self.observed)
+            return self.source.summary
 
     @property
     def configurations(self) -> Mapping[str, ConfigurationFigures]:
@@ -164,50 +176,35 @@ class Run:
     def write_report(self, path: Path | str | None = None) -> Path:
         """Writes the report and returns its path: `report.html` in the run's folder, or where `path` says.
 
-        The end of `path` chooses the form: .html (a page of its own), .md, .json (all figures) or .csv (a row for each
-        query). Raises `ConfigurationError` for another one, `RunFolderError` where it cannot be written.
+        The end of `path` chooses the form: .html (a page of its own), .md, .json (all figures), .csv (a row for each
+        query), or the name of a format that was registered. Raises `ConfigurationError` for another one, and
+        `RunFolderError` where it cannot be written.
         """
-        if path is None:
-            from punie_trace.report.html import write_html
+        from punie_trace.report.page import html_report, write_html
 
-            return write_html(self.folder, self._html())
+        if path is None:
+            return write_html(self.folder, html_report(self.record, self.summary, self.observed))
         path = Path(path)
-        forms: dict[str, Callable[[], str]] = {
-            ".html": self._html,
-            ".md": self._markdown,
-            ".json": self._json,
-            ".csv": self._csv,
-        }
-        if path.suffix.lower() not in forms:
-            raise ConfigurationError(f"there is no report that ends with {path.suffix!r}; known: {', '.join(forms)}")
-        text = forms[path.suffix.lower()]()
+        ending = path.suffix.lower().removeprefix(".")
+        text = io.StringIO()
+        if ending == "html":
+            text.write(html_report(self.record, self.summary, self.observed))
+        else:
+            self._export(ending).write(self.source, text)
         try:
-            path.write_text(text, encoding="utf-8", newline="")
+            path.write_text(text.getvalue(), encoding="utf-8", newline="")
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be written ({error.strerror or error})") from error
         return path
 
-    def _html(self) -> str:
-        from punie_trace.report.html import html_report
+    def _export(self, ending: str) -> Export:
+        from punie_trace.report.registry import exports
 
-        return html_report(self.record, self.summary, self.observed)
-
-    def _markdown(self) -> str:
-        from punie_trace.report.markdown import run_markdown
-
-        return run_markdown(self.summary, self.folder)
-
-    def _json(self) -> str:
-        from punie_trace.report.summary_json import summary_text
-
-        return summary_text(self.summary)
-
-    def _csv(self) -> str:
-        from punie_trace.report.outcomes_csv import write_outcomes_csv
-
-        out = io.StringIO()
-        write_outcomes_csv(self.record, out)
-        return out.getvalue()
+        known = {name: one for name, one in exports().items() if not one.of_one_query and name not in _WRITTEN_BESIDE}
+        name = "markdown" if ending == "md" else ending
+        if name not in known:
+            raise ConfigurationError(f"there is no report that ends with '.{ending}'; {nearest(name, known)}")
+        return known[name]
 
     def __repr__(self) -> str:
         names = ", ".join(self.header.names)

@@ -46,7 +46,7 @@ def test_two_runs(run: Path, tmp_path: Path) -> None:
 
 def test_markdown_ends_with_the_command(run: Path) -> None:
     shown = invoke("compare", run, "--format", "markdown").stdout
-    assert shown.startswith("### `discrimination`")
+    assert shown.startswith("### discrimination")
     assert shown.rstrip().endswith("```")
 
 

@@ -9,10 +9,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from recipes.codebase import make_codebase
+from punie_trace.suite.fresh.codebase import make_codebase
+from punie_trace.suite.fresh.names import RESERVED, class_name, function_name, plural
 from recipes.conversations import MAKERS
 from recipes.dataset import Example, conversations, first_turn
-from recipes.names import RESERVED, class_name, function_name, plural
 from recipes.overlap import OverlapCheck
 
 STANDARD = (

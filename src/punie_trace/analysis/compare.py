@@ -11,19 +11,19 @@ from punie_trace.analysis.figure_kinds import Bounded
 from punie_trace.analysis.figures import (
     AccuracyDifference,
     Comparison,
+    FirstDivergence,
     GenerationFactors,
     Identity,
-    Parting,
     SpeedFigures,
 )
+from punie_trace.analysis.first_divergence import first_divergence
 from punie_trace.analysis.observations import Observation, right_queries
-from punie_trace.analysis.parting import first_parting
 from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
 from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_looked_at
 from punie_trace.records import Outcome
 from punie_trace.runs.header import StoppingRecord
 
-MOST_PARTINGS: Final = 10
+MOST_DIVERGENCES: Final = 10
 """Of the queries that were answered differently, for so many the place is found."""
 
 
@@ -106,7 +106,7 @@ def identity(baseline: Sequence[Observation], other: Sequence[Observation]) -> I
         reference = before.get(_key(one))
         if reference is not None and one.answered:
             query = one.outcome.query
-            same[query] = same.get(query, True) and _said(one.outcome) == _said(reference)
+            same[query] = same.get(query, True) and _answered_with(one.outcome) == _answered_with(reference)
     if not same:
         return None
     different = tuple(query for query, equal in same.items() if not equal)
@@ -114,34 +114,34 @@ def identity(baseline: Sequence[Observation], other: Sequence[Observation]) -> I
         identical=len(same) - len(different),
         of=len(same),
         different=different,
-        partings=tuple(_partings(before, other, different[:MOST_PARTINGS])),
+        divergences=tuple(_divergences(before, other, different[:MOST_DIVERGENCES])),
     )
 
 
-def _partings(
+def _divergences(
     before: Mapping[tuple[str, int], Outcome], other: Sequence[Observation], queries: Sequence[str]
-) -> Iterator[Parting]:
+) -> Iterator[FirstDivergence]:
     for query in queries:
         pairs = [
             (before[_key(one)], one.outcome)
             for one in other
             if one.answered and one.outcome.query == query and _key(one) in before
         ]
-        found = first_parting(pairs)
+        found = first_divergence(pairs)
         if found is not None:
             yield found
 
 
 def unsteady_queries(observations: Sequence[Observation]) -> tuple[str, ...]:
     """The queries that were not answered the same in each of their rounds."""
-    said: dict[str, list[object]] = {}
+    answers: dict[str, list[object]] = {}
     for one in observations:
         if one.answered:
-            said.setdefault(one.outcome.query, []).append(_said(one.outcome))
-    return tuple(query for query, answers in said.items() if any(answer != answers[0] for answer in answers))
+            answers.setdefault(one.outcome.query, []).append(_answered_with(one.outcome))
+    return tuple(query for query, given in answers.items() if any(answer != given[0] for answer in given))
 
 
-def _said(outcome: Outcome) -> object:
+def _answered_with(outcome: Outcome) -> object:
     return outcome.answer, [(call.name, call.arguments) for call in outcome.tool_calls]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from punie_trace.analysis.evaluations import EvaluationFigures
 from punie_trace.analysis.figure_kinds import (
@@ -45,8 +45,8 @@ class Problem(Figures):
     error: str | None
 
 
-class Parting(Figures):
-    """The first place where an answer and the baseline's part. The texts are a model's: escape them."""
+class FirstDivergence(Figures):
+    """The first place where an answer and the baseline's differ. The texts are a model's: escape them."""
 
     query: str
     round: int
@@ -96,7 +96,7 @@ class Identity(Figures):
     identical: int
     of: int
     different: tuple[str, ...]
-    partings: tuple[Parting, ...] = ()
+    divergences: tuple[FirstDivergence, ...] = Field((), validation_alias=AliasChoices("divergences", "partings"))
     """The first place for each of the first few that differ."""
 
 

@@ -66,12 +66,15 @@ def _show(contrast: Contrast, form: str) -> None:
     if form == "json":
         typer.echo(json.dumps(contrast.model_dump(mode="json"), indent=2))
     elif form == "markdown":
-        from punie_trace.report.markdown import contrast_markdown
+        from punie_trace.report.contrast_document import contrast_document
+        from punie_trace.report.markdown import document_markdown
 
-        typer.echo(contrast_markdown(contrast, shlex.join(["punie-trace", *sys.argv[1:]])), nl=False)
+        document = contrast_document(contrast, shlex.join(["punie-trace", *sys.argv[1:]]))
+        typer.echo(document_markdown(document), nl=False)
     else:
         from rich.console import Console
 
-        from punie_trace.report.compare_console import print_contrast
+        from punie_trace.report.console import print_document
+        from punie_trace.report.contrast_document import contrast_document
 
-        print_contrast(contrast, Console())
+        print_document(contrast_document(contrast), Console())

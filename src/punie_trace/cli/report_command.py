@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from punie_trace import Run
 
-TRACES = ("speedscope", "perfetto")
-FORMATS = ("console", "html", "json", "markdown", "csv", "parquet", *TRACES)
+CONSOLE = "console"
 
 
 def report(
@@ -35,62 +34,48 @@ def report(
 ) -> None:
     """Make a run's report again from its folder, without any server."""
     with errors_as_messages():
-        if form not in FORMATS:
-            raise ConfigurationError(f"there is no format {form!r}; {nearest(form, FORMATS)}")
-        if form not in TRACES and (query, configuration, round_) != (None, None, None):
-            raise ConfigurationError(
-                f"--query, --configuration and --round choose one trace, for --format {' or '.join(TRACES)}; "
-                f"{form!r} is of the whole run"
-            )
-        code = _report(folder, form, query, configuration, round_)
+        code = report_command(folder, form, query=query, configuration=configuration, round_=round_)
     raise typer.Exit(code)
 
 
-def _report(folder: Path, form: str, query: str | None, configuration: str | None, round_: int | None) -> int:
-    """Shows the run in the form asked for; returns 4 where a ledger does not close, else 0."""
+def report_command(
+    folder: Path, form: str, *, query: str | None = None, configuration: str | None = None, round_: int | None = None
+) -> int:
+    """Shows the run in the form asked for; returns 4 where a ledger does not close, else 0.
+
+    `query`, `configuration` and `round_` choose the query of a trace; of those that fit it is the slowest.
+    """
     from punie_trace import read_run
+    from punie_trace.report.registry import ReportSource, exports
 
+    known = exports()
+    if form != CONSOLE and form not in known:
+        raise ConfigurationError(f"there is no format {form!r}; {nearest(form, [CONSOLE, *known])}")
+    of_one_query = form in known and known[form].of_one_query
+    if not of_one_query and (query, configuration, round_) != (None, None, None):
+        traces = " or ".join(name for name, one in known.items() if one.of_one_query)
+        raise ConfigurationError(
+            f"--query, --configuration and --round choose one trace, for --format {traces}; "
+            f"{form!r} is of the whole run"
+        )
     run = read_run(folder)
-    if form == "csv":
-        from punie_trace.report.outcomes_csv import write_outcomes_csv
-
-        write_outcomes_csv(run.record, sys.stdout)
-        return 0
-    if form == "parquet":
-        from punie_trace.report.outcomes_parquet import write_outcomes_parquet
-
-        typer.echo(write_outcomes_parquet(run.record))
-        return 0
-    if form in TRACES:
-        from punie_trace.report.trace_json import choose, perfetto_text, speedscope_text
-
-        text_of = speedscope_text if form == "speedscope" else perfetto_text
-        typer.echo(text_of(run.record, choose(run.record, query, configuration, round_)), nl=False)
-        return 0
-    if form == "console":
+    if form == CONSOLE:
         from rich.console import Console
 
         show_report(run, Console())
-    elif form == "markdown":
-        from punie_trace.report.markdown import run_markdown
-
-        typer.echo(run_markdown(run.summary, folder), nl=False)
-    else:
-        run.write_summary()
-        if form == "json":
-            from punie_trace.report.summary_json import summary_text
-
-            typer.echo(summary_text(run.summary), nl=False)
-        else:
-            typer.echo(run.write_report())
-    return LedgerError.exit_code if run.summary.ledger_errors else 0
+        return LedgerError.exit_code if run.summary.ledger_errors else 0
+    source = ReportSource(run.record, query, configuration, round_)
+    known[form].write(source, sys.stdout)
+    # Rows and traces are written without the summary, which is then not worth making.
+    return LedgerError.exit_code if "summary" in vars(source) and source.summary.ledger_errors else 0
 
 
 def show_report(run: Run, console: Console) -> None:
     """Prints the tables, and writes `summary.json` and `report.html` into the run's folder."""
-    from punie_trace.report.console import print_report
+    from punie_trace.report.console import print_document
+    from punie_trace.report.run_document import run_document
 
-    print_report(run.summary, console, run.folder)
+    print_document(run_document(run.summary, run.folder), console)
     try:
         run.write_summary()
         page = run.write_report()

@@ -140,7 +140,7 @@ def _show(run: Run, console: Console) -> None:
     from rich.console import Console as NewConsole
 
     from punie_trace.cli.report_command import show_report
-    from punie_trace.report.compare_console import print_gates
+    from punie_trace.report.console import print_gates
     from punie_trace.report.interfaces import deep_links, show_links
 
     tables = NewConsole()

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
 from punie_trace.analysis.figures import Comparison, SpeedFigures, Summary
+from punie_trace.report.model import Headline
 from punie_trace.report.units import duration, interval, span
-
-Tone: TypeAlias = Literal["good", "bad", "neutral"]
-
-
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """`text` is the verdict, `detail` what else one must know with it ('' for nothing)."""
-
-    text: str
-    detail: str
-    tone: Tone
 
 
 def headline(summary: Summary) -> Headline:

@@ -1,4 +1,4 @@
-"""Markup from text that anybody may have written: everything is escaped here, and nowhere else in the page's rooms."""
+"""Markup from text that anybody may have written: everything in the page is escaped here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-NOT_OBSERVABLE: Final = "not observable"
+from punie_trace.report.model import UNSEEN
+
 _INTERVAL: Final = re.compile(r"(\d)-(?=\d)")
 
 
@@ -49,15 +50,30 @@ def pairs(values: Iterable[tuple[str, str]]) -> str:
     return tag("dl", listed) if listed else ""
 
 
-def cell(value: str) -> str:
-    """A table's cell with a text in it; what was not observable is set back."""
-    return tag("td", text(value), "unseen" if value == NOT_OBSERVABLE else "")
+def table(names: str, columns: Sequence[tuple[str, bool]], rows: Iterable[tuple[str, Sequence[str], str]]) -> str:
+    """A table of texts, which scrolls by itself where it is too wide.
 
-
-def table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """A table of texts with a name for each row, which scrolls by itself where it is too wide."""
-    head = "".join(f'<th scope="col">{text(column)}</th>' for column in ("", *columns))
+    `names` is the title above the rows' names; `columns` are titles and whether their cells are numbers, `rows` are
+    name, cells and class.
+    """
+    head = tag("th", text(names)) if not names else f'<th scope="col" class="words">{text(names)}</th>'
+    head += "".join(f'<th scope="col"{_words(numeric)}>{text(title)}</th>' for title, numeric in columns)
     body = "".join(
-        tag("tr", f'<th scope="row">{text(name)}</th>' + "".join(map(cell, values))) for name, values in rows
+        tag(
+            "tr",
+            f'<th scope="row">{text(name)}</th>'
+            + "".join(_cell(value, numeric) for value, (_, numeric) in zip(values, columns, strict=True)),
+            kind if kind != "neutral" else "",
+        )
+        for name, values, kind in rows
     )
     return tag("div", tag("table", tag("thead", tag("tr", head)) + tag("tbody", body)), "scroll")
+
+
+def _words(numeric: bool) -> str:
+    return "" if numeric else ' class="words"'
+
+
+def _cell(value: str, numeric: bool) -> str:
+    """A table's cell with a text in it; what was not observable is set back."""
+    return tag("td", text(value), "unseen" if value == UNSEEN else "" if numeric else "words")

@@ -18,11 +18,15 @@ _NOTHING: Final = "\u200b"
 
 
 def text(value: str) -> str:
-    """On one line, as it is: no markup, no HTML, no link, no mention."""
+    """On one line, as it is, where a line may begin: no markup, no HTML, no link, no mention, no list."""
+    return _LEADING.sub(r"\1\\\2", inline(value))
+
+
+def inline(value: str) -> str:
+    """The same within a line or a cell, where nothing makes it a list."""
     line = _LINKING.sub(rf"\1{_NOTHING}", one_line(value))
     line = _MARKUP.sub(r"\\\1", line)
-    line = _ADDRESS.sub(lambda found: _NOTHING.join(part for part in found.groups() if part), line)
-    return _LEADING.sub(r"\1\\\2", line)
+    return _ADDRESS.sub(lambda found: _NOTHING.join(part for part in found.groups() if part), line)
 
 
 def code(value: str) -> str:

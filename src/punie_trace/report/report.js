@@ -184,7 +184,7 @@
     if (same[1]) return `${tools}, the same answer to the letter.`;
     let at = 0;
     while (at < one.answer.length && one.answer[at] === other.answer[at]) at++;
-    return `${tools}; the answers part after ${at} characters.`;
+    return `${tools}; the answers first differ after ${at} characters.`;
   };
 
   const side = (i, longest) => {

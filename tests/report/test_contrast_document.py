@@ -9,7 +9,8 @@ from rich.console import Console
 from punie_trace.analysis.contrast import Contrast, contrast_across, contrast_within
 from punie_trace.analysis.gates import parse_gates
 from punie_trace.records import Verdict
-from punie_trace.report.compare_console import print_contrast
+from punie_trace.report.console import print_document
+from punie_trace.report.contrast_document import contrast_document
 from punie_trace.runs.reader import read_run
 from tests.synthetic_run import ARMS, Arm, write_run
 
@@ -19,7 +20,7 @@ WRONG = {("async-await", round_): Verdict.WRONG_ANSWER for round_ in range(3)}
 def printed(contrast: Contrast, width: int = 100, *, terminal: bool = False) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None)
-    print_contrast(contrast, console)
+    print_document(contrast_document(contrast), console)
     return file.getvalue()
 
 

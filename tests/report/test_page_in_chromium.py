@@ -14,9 +14,9 @@ import pytest
 
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
-from punie_trace.report.html import html_report
+from punie_trace.report.page import html_report
 from punie_trace.runs.reader import RunRecord, read_run
-from tests.report.test_html import HOSTILE, hostile_run
+from tests.report.test_page import HOSTILE, hostile_run
 from tests.synthetic_run import ARMS, write_run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -142,7 +142,7 @@ def test_it_sorts_filters_and_opens_queries(tmp_path: Path) -> None:
     assert said["data-wrong"] == ["async-await"]
     assert said["data-picked"] == ["async-await", "1", "speculative-2"]
     assert said["data-sides"] == ["speculative-2", "speculative-3"]
-    assert said["data-same"] == "The same tool calls; the answers part after 0 characters."
+    assert said["data-same"] == "The same tool calls; the answers first differ after 0 characters."
     assert said["data-found"] == ["user-serializer"] * 3
 
 

@@ -1,4 +1,4 @@
-"""The first place where two answers to one query part: which round, in what of them, and the text around it.
+"""The first place where two answers to one query differ: which round, in what of them, and the text around it.
 
 Pure. The texts are a model's: whoever shows them escapes them.
 """
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from punie_trace.analysis.figures import Parting
+from punie_trace.analysis.figures import FirstDivergence
 from punie_trace.records import Outcome
 
 BEFORE: Final = 30
@@ -17,10 +17,10 @@ BEFORE: Final = 30
 AFTER: Final = 40
 
 
-def first_parting(pairs: Iterable[tuple[Outcome, Outcome]]) -> Parting | None:
+def first_divergence(pairs: Iterable[tuple[Outcome, Outcome]]) -> FirstDivergence | None:
     """Of pairs (baseline's, other's) of one query, the first that differ; None where none do."""
     for baseline, other in pairs:
-        found = _parting(baseline, other)
+        found = _divergence(baseline, other)
         if found is not None:
             return found
     return None
@@ -39,15 +39,26 @@ def common_length(first: str, second: str) -> int:
     return low
 
 
-def _parting(baseline: Outcome, other: Outcome) -> Parting | None:
-    ours = [(f"tool call {number}", text) for number, text in enumerate(_calls(baseline), start=1)]
-    theirs = [(f"tool call {number}", text) for number, text in enumerate(_calls(other), start=1)]
+def in_words(divergence: FirstDivergence, baseline: str, other: str) -> str:
+    """The divergence as one line of text."""
+
+    def continued(text: str) -> str:
+        return repr(text) if text else "ends"
+
+    common = f" ({divergence.common!r})" if divergence.common else ""
+    return (
+        f"{divergence.query} (round {divergence.round}), {divergence.where}, after {divergence.at} characters{common}: "
+        f"{baseline} {continued(divergence.baseline)}, {other} {continued(divergence.other)}"
+    )
+
+
+def _divergence(baseline: Outcome, other: Outcome) -> FirstDivergence | None:
+    ours, theirs = _calls(baseline), _calls(other)
     for index in range(max(len(ours), len(theirs))):
-        where = (ours[index] if index < len(ours) else theirs[index])[0]
-        first = ours[index][1] if index < len(ours) else ""
-        second = theirs[index][1] if index < len(theirs) else ""
+        first = ours[index] if index < len(ours) else ""
+        second = theirs[index] if index < len(theirs) else ""
         if first != second:
-            return _excerpt(baseline, where, first, second)
+            return _excerpt(baseline, f"tool call {index + 1}", first, second)
     return _excerpt(baseline, "answer", baseline.answer, other.answer) if baseline.answer != other.answer else None
 
 
@@ -55,10 +66,10 @@ def _calls(outcome: Outcome) -> list[str]:
     return [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in outcome.tool_calls]
 
 
-def _excerpt(outcome: Outcome, where: str, first: str, second: str) -> Parting:
+def _excerpt(outcome: Outcome, where: str, first: str, second: str) -> FirstDivergence:
     at = common_length(first, second)
     start = max(0, at - BEFORE)
-    return Parting(
+    return FirstDivergence(
         query=outcome.query,
         round=outcome.round,
         where=where,
@@ -71,16 +82,3 @@ def _excerpt(outcome: Outcome, where: str, first: str, second: str) -> Parting:
 
 def _cut(text: str) -> str:
     return text if len(text) <= AFTER else f"{text[:AFTER]}..."
-
-
-def in_words(parting: Parting, baseline: str, other: str) -> str:
-    """The parting as one line of text."""
-
-    def said(text: str) -> str:
-        return repr(text) if text else "ends"
-
-    return (
-        f"{parting.query} (round {parting.round}), {parting.where}, after {parting.at} characters"
-        f"{f' ({parting.common!r})' if parting.common else ''}: "
-        f"{baseline} {said(parting.baseline)}, {other} {said(parting.other)}"
-    )

@@ -5,7 +5,7 @@ No code base holds them by itself: names of its own are made in `names`.
 
 from __future__ import annotations
 
-from recipes.names import word_list
+from punie_trace.suite.fresh.names import word_list
 
 KNOWN_THINGS = word_list(
     """

@@ -8,8 +8,17 @@ from __future__ import annotations
 
 import random
 
-from recipes.names import ADJECTIVES, FIELDS, VERBS, camel, class_name, function_name, made_up_word, noun
-from recipes.names import plural as plural_of
+from punie_trace.suite.fresh.names import (
+    ADJECTIVES,
+    FIELDS,
+    VERBS,
+    camel,
+    class_name,
+    function_name,
+    made_up_word,
+    noun,
+)
+from punie_trace.suite.fresh.names import plural as plural_of
 
 R = random.Random
 

@@ -15,8 +15,8 @@ from punie_trace.analysis.summary import summarize
 from punie_trace.errors import RunFolderError
 from punie_trace.records import MachineSample, Outcome, Query, ToolCall, Verdict
 from punie_trace.report import html_data
-from punie_trace.report.html import html_report, write_html
 from punie_trace.report.html_data import data_block, embed, select
+from punie_trace.report.page import html_report, write_html
 from punie_trace.runs.outcome_line import encode_outcome
 from punie_trace.runs.reader import RunRecord, read_run
 from punie_trace.spans import names
@@ -122,12 +122,12 @@ def test_it_shows_all_configurations_figures_and_definitions(run: RunRecord, pag
         "cannot tell",
         "failed",
         "broken failed: no weights",
-        "5/5 right",
+        "5/5 (57-100%)",
         "'always a tool' could get 3/5 right",
         "median (95 %)",
         "speed-up (95 %)",
         "not observable",
-        "server queue is not observable: only the server knows",
+        "server queue not observable: only the server knows",
         "tok/s (eff.)",
         "312 MiB*",
         "bad-arguments 1/3",

@@ -10,9 +10,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from recipes.names import ADJECTIVES, FIELDS, VERBS, camel, class_name, function_name, made_up_word, noun
-from recipes.names import plural as plural_of
-from recipes.python_source import docstring, function, literal, module, some_methods, statements
+from punie_trace.suite.fresh.names import (
+    ADJECTIVES,
+    FIELDS,
+    VERBS,
+    camel,
+    class_name,
+    function_name,
+    made_up_word,
+    noun,
+)
+from punie_trace.suite.fresh.names import plural as plural_of
+from punie_trace.suite.fresh.python_source import docstring, function, literal, module, some_methods, statements
 
 R = random.Random
 FIELD_TYPES = (
