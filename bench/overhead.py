@@ -36,7 +36,7 @@ from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.engine.tracing import Tracing
 from punie_trace.records import Answer, Arrival, Query, Verdict
-from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import CommandConfig
 from punie_trace.servers.server import open_server
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.transport import TracedTransport
@@ -66,7 +66,7 @@ async def measure(queries: int, seed: int) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "script.json"
         script.write_text(json.dumps(SCRIPT))
-        config = ServerConfig(kind="command", command=(*FAKE, str(script)))
+        config = CommandConfig(command=(*FAKE, str(script)))
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(open_server(config, log_path=Path(folder) / "server.log"))
             asks = await arms(stack, server.base_url, server.request_model, Path(folder))

@@ -10,6 +10,7 @@ import pytest
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.plan import make_plan
 from punie_trace.errors import ConfigurationError
+from punie_trace.servers.kinds import MlxLmConfig
 
 
 def config(**settings: Any) -> Experiment:
@@ -57,6 +58,7 @@ def test_a_configuration_of_ours_among_the_users_own() -> None:
 def test_above_concurrency_one_a_serial_baseline_stands_beside() -> None:
     plan = make_plan(config(server=MODEL, concurrency=4))
     serial = next(c for c in plan.configurations if c.name == "baseline-serial")
+    assert isinstance(serial.server, MlxLmConfig)
     assert serial.server.decode_concurrency == 1
     assert any("batching" in note for note in plan.notes)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import CommandConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.testing import Reply, Script, Text
 
@@ -24,18 +24,16 @@ def quick() -> ServerTimeouts:
 
 
 @pytest.fixture
-def fake_program(tmp_path: Path) -> Callable[..., ServerConfig]:
+def fake_program(tmp_path: Path) -> Callable[..., CommandConfig]:
     """Makes the configuration of a fake server that runs as a program of its own."""
 
-    def make(script: Script | None = None, **fields: object) -> ServerConfig:
+    def make(script: Script | None = None, **fields: object) -> CommandConfig:
         file = tmp_path / f"script-{len(list(tmp_path.glob('script-*')))}.json"
         file.write_text((script or Script(replies=(OK,))).model_dump_json())
         command = (sys.executable, "-m", "punie_trace.testing", "--port", "{port}", "--script", str(file))
         # logfire's pydantic plugin takes half a second to load, which a fake has no use for.
         environment = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
-        return ServerConfig.model_validate(
-            {"kind": "command", "command": command, "environment": environment, **fields}
-        )
+        return CommandConfig.model_validate({"command": command, "environment": environment, **fields})
 
     return make
 

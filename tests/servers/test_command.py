@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from punie_trace.errors import ConfigurationError
 from punie_trace.servers.command import build_server_command, process_part, request_options, server_key
-from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.config import server_config
+from punie_trace.servers.kinds import CommandConfig, MlxLmConfig, UrlConfig
 
 START = [sys.executable, "-m", "mlx_lm", "server"]
 # Written out again, so that a flag that changes by accident is seen.
@@ -40,7 +41,7 @@ fields = st.fixed_dictionaries({}, optional={name: values for name, (_, values) 
 
 @given(fields)
 def test_a_flag_only_where_a_field_is_set(values: dict[str, object]) -> None:
-    argv = build_server_command(ServerConfig.model_validate({"model_path": "m", **values}), 81)
+    argv = build_server_command(server_config({"model_path": "m", **values}), 81)
     assert argv[:6] == [*START, "--model", "m"]
     assert argv[-4:] == ["--host", "127.0.0.1", "--port", "81"]
     middle = argv[6:-4]
@@ -49,12 +50,12 @@ def test_a_flag_only_where_a_field_is_set(values: dict[str, object]) -> None:
 
 
 def test_nothing_set_is_nothing_said() -> None:
-    argv = build_server_command(ServerConfig(model_path="m"), 8080)
+    argv = build_server_command(MlxLmConfig(model_path="m"), 8080)
     assert argv == [*START, "--model", "m", "--host", "127.0.0.1", "--port", "8080"]
 
 
 def test_switches_templates_and_extra_arguments() -> None:
-    config = ServerConfig(
+    config = MlxLmConfig(
         model_path="m",
         draft_model="d",
         num_draft_tokens=4,
@@ -84,19 +85,17 @@ def mlx_lm_server_source() -> str:
 
 
 def test_a_command_is_filled_in_and_nothing_else_in_it_changes() -> None:
-    config = ServerConfig(
-        kind="command", command=("s", "--at={host}:{port}", '{"model": 1}', "{model}", "{}"), model_path="p/{port}"
-    )
+    config = CommandConfig(command=("s", "--at={host}:{port}", '{"model": 1}', "{model}", "{}"), model_path="p/{port}")
     assert build_server_command(config, 90) == ["s", "--at=127.0.0.1:90", '{"model": 1}', "p/{port}", "{}"]
 
 
 def test_a_url_has_no_command() -> None:
     with pytest.raises(ConfigurationError, match="already running"):
-        build_server_command(ServerConfig(kind="url", url="http://x"), 1)
+        build_server_command(UrlConfig(url="http://x"), 1)
 
 
 def test_request_options_hold_what_is_set() -> None:
-    config = ServerConfig(
+    config = MlxLmConfig(
         model_path="m",
         draft_model="d",
         num_draft_tokens=2,
@@ -118,19 +117,19 @@ def test_request_options_hold_what_is_set() -> None:
         "stop": ["a", "b"],
         "chat_template_kwargs": {"enable_thinking": False},
     }
-    assert request_options(ServerConfig(model_path="m")) == {}
+    assert request_options(MlxLmConfig(model_path="m")) == {}
 
 
 @given(fields)
 def test_a_shared_process_carries_nothing_that_requests_carry(values: dict[str, object]) -> None:
-    config = ServerConfig.model_validate({"model_path": "m", **values})
+    config = server_config({"model_path": "m", **values})
     part = process_part(config)
     assert request_options(part) == {}
     assert server_key(part) == server_key(config)
 
 
 def test_who_shares_a_process() -> None:
-    base = ServerConfig(model_path="m", draft_model="d")
+    base = MlxLmConfig(model_path="m", draft_model="d")
     same = base.model_copy(update={"num_draft_tokens": 5, "stop_sequences": ("x",), **REQUEST})
     assert server_key(base) == server_key(same)
     for field, value in {"model_path": "n", "draft_model": None, "prompt_cache_size": 0, "port": 7}.items():
@@ -141,11 +140,9 @@ def test_who_shares_a_process() -> None:
 
 def test_our_server_takes_speculation_with_each_request() -> None:
     values = {"kind": "punie", "model_path": "m", "draft_model": "d", "max_draft_memory": "1GB"}
-    adaptive = ServerConfig.model_validate(
-        {**values, "speculation": "adaptive", "min_acceptance": 0.8, "cache_salt": "a"}
-    )
-    fixed = ServerConfig.model_validate({**values, "num_draft_tokens": 4, "drafter": "ngram", "tree": True})
-    plain = ServerConfig.model_validate(values)
+    adaptive = server_config({**values, "speculation": "adaptive", "min_acceptance": 0.8, "cache_salt": "a"})
+    fixed = server_config({**values, "num_draft_tokens": 4, "drafter": "ngram", "tree": True})
+    plain = server_config(values)
     assert len({server_key(config) for config in (adaptive, fixed, plain)}) == 1
     assert build_server_command(process_part(adaptive), 80) == [
         *(sys.executable, "-m", "punie_trace", "serve", "--otlp", "off", "--max-draft-memory", "1GB"),

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_trace.errors import ConfigurationError
-from punie_trace.servers.config import ServerConfig, server_config
+from punie_trace.servers.config import KINDS, server_config
+from punie_trace.servers.kinds import UrlConfig
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,24 @@ from punie_trace.servers.config import ServerConfig, server_config
         ({"kind": "url", "url": "http://[::1"}, "does not parse"),
         ({"kind": "url", "url": "http://u:secret@x/v1"}, "must not hold a user name or password"),
         ({"kind": "url", "url": "http://x/v1?a=1"}, "query"),
-        ({"kind": "url", "url": "http://x", "port": 80}, "does not take port"),
+        ({"kind": "url", "url": "http://x", "port": 80}, "kind 'url' does not take port, which 'mlx_lm' and 'punie'"),
+        ({"kind": "url", "url": "http://x", "kv_bit": 4}, "did you mean 'kv_bits'? Kind 'url' does not take that"),
+        (
+            {"kind": "url", "url": "http://x", "zzzzzz": 4},
+            "unknown key 'zzzzzz'; known: api_key_env, chat_template_args, ",
+        ),
+        (
+            {"kind": "url", "url": "http://x", "allow_tokenizer_mismatch": True},
+            "does not take allow_tokenizer_mismatch",
+        ),
+        ({"kind": "url", "url": "http://x", "served_model": " "}, "served_model: must not be empty"),
+        ({"kind": "url", "url": "http://x", "served_model": "a", "check_identity": False}, "keep one of them"),
+        ({"kind": "url", "url": "http://x\x1b[2J/v1"}, "holds blanks or control characters"),
+        ({"kind": "url", "url": "http://" + "x" * 70_000}, "url has 70007 characters, beginning with 'http://xxx"),
+        ({"kind": "command", "command": ["", "{port}"]}, "command: must not be empty"),
+        ({"kind": "command", "command": ["x\0", "{port}"]}, "holds a zero byte"),
+        ({"kind": "command", "command": ["x", "{port}"], "environment": {"A=B": "1"}}, "no name of an environment"),
+        ({"model_path": "m", "environment": {"": "1"}}, "no name of an environment variable"),
     ],
 )
 def test_a_mistake_is_named_with_what_to_do(values: dict[str, object], said: str) -> None:
@@ -49,6 +67,25 @@ def test_a_mistake_is_named_with_what_to_do(values: dict[str, object], said: str
         server_config(values, where="here")
     assert said in str(caught.value)
     assert str(caught.value).startswith("here: ")
+
+
+def test_what_a_person_wrote_is_not_repeated_in_full() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        server_config({"kind": "url", "url": "http://x/" + "\x1b]52;c;" * 9000})
+    assert len(str(caught.value)) < 500
+    assert "\x1b" not in str(caught.value)
+
+
+def test_blanks_around_a_url_are_taken_off() -> None:
+    config = server_config({"kind": "url", "url": " http://127.0.0.1:1/v1\n"})
+    assert isinstance(config, UrlConfig)
+    assert config.url == "http://127.0.0.1:1/v1"
+
+
+def test_a_setting_left_empty_is_none() -> None:
+    assert server_config({"kind": "url", "url": "http://x", "kv_bits": None, "extra_args": []}) == UrlConfig(
+        url="http://x"
+    )
 
 
 def test_all_mistakes_come_in_one_message() -> None:
@@ -69,10 +106,18 @@ def test_a_secret_in_a_url_is_not_repeated() -> None:
     assert "secret" not in str(caught.value)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(ServerConfig.model_fields)), st.none() | st.integers() | st.text()))
-def test_any_values_make_a_configuration_or_a_configuration_error(values: dict[str, object]) -> None:
+FIELDS = sorted({field for kind in KINDS.values() for field in kind.model_fields})
+
+
+@given(
+    st.sampled_from([{}, {"model_path": "m"}, {"command": ["s", "{port}"]}, {"url": "http://x"}]),
+    st.dictionaries(st.sampled_from(FIELDS), st.none() | st.sampled_from(sorted(KINDS)) | st.integers() | st.text()),
+)
+def test_any_values_make_a_configuration_or_a_configuration_error(
+    start: dict[str, object], values: dict[str, object]
+) -> None:
     try:
-        config = server_config(values)
+        config = server_config({**start, **values})
     except ConfigurationError:
         return
-    assert ServerConfig.model_validate(config.model_dump()) == config
+    assert server_config(config.model_dump()) == config

@@ -19,6 +19,7 @@ from punie_trace.records import Generation
 from punie_trace.servers.blas import find_openblas
 from punie_trace.servers.command import request_options
 from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import MlxLmConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server
 from tests.tiny_model import make_model
@@ -50,7 +51,7 @@ async def test_a_pair_is_served_by_one_process_for_all_its_configurations(
     target: Path, draft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LD_PRELOAD", raising=False)
-    first = ServerConfig(model_path=str(target), draft_model=str(draft), num_draft_tokens=2, stop_sequences=("\x07",))
+    first = MlxLmConfig(model_path=str(target), draft_model=str(draft), num_draft_tokens=2, stop_sequences=("\x07",))
     second = first.model_copy(update={"num_draft_tokens": 4})
     async with open_server(first, log_path=tmp_path / "log", timeouts=TIMEOUTS) as server:
         identity = server.identity
@@ -95,5 +96,5 @@ async def test_weights_that_do_not_fit_are_an_error_at_once(target: Path, tmp_pa
     config = json.loads((broken / "config.json").read_text()) | {"hidden_size": 48}
     (broken / "config.json").write_text(json.dumps(config))
     with pytest.raises(ServerError, match=r"generation thread died[\s\S]*Its last output:[\s\S]*shape"):
-        async with open_server(ServerConfig(model_path=str(broken)), log_path=tmp_path / "log", timeouts=TIMEOUTS):
+        async with open_server(MlxLmConfig(model_path=str(broken)), log_path=tmp_path / "log", timeouts=TIMEOUTS):
             pytest.fail("it opened")

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from punie_trace.servers.command import request_options
-from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import PunieConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import open_server
 from punie_trace.servers.server_spans import fetch_spans
@@ -25,7 +25,7 @@ def target(tmp_path: Path) -> Path:
 
 
 async def test_it_is_the_one_that_was_started_and_hands_its_spans_over(target: Path, tmp_path: Path) -> None:
-    config = ServerConfig(kind="punie", model_path=str(target), speculation="adaptive", drafter="suffix")
+    config = PunieConfig(model_path=str(target), speculation="adaptive", drafter="suffix")
     async with open_server(config, log_path=tmp_path / "log", timeouts=TIMEOUTS) as server:
         assert server.identity.kind == "punie"
         assert str(server.identity.fingerprint).startswith("punie-")

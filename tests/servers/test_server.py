@@ -21,13 +21,14 @@ from punie_trace.errors import ConfigurationError, IdentityError, ModelError, Se
 from punie_trace.records import Generation
 from punie_trace.servers import ports
 from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import CommandConfig, MlxLmConfig, UrlConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import open_server
 from punie_trace.testing import Die, Reply, Script, Text, scripted_server
 
 pytestmark = pytest.mark.anyio
 
-Fake = Callable[..., ServerConfig]
+Fake = Callable[..., CommandConfig]
 BODY = {"model": "fake-model", "messages": [{"role": "user", "content": "x"}]}
 
 
@@ -171,14 +172,14 @@ async def test_a_server_that_exits_while_loading(
     [
         (
             Script(startup="deaf", says="still loading"),
-            r"not ready within 2 s: it never listened .*\n.*\nstill loading",
+            r"not ready within 5 s: it never listened .*\n.*\nstill loading",
         ),
-        (Script(startup="mute"), "not ready within 2 s: it did not answer"),
-        (Script(startup="error"), "not ready within 2 s: it answered 500"),
+        (Script(startup="mute"), "not ready within 5 s: it did not answer"),
+        (Script(startup="error"), "not ready within 5 s: it answered 500"),
     ],
 )
 async def test_a_server_that_never_gets_ready(script: Script, said: str, fake_program: Fake, tmp_path: Path) -> None:
-    limits = ServerTimeouts(ready_s=2, poll_s=0.02, stop_s=2)
+    limits = ServerTimeouts(ready_s=5, poll_s=0.02, stop_s=2)
     with pytest.raises(ServerError, match=said):
         await opened(fake_program(script, model="fake-model"), tmp_path / "log", limits)
 
@@ -195,7 +196,7 @@ async def test_a_server_that_dies_in_the_middle(fake_program: Fake, tmp_path: Pa
 
 
 async def test_a_command_that_is_not_there(tmp_path: Path, quick: ServerTimeouts) -> None:
-    config = ServerConfig(kind="command", command=("no-such-program", "{port}"))
+    config = CommandConfig(command=("no-such-program", "{port}"))
     with pytest.raises(ConfigurationError, match="'no-such-program' was not found"):
         await opened(config, tmp_path / "log", quick)
 
@@ -252,7 +253,7 @@ async def test_two_at_once_get_two_ports(fake_program: Fake, tmp_path: Path, qui
 
 async def test_a_model_that_is_not_there_starts_nothing(tmp_path: Path, quick: ServerTimeouts) -> None:
     with pytest.raises(ModelError, match="does not exist"):
-        await opened(ServerConfig(model_path=str(tmp_path / "none")), tmp_path / "log", quick)
+        await opened(MlxLmConfig(model_path=str(tmp_path / "none")), tmp_path / "log", quick)
     assert not (tmp_path / "log").exists()
 
 
@@ -265,7 +266,7 @@ async def test_a_log_folder_that_cannot_be_written(fake_program: Fake, tmp_path:
 async def test_a_url_is_used_and_left_alone(tmp_path: Path, quick: ServerTimeouts) -> None:
     async with scripted_server(Script()) as fake:
         for url in (fake.base_url, fake.base_url.removesuffix("/v1"), f"{fake.base_url}/chat/completions"):
-            config = ServerConfig(kind="url", url=url)
+            config = UrlConfig(url=url)
             async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
                 assert server.base_url == fake.base_url
                 assert server.request_model == "fake-model"
@@ -279,7 +280,7 @@ async def test_a_url_is_used_and_left_alone(tmp_path: Path, quick: ServerTimeout
 
 async def test_nothing_runs_at_the_url(tmp_path: Path, quick: ServerTimeouts) -> None:
     for model in (None, "m"):
-        config = ServerConfig(kind="url", url=f"http://127.0.0.1:{ports.free_port('127.0.0.1')}", model=model)
+        config = UrlConfig(url=f"http://127.0.0.1:{ports.free_port('127.0.0.1')}", model=model)
         with pytest.raises(
             ServerError, match=r"http://127\.0\.0\.1:\d+/v1: nothing is running there.*start the server"
         ):
@@ -296,17 +297,17 @@ async def test_something_else_runs_at_the_url(tmp_path: Path, quick: ServerTimeo
         group.start_soon(listener.serve, serve)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         with pytest.raises(ServerError, match=r"no OpenAI-compatible server: <html>"):
-            await opened(ServerConfig(kind="url", url=f"http://127.0.0.1:{port}", model="m"), tmp_path / "log", quick)
+            await opened(UrlConfig(url=f"http://127.0.0.1:{port}", model="m"), tmp_path / "log", quick)
         with pytest.raises(ServerError, match=r"does not list models .*; set model"):
-            await opened(ServerConfig(kind="url", url=f"http://127.0.0.1:{port}"), tmp_path / "log", quick)
+            await opened(UrlConfig(url=f"http://127.0.0.1:{port}"), tmp_path / "log", quick)
         group.cancel_scope.cancel()
 
 
 async def test_a_server_with_several_models_must_be_told_which(tmp_path: Path, quick: ServerTimeouts) -> None:
     async with scripted_server(Script(models=("small", "large"))) as fake:
         with pytest.raises(ServerError, match="lists 2 models; set model to one of: small, large"):
-            await opened(ServerConfig(kind="url", url=fake.base_url), tmp_path / "log", quick)
-        config = ServerConfig(kind="url", url=fake.base_url, model="large")
+            await opened(UrlConfig(url=fake.base_url), tmp_path / "log", quick)
+        config = UrlConfig(url=fake.base_url, model="large")
         async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
             assert server.request_model == "large"
 
@@ -315,7 +316,7 @@ async def test_the_key_is_read_from_its_variable_and_kept_nowhere(
     tmp_path: Path, quick: ServerTimeouts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with scripted_server(Script()) as fake:
-        config = ServerConfig(kind="url", url=fake.base_url, api_key_env="TEST_KEY")
+        config = UrlConfig(url=fake.base_url, api_key_env="TEST_KEY")
         monkeypatch.delenv("TEST_KEY", raising=False)
         with pytest.raises(ConfigurationError, match="TEST_KEY, which is not set; export it"):
             await opened(config, tmp_path / "log", quick)
@@ -337,7 +338,7 @@ async def test_an_answer_from_elsewhere_is_refused(
     fields: dict[str, object], said: str, tmp_path: Path, quick: ServerTimeouts
 ) -> None:
     async with scripted_server(Script()) as fake:
-        config = ServerConfig(kind="url", url=fake.base_url)
+        config = UrlConfig(url=fake.base_url)
         async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
             with pytest.raises(IdentityError, match=said):
                 server.verify(answer(**fields))
@@ -354,7 +355,7 @@ async def test_a_server_of_ours_keeps_its_fingerprint_and_a_hosted_one_need_not(
         with pytest.raises(IdentityError, match="fingerprint changed from 'fake-1' to 'fake-2'"):
             server.verify(changed)
     async with scripted_server(Script()) as fake:
-        config = ServerConfig(kind="url", url=fake.base_url)
+        config = UrlConfig(url=fake.base_url)
         async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
             server.verify(changed)
 
@@ -365,15 +366,15 @@ async def test_a_port_that_cannot_be_bound(fake_program: Fake, tmp_path: Path, q
 
 
 RUNNER = """
-import sys, anyio
+import json, sys, anyio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.config import server_config
 from punie_trace.servers.server import open_server
 
 async def main():
-    config = ServerConfig.model_validate_json(sys.argv[1])
+    config = server_config(json.loads(sys.argv[1]))
     async with open_server(config, log_path=Path(sys.argv[2])) as server:
         print(server.identity.pid, server.identity.port, flush=True)
         await anyio.sleep_forever()
@@ -385,7 +386,7 @@ anyio.run(main)
 @pytest.mark.parametrize("ignores_term", [False, True])
 def test_killing_the_runner_leaves_no_server(ignores_term: bool, fake_program: Fake, tmp_path: Path) -> None:
     config = fake_program(Script(ignores_term=ignores_term))
-    argv = [sys.executable, "-c", RUNNER, config.model_dump_json(exclude_defaults=True), str(tmp_path / "log")]
+    argv = [sys.executable, "-c", RUNNER, config.model_dump_json(), str(tmp_path / "log")]
     runner = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert runner.stdout is not None
     with runner.stdout:

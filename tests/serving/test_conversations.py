@@ -23,7 +23,7 @@ from punie_trace.agent.prompt import SYSTEM_PROMPT
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.models import shipped_model
-from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import PunieConfig
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import open_server
 from punie_trace.suite.load import sample_workspace
@@ -50,7 +50,7 @@ POISON = {"logit_bias": {"7": 1e308}}  # infinite in single precision: no log-pr
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[httpx2.Client]:
     target, draft = shipped_model()
     one_thread = {"OPENBLAS_NUM_THREADS": "1"}  # small products: threads only wait for each other
-    config = ServerConfig(kind="punie", model_path=str(target), draft_model=str(draft), environment=one_thread)
+    config = PunieConfig(model_path=str(target), draft_model=str(draft), environment=one_thread)
     log = tmp_path_factory.mktemp("server") / "log"
     opening = open_server(config, log_path=log, timeouts=ServerTimeouts(ready_s=110, poll_s=0.05, stop_s=5))
     with (

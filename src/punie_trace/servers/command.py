@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from punie_trace.errors import ConfigurationError
 from punie_trace.records import JsonValue
 from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import CommandConfig, PunieConfig, UrlConfig
 
 # field -> flag of `mlx_lm server` (mlx-lm 0.32.2), in the order in which they are written.
 _VALUE_FLAGS: Mapping[str, str] = {
@@ -70,14 +71,14 @@ _NOT_OF_THE_PROCESS = (
 
 def build_server_command(config: ServerConfig, port: int) -> list[str]:
     """The argv that serves `config` on `port`. Raises ConfigurationError for kind `url`, which starts nothing."""
-    if config.kind == "url":
+    if isinstance(config, UrlConfig):
         msg = f"{config.url} is already running: kind 'url' has no command; use kind 'command' to have it started"
         raise ConfigurationError(msg)
-    if config.kind == "command":
+    if isinstance(config, CommandConfig):
         filled = {"{port}": str(port), "{host}": config.host, "{model}": config.model_path or ""}
         return [_fill(item, filled) for item in config.command]
     argv = [sys.executable, "-m", "mlx_lm", "server"]
-    if config.kind == "punie":
+    if isinstance(config, PunieConfig):
         # Its spans are fetched by whoever measures; sent by both they would be there twice.
         argv = [sys.executable, "-m", "punie_trace", "serve", "--otlp", "off"]
         if config.max_draft_memory is not None:
@@ -95,15 +96,15 @@ def build_server_command(config: ServerConfig, port: int) -> list[str]:
 def process_part(config: ServerConfig) -> ServerConfig:
     """`config` without what each request carries: what a shared process is started with, so its defaults stay stock."""
     kept = {name: getattr(config, name) for name in config.model_fields_set if name not in _NOT_OF_THE_PROCESS}
-    return ServerConfig.model_validate(kept)
+    return type(config).model_validate(kept)
 
 
 def request_options(config: ServerConfig) -> dict[str, JsonValue]:
     """What every request body of `config` must carry beyond model, messages and tools; only fields that are set."""
     options: dict[str, JsonValue] = {
-        key: value for field, key in _REQUEST_KEYS.items() if (value := getattr(config, field)) is not None
+        key: value for field, key in _REQUEST_KEYS.items() if (value := getattr(config, field, None)) is not None
     }
-    if config.kind == "punie":
+    if isinstance(config, PunieConfig):
         options.pop("num_draft_tokens", None)
         options["speculation"] = _speculation(config)
         if config.cache_salt is not None:
@@ -115,10 +116,12 @@ def request_options(config: ServerConfig) -> dict[str, JsonValue]:
     return options
 
 
-def _speculation(config: ServerConfig) -> dict[str, JsonValue]:
+def _speculation(config: PunieConfig) -> dict[str, JsonValue]:
     """The whole of it, so that no request takes a default of the process."""
     asked: dict[str, JsonValue] = {
-        key: value for field, key in _SPECULATION_KEYS.items() if (value := getattr(config, field)) not in (None, False)
+        key: value
+        for field, key in _SPECULATION_KEYS.items()
+        if (value := getattr(config, field, None)) not in (None, False)
     }
     drafts = config.num_draft_tokens is not None or config.drafter is not None
     return {"mode": "fixed" if drafts else "off", **asked}

@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from punie_trace.errors import ModelError
-from punie_trace.servers.config import MLX_KINDS, ServerConfig
+from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import MlxConfig
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WEIGHTS = "model*.safetensors"  # the pattern that mlx_lm loads
@@ -25,7 +26,7 @@ def check_models(config: ServerConfig) -> tuple[str, ...]:
 
     Checked: folders, weight files, the adapter, and that draft and target have the same tokens by id.
     """
-    if config.kind not in MLX_KINDS or config.model_path is None:
+    if not isinstance(config, MlxConfig):
         return ()
     notes: list[str] = []
     target = _folder("model_path", config.model_path, notes)

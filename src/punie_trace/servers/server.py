@@ -21,12 +21,13 @@ import httpx2
 
 from punie_trace.errors import ConfigurationError, IdentityError, ServerError
 from punie_trace.records import Generation
+from punie_trace.servers import addresses, ports
 from punie_trace.servers import identity as who
-from punie_trace.servers import ports
 from punie_trace.servers.blas import blas_advice, mapped_blas, variables_for
 from punie_trace.servers.command import build_server_command, process_part
-from punie_trace.servers.config import MLX_KINDS, ServerConfig
+from punie_trace.servers.config import ServerConfig, Startable
 from punie_trace.servers.identity import DEFAULT_MODEL, ServedIdentity
+from punie_trace.servers.kinds import MlxConfig, PunieConfig, UrlConfig
 from punie_trace.servers.memory import MemoryReading, MemorySampler
 from punie_trace.servers.models import check_models, is_hub_id, local_folder
 from punie_trace.servers.process import ServerProcess, start_process
@@ -88,7 +89,7 @@ class Server:
     def _ended(self) -> str | None:
         if self.process is None:
             return None
-        if self.config.kind in MLX_KINDS and _THREAD_DIED in self.log_tail():
+        if isinstance(self.config, MlxConfig) and _THREAD_DIED in self.log_tail():
             return "lost its generation thread and answers nothing any more"
         return self.process.failure()
 
@@ -113,7 +114,7 @@ async def open_server(
     """
     limits = timeouts or ServerTimeouts()
     say = on_state or (lambda _: None)
-    if config.kind == "url":
+    if isinstance(config, UrlConfig):
         yield await _attach(config, limits, say)
         return
     notes = await anyio.to_thread.run_sync(check_models, config)
@@ -137,7 +138,7 @@ async def open_server(
 
 
 async def _listening(
-    config: ServerConfig,
+    config: Startable,
     environment: Mapping[str, str],
     log_path: Path,
     limits: ServerTimeouts,
@@ -152,7 +153,7 @@ async def _listening(
             msg = f"the command {argv[0]!r} was not found or is not executable; check its name and PATH"
             raise ConfigurationError(msg)
         say("starting")
-        added = variables_for(environment) if _is_mlx(config) else {}
+        added = variables_for(environment) if isinstance(config, MlxConfig) else {}
         preload = added.pop("LD_PRELOAD", "")  # for the server alone, not for what starts it
         process = start_process(argv, {**environment, **added}, preload, log_path)
         try:
@@ -172,35 +173,35 @@ async def _listening(
 
 
 async def _identified(
-    config: ServerConfig,
+    config: Startable,
     process: ServerProcess,
     port: int,
     limits: ServerTimeouts,
     deadline: float,
     sampler: MemorySampler,
 ) -> Server:
-    base_url = _base_url(config.host, port)
+    base_url = addresses.base_url(config.host, port)
     async with _client(config, base_url, limits, local=True) as client:
-        model = DEFAULT_MODEL if _is_mlx(config) else config.model
+        model = DEFAULT_MODEL if isinstance(config, MlxConfig) else config.model
         first, model = await _first(client, model, process, limits, deadline)
-        if first.model is not None or _is_mlx(config):
+        if first.model is not None or isinstance(config, MlxConfig):
             who.check_answered(model, first.model, config.kind)
         listening = await wait_listening(process, config.host, port, limits, deadline)  # still ours, after loading
         pid = next((found.pid for found in (listening, *process.processes()) if found is not None), None)
         served = ServedIdentity(config.kind, first.model or model, fingerprint=first.fingerprint, pid=pid, port=port)
-        if _is_mlx(config):
+        if isinstance(config, MlxConfig):
             served = await _mlx_lm_identity(config, served, client)
         raise_if_ended(process, "before it was measured")
     return Server(config, base_url, model, served, (), first.model is not None, process, sampler)
 
 
-async def _mlx_lm_identity(config: ServerConfig, served: ServedIdentity, client: httpx2.AsyncClient) -> ServedIdentity:
-    name = config.model_path or ""
+async def _mlx_lm_identity(config: MlxConfig, served: ServedIdentity, client: httpx2.AsyncClient) -> ServedIdentity:
+    name = config.model_path
     if not is_hub_id(name):
         name = str(local_folder(name))
         who.check_served(name, await who.listed_models(client))
     digests = await anyio.to_thread.run_sync(who.digests, name, config.draft_model, abandon_on_cancel=True)
-    if config.kind == "punie":
+    if isinstance(config, PunieConfig):
         who.check_digests(digests, await who.own_identity(client, served.port))
     return replace(
         served,
@@ -215,9 +216,9 @@ async def _mlx_lm_identity(config: ServerConfig, served: ServedIdentity, client:
     )
 
 
-async def _attach(config: ServerConfig, limits: ServerTimeouts, say: Callable[[str], None]) -> Server:
-    base_url = _given_url(config.url or "")
-    local = urlsplit(base_url).hostname in {"localhost", "127.0.0.1", "::1"}
+async def _attach(config: UrlConfig, limits: ServerTimeouts, say: Callable[[str], None]) -> Server:
+    base_url = addresses.base_url_of(config.url)
+    local = addresses.is_local(base_url)
     say("connecting")
     async with _client(config, base_url, limits, local) as client:
         try:
@@ -251,7 +252,7 @@ async def _first(
     return await wait_answering(ask, process, limits, deadline), found[0]
 
 
-def _port(config: ServerConfig) -> int:
+def _port(config: Startable) -> int:
     try:
         if config.port is None:
             return ports.free_port(config.host)
@@ -265,9 +266,9 @@ def _port(config: ServerConfig) -> int:
     return config.port
 
 
-def _environment(config: ServerConfig, no_models: Path) -> dict[str, str]:
+def _environment(config: Startable, no_models: Path) -> dict[str, str]:
     environment = dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
-    if _is_mlx(config):
+    if isinstance(config, MlxConfig):
         # What lies in the working folder must not stand in for a module of the server's.
         environment["PYTHONSAFEPATH"] = "1"
         if not any(is_hub_id(name) for name in (config.model_path, config.draft_model) if name):
@@ -291,22 +292,9 @@ def _client(config: ServerConfig, base_url: str, limits: ServerTimeouts, local: 
 def _api_key(config: ServerConfig) -> str | None:
     if config.api_key_env is None:
         return None
-    key = config.environment.get(config.api_key_env) or os.environ.get(config.api_key_env)
+    own = {} if isinstance(config, UrlConfig) else config.environment
+    key = own.get(config.api_key_env) or os.environ.get(config.api_key_env)
     if not key:
         msg = f"api_key_env names {config.api_key_env}, which is not set; export it and run again"
         raise ConfigurationError(msg)
     return key
-
-
-def _base_url(host: str, port: int) -> str:
-    address = ports.reachable(host)
-    return f"http://{f'[{address}]' if ':' in address else address}:{port}/v1"
-
-
-def _given_url(url: str) -> str:
-    url = url.rstrip("/").removesuffix("/chat/completions")
-    return url if urlsplit(url).path else f"{url}/v1"
-
-
-def _is_mlx(config: ServerConfig) -> bool:
-    return config.kind in MLX_KINDS
