@@ -207,6 +207,21 @@ class MachineSample:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergySample:
+    """The machine's energy counters at one moment (ns on the run's clock); None is 'not observable'.
+
+    `joules` counts from some fixed moment, so only differences mean something. `watts` is the power at the moment, of
+    those sources that tell it; `gpu_utilization` is 0 to 1; `gpu_memory_bytes` is what is in use on all GPUs.
+    """
+
+    at_ns: int
+    joules: float
+    watts: float | None = None
+    gpu_utilization: float | None = None
+    gpu_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """Where one query's time went, in ns; the four lines add up to `wall_ns` exactly."""
 
