@@ -54,11 +54,13 @@ def test_a_dataset_that_pydantic_evals_wrote_loads_unchanged(tmp_path: Path, suf
         evaluators=[IsInstance("str"), Politeness()],
     )
     dataset.to_file(file, custom_evaluator_types=[Politeness])
-    with pytest.raises(ExceptionGroup, match="loading evaluators"):  # what keeps us from using it
-        Dataset[str, str, dict[str, object]].from_file(file)
+    shared = ("IsInstance", "Politeness")
+    own = ("Contains", "Politeness")
     assert load_suite(str(file)).queries == (
-        Query("grüße", "Where is the login form?\nShow it.", "tool", ("search_code", "grep")),
-        Query("plain", "What is a cookie?"),
+        Query(
+            "grüße", "Where is the login form?\nShow it.", "tool", ("search_code", "grep"), evaluators=(*own, *shared)
+        ),
+        Query("plain", "What is a cookie?", evaluators=shared),
     )
 
 
@@ -108,6 +110,9 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path):
     file = tmp_path / "mine.json"
     file.write_bytes(b"\xef\xbb\xbf" + b'{"cases": [{"inputs": "a"}]}')
     assert load_suite(str(file)).queries == (Query("case-1", "a"),)
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + b"cases: [{inputs: a}]")
+    assert load_suite(str(file)).queries == (Query("case-1", "a"),)
 
 
 WRONG_NAMES = [
@@ -155,12 +160,6 @@ WRONG_FILES = {
     "name is a number": ("cases: [{name: 3, inputs: a}]", "case 1: 'name' must be text, and it is the int 3"),
     "one name twice": ("cases: [{name: n, inputs: a}, {name: n, inputs: b}]", "two cases are called 'n'"),
     "a made name twice": ("cases: [{inputs: a}, {name: case-1, inputs: b}]", "two cases are called 'case-1'"),
-    "unknown expected": ("cases: [{name: n, inputs: a, metadata: {expected: tols}}]", "did you mean 'tool'?"),
-    "expected is a list": ("cases: [{name: n, inputs: a, metadata: {expected: [tool]}}]", "and it is a list"),
-    "tools is a text": ("cases: [{name: n, inputs: a, metadata: {tools: grep}}]", "write tools: [...]"),
-    "tools hold a bool": ("cases: [{name: n, inputs: a, metadata: {tools: [on]}}]", "one is the bool True"),
-    "an empty fact": ("cases: [{name: n, inputs: a, metadata: {answer_contains: ['']}}]", "one is empty"),
-    "category is a number": ("cases: [{name: n, inputs: a, metadata: {category: 1}}]", "'category' must be text"),
     "direct, with tools": (
         "cases: [{name: n, inputs: a, metadata: {expected: direct, tools: [grep]}}]",
         "case 'n' expects a direct answer",
@@ -174,6 +173,68 @@ def test_what_is_wrong_is_said_with_the_file(tmp_path: Path, text: str, says: st
         load(tmp_path, text)
     assert says in str(caught.value)
     assert "mine.yaml" in str(caught.value)
+
+
+THEIRS = {
+    "a word of their own": ({"expected": "Paris"}, "'expected' is a text and neither 'tool' nor 'direct':"),
+    "a typing error": ({"expected": "tols"}, "(did you mean 'tool'?)"),
+    "expected is a number": ({"expected": 42}, "'expected' is a number"),
+    "expected is a list": ({"expected": ["tool"]}, "'expected' is a list"),
+    "tools are an object": ({"tools": {"grep": {"cost": 1}}}, "'tools' is a mapping and not a list of texts"),
+    "tools is a text": ({"tools": "grep"}, "(tools: [...])"),
+    "tools hold a bool": ({"tools": [True]}, "'tools' is a list that holds true or false"),
+    "an empty fact": ({"answer_contains": [""]}, "'answer_contains' is a list that holds an empty text"),
+    "arguments of another form": ({"arguments_contain": 3}, "'arguments_contain' is a number"),
+    "category is a number": ({"category": 1}, "'category' is a number and not a text"),
+}
+
+
+@pytest.mark.parametrize(("metadata", "says"), THEIRS.values(), ids=THEIRS.keys())
+def test_metadata_of_another_form_is_the_users_and_a_note_says_so(
+    tmp_path: Path, metadata: dict[str, object], says: str
+):
+    file = tmp_path / "mine.json"
+    cases = [{"name": name, "inputs": "a", "metadata": metadata} for name in "abcde"]
+    file.write_text(json.dumps({"cases": cases}))
+    suite = load_suite(str(file))
+    assert suite.queries == tuple(Query(name, "a") for name in "abcde")
+    (note,) = suite.notes
+    assert says in note
+    assert note.startswith("metadata of a, b, c and 2 more:")
+    assert note.endswith("it is taken for your own, and judges nothing")
+
+
+def test_what_is_well_formed_beside_it_is_still_judged(tmp_path: Path):
+    text = "cases: [{inputs: a, metadata: {expected: tool, tools: {grep: 1}, answer_contains: [x]}}]"
+    assert load(tmp_path, text) == (Query("case-1", "a", "tool", answer_contains=("x",)),)
+
+
+EVALUATORS = {
+    "no list": ("cases: [{name: n, inputs: a, evaluators: {Contains: x}}]", "case 'n': 'evaluators' must be a list"),
+    "of the whole": ("evaluators: Contains\ncases: [{inputs: a}]", "'evaluators' must be a list"),
+    "a number": ("cases: [{inputs: a, evaluators: [3]}]", "an evaluator is a name"),
+    "two in one": ("cases: [{inputs: a, evaluators: [{Contains: x, Equals: y}]}]", "an evaluator is a name"),
+    "empty": ("cases: [{inputs: a, evaluators: ['']}]", "an evaluator is a name"),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), EVALUATORS.values(), ids=EVALUATORS.keys())
+def test_evaluators_that_are_none(tmp_path: Path, text: str, says: str):
+    with pytest.raises(SuiteError, match=r"mine\.yaml") as caught:
+        load(tmp_path, text)
+    assert says in str(caught.value)
+
+
+def test_the_evaluators_of_each_case_are_its_own_and_then_those_of_all(tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "# yaml-language-server: $schema=./mine_schema.json\nname: mine\nevaluators: [Mine, {Contains: x}]\n"
+        "cases: [{inputs: a, evaluators: [{name: Equals, arguments: [b]}]}, {inputs: b}]\nreport_evaluators: [Curve]\n"
+    )
+    suite = load_suite(str(file))
+    assert [query.evaluators for query in suite.queries] == [("Equals", "Mine", "Contains"), ("Mine", "Contains")]
+    assert suite.dataset["evaluators"] == ["Mine", {"Contains": "x"}]
+    assert suite.notes == ("'report_evaluators' judge whole reports of pydantic-evals: they are not run",)
 
 
 WRONG_JSON = [

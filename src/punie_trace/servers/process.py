@@ -18,9 +18,9 @@ from pathlib import Path
 import anyio
 import psutil
 
+from punie_trace.bound_process import LAUNCHER
 from punie_trace.errors import ServerError
 
-_LAUNCHER = Path(__file__).with_name("launch.py")
 _TAIL_BYTES = 6000
 _TAIL_LINES = 40
 _KILL_S = 5.0
@@ -115,7 +115,7 @@ def start_process(argv: Sequence[str], environment: Mapping[str, str], preload: 
         msg = f"the server's log '{log_path}' cannot be written: {error.strerror}; give a folder that can"
         raise ServerError(msg) from None
     with log, _pipe() as (reading, writing):
-        launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(reading), preload, "--"]
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(reading), preload, "--"]
         popen = subprocess.Popen(
             [*launcher, *argv],
             stdin=subprocess.DEVNULL,
