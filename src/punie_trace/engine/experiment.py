@@ -153,6 +153,10 @@ class Experiment(_Strict):
     workspace: Annotated[
         Path | str | None, Field(description="the folder that the tools read; the sample if absent")
     ] = None
+    evaluators: Annotated[Sequence[str], BeforeValidator(_one_or_more)] = Field(
+        default=(), description="evaluators of your own that the suite names: 'module:Class', 'file.py:Class', 'module'"
+    )
+    evaluator_timeout_s: float = Field(default=120.0, gt=0, description="the longest that one evaluator may take")
     rounds: int = Field(default=3, ge=1, description="with until: the fewest")
     until: Literal["decided"] | None = Field(
         default=None, description="go on until every comparison with the baseline is decided, or the budget is spent"

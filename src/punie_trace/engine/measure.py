@@ -11,6 +11,7 @@ import asyncio
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,9 @@ from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.servers.models import check_models
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.export import endpoint_for
+from punie_trace.spans.kept_spans import KeptSpans
 from punie_trace.spans.metric_export import metric_endpoints
+from punie_trace.suite.judging import EvaluatingJudge, Evaluators
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 
 RUNS: Final = Path("runs")
@@ -175,23 +178,36 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
     if len(plan.configurations) > 1:
         import numpy  # noqa: F401, ICN001  # comparisons need it, at the end, when somebody waits
     announce = Announcer(listener)
-    clock = Clock.start()
-    run_id = new_run_id()
-    folder = options.out or RUNS / run_id
-    with RunWriter(folder, header_of(run_id, plan, suite, clock, options.argv)) as writer:
+    with ExitStack() as stack:
+        # Before there is a folder: an evaluator that cannot be run is wrong with the set-up.
+        evaluators = stack.enter_context(_evaluators_of(plan, suite)) if suite.dataset else None
+        clock = Clock.start()
+        run_id = new_run_id()
+        folder = options.out or RUNS / run_id
+        writer = stack.enter_context(RunWriter(folder, header_of(run_id, plan, suite, clock, options.argv)))
         status: RunStatus = "ended-early"
         error: PunieTraceError | None = None
         tracing = Tracing(options.otlp, clock, run_id, writer.spans_path, options.otlp_metrics)
         try:
-            for note in (*plan.notes, *tracing.notes):
+            for note in (*plan.notes, *suite.notes, *tracing.notes):
                 writer.add_note(note)
                 announce(Noted(note))
             announce(RunPlanned(folder, {c.name: c.group for c in plan.configurations}, _queries_each(plan, suite)))
             measurement = Measurement(plan, suite, prepared.toolbox, writer, announce, tracing)
+            if evaluators is not None:
+                kept = KeptSpans()
+                tracing.provider.add_span_processor(kept)
+                workspace = prepared.toolbox.workspace.root
+                measurement.judge = EvaluatingJudge(suite, evaluators, kept.of, workspace)
             status, error = _run(measurement, tracing, ending)
         finally:
             error = _close(writer, tracing, announce, status) or error
     return Measured(folder, status, error, plan.gates, tracing.sent_to)
+
+
+def _evaluators_of(plan: Plan, suite: Suite) -> Evaluators:
+    experiment = plan.experiment
+    return Evaluators(suite, experiment.evaluators, timeout_s=experiment.evaluator_timeout_s)
 
 
 def _queries_each(plan: Plan, suite: Suite) -> int:

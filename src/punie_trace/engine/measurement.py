@@ -18,7 +18,7 @@ from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, plan_rounds, plan_warm_up
 from punie_trace.driver.stage import Stage
-from punie_trace.driver.target import Target
+from punie_trace.driver.target import Judge, Target
 from punie_trace.engine.bring_up import ServerGroups
 from punie_trace.engine.conditions import Conditions
 from punie_trace.engine.loads import one_by_one, planned_of
@@ -43,6 +43,7 @@ class Measurement:
     writer: RunWriter
     announce: Announcer
     tracing: Tracing
+    judge: Judge = judge_by_facts
     failures: Failures = field(default_factory=Failures)
     ended_early: bool = False
     """Whether a limit ended what was not meant to find that limit."""
@@ -76,10 +77,11 @@ class Measurement:
             targets,
             self.tracing.open_query,
             self.tracing.clock,
-            judge_by_facts,
+            self.judge,
             self.plan.limits,
             self._on_outcome,
             self._fail,
+            judges_apart=self.judge is not judge_by_facts,
         )
         alone = f" {names[0]}" if one_by_one(experiment) else ""
         if experiment.warm_up:
