@@ -126,7 +126,7 @@ def raw_request(client: httpx2.Client, head: bytes, body: bytes = b"", *, close:
 
 
 def test_lengths_that_are_none_or_too_long(client: httpx2.Client) -> None:
-    post = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+    post = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
     assert b" 411 " in raw_request(client, post + b"Transfer-Encoding: chunked").splitlines()[0]
     assert b" 400 " in raw_request(client, post + b"Content-Length: -5").splitlines()[0]
     huge = raw_request(client, post + b"Content-Length: 99999999999", b"x" * 100_000, close=True)

@@ -44,8 +44,11 @@ RECORD = GenerationRecord(
 
 
 def finished(**changes: object) -> Call:
-    call = Call(arrived_ns=0, speculation=Speculation("adaptive"), record=RECORD, fallback=RECORD.fallback)
+    call = Call(arrived_ns=0, speculation=Speculation("adaptive"))
     values = {
+        "record": RECORD,
+        "fallback": RECORD.fallback,
+        "tokenizing_ns": 3 * MS,
         "queued_ns": MS,
         "taken_ns": 3 * MS,
         "tokenized_ns": 4 * MS,

@@ -174,7 +174,7 @@ def test_spans_go_to_whoever_sent_the_request(client: httpx2.Client) -> None:
     assert (server["parentSpanId"], server["kind"]) == (PARENT, 2)
     assert all(span["traceId"] == TRACE for span in spans.values())
     assert all(span["parentSpanId"] == server["spanId"] for name, span in spans.items() if name != "server chat")
-    edges = [int(spans[name][edge]) for name in ("queue", "tokenize", "prefill", "decode") for edge in TIMES]
+    edges = [int(spans[name][edge]) for name in ("tokenize", "queue", "prefill", "decode") for edge in TIMES]
     assert edges == sorted(edges)
     assert abs(int(server["endTimeUnixNano"]) - wall - (time.monotonic_ns() - monotonic)) < 60e9
     assert attributes(spans["prefill"])["gen_ai.usage.cache_read.input_tokens"] == "0"

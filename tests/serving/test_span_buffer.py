@@ -19,7 +19,8 @@ def write(buffer: SpanBuffer, trace_id: int) -> None:
     provider = ClockTracerProvider(clock, server_resource("test"))
     provider.add_span_processor(buffer)
     caller = NonRecordingSpan(SpanContext(trace_id, 7, is_remote=True, trace_flags=TraceFlags(1)))
-    call = Call(arrived_ns=now_ns(), parent=set_span_in_context(caller, Context()), done_ns=now_ns())
+    call = Call(arrived_ns=now_ns(), parent=set_span_in_context(caller, Context()))
+    call.done_ns = now_ns()
     call.fail("refused", 400, "no")
     write_spans(call, provider.get_tracer("test"), clock)
 

@@ -38,30 +38,40 @@ class Call:
     """The context of the caller's span, empty where none came."""
     connection: socket.socket | None = None
 
-    queued_ns: int | None = None
-    taken_ns: int | None = None
-    """When the thread that generates took it up; it tokenizes first."""
-    tokenized_ns: int | None = None
-    first_token_ns: int | None = None
-    last_token_ns: int | None = None
-    done_ns: int | None = None
+    tokenizing_ns: int | None = field(default=None, init=False)
+    tokenized_ns: int | None = field(default=None, init=False)
+    queued_ns: int | None = field(default=None, init=False)
+    taken_ns: int | None = field(default=None, init=False)
+    """When the thread that generates took it up."""
+    first_token_ns: int | None = field(default=None, init=False)
+    last_token_ns: int | None = field(default=None, init=False)
+    done_ns: int | None = field(default=None, init=False)
     """When the last byte of the answer was handed to the system."""
 
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
-    output_tokens: int = 0
-    finish_reason: str | None = None
-    batched: bool = False
+    prompt_tokens: int | None = field(default=None, init=False)
+    cached_tokens: int | None = field(default=None, init=False)
+    output_tokens: int = field(default=0, init=False)
+    finish_reason: str | None = field(default=None, init=False)
+    batched: bool = field(default=False, init=False)
     """Whether it was decoded in mlx_lm's batch, together with others and without drafts."""
-    record: GenerationRecord | None = None
+    record: GenerationRecord | None = field(default=None, init=False)
     """What speculation did, round by round; None where it was off."""
-    fallback: str | None = None
+    fallback: str | None = field(default=None, init=False)
     """Why nothing, or no more, was drafted though it was asked for."""
-    outcome: Outcome = "done"
-    status: int = 200
-    error: str | None = None
-    stopped: bool = False
-    """Set to end it at its next token, as when the server stops."""
+    outcome: Outcome = field(default="done", init=False)
+    status: int = field(default=200, init=False)
+    error: str | None = field(default=None, init=False)
+    stopped: bool = field(default=False, init=False)
+    """Whether it ends at its next token: nobody waits for it any more, or the server ends."""
+    ending: bool = field(default=False, init=False)
+    """Whether that is because the server ends."""
+
+    @property
+    def prefill_ns(self) -> int | None:
+        """When reading the prompt began: once it was taken up and tokenized, in whichever order."""
+        if self.taken_ns is None or self.tokenized_ns is None:
+            return None
+        return max(self.taken_ns, self.tokenized_ns)
 
     @property
     def drafting(self) -> Sequence[RoundRecord]:
@@ -83,6 +93,10 @@ class Call:
         """Note what went wrong; the first word counts."""
         if self.outcome == "done":
             self.outcome, self.status, self.error = outcome, status, error
+
+    def stop(self) -> None:
+        """End it at its next token, because the server ends."""
+        self.ending = self.stopped = True
 
     def abandoned(self) -> bool:
         """Whether nobody waits for the answer any more: the client closed its connection, or the server stops.

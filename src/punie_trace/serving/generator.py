@@ -27,13 +27,16 @@ from punie_trace.serving.mlx_lm_adapter import (
     Response,
     Tokenized,
 )
-from punie_trace.serving.models import ServedModels
+from punie_trace.serving.models import LoadedModel, ServedModels
 from punie_trace.serving.prompt_caches import ExactPromptCaches
+from punie_trace.serving.prompts import SHORT, PromptTurns, characters_of, check_length, check_tokens
 from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
 from punie_trace.speculative.sampling import TemperatureSampler
 
 GENERATION_THREAD: Final = "punie-generation"
+_POLL_S: Final = 0.5
 BATCHED = "load: several requests at once: decoded in one batch, which wins over drafts"
+ENDING = "the server is ending"
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +69,7 @@ class _Stamps:
             if math.isnan(item.logprob):
                 item = GenerationError("the model's logits are not numbers (NaN): its weights or their precision")
         if item is not None and not isinstance(item, Exception) and call.abandoned():
-            item = ClientGoneError("the client closed its connection")
+            item = _given_up(call)
         if isinstance(item, Exception) and self._context is not None:
             self._context.stop()
         self._over = item is None or isinstance(item, Exception)
@@ -91,6 +94,7 @@ class TracedGenerator(mlx_lm.GenerationThread):
         self.ready_error: str | None = None
         self._on_death = on_death
         self._open: set[_Stamps] = set()
+        self._turns = PromptTurns()
         super().__init__(models, prompt_cache, GENERATION_THREAD)  # starts the thread: all it needs must be there
 
     @property
@@ -104,14 +108,18 @@ class TracedGenerator(mlx_lm.GenerationThread):
         generation_args: Any,
         progress_callback: Callable[[int, int], None] | None = None,
     ) -> Any:
-        """As mlx_lm's; what it raises stands in the call as well, with the status that it deserves."""
+        """As mlx_lm's, with the prompt tokenized in the caller's thread.
+
+        What it raises stands in the call as well, with the status that it deserves.
+        """
         if not isinstance(request, CalledRequest):
             raise TypeError("only the handler of this server may ask")
         call = request.call
-        call.queued_ns = now_ns()
         arguments = CalledArguments(**vars(generation_args), call=call)
         try:
-            self.model_provider.check_name(generation_args.model.model)
+            arguments.model = self.model_provider.resolve(arguments.model)
+            self._tokenize_here(request, arguments)
+            call.queued_ns = now_ns()
             return super().generate(request, arguments, progress_callback)
         except RefusedError as error:
             call.fail("refused", error.status, str(error))
@@ -123,15 +131,46 @@ class TracedGenerator(mlx_lm.GenerationThread):
             call.fail("failed", 500, f"{type(error).__name__}: {error}")
             raise
 
+    def _tokenize_here(self, request: CalledRequest, arguments: CalledArguments) -> None:
+        """Tokenize in this thread, where the model is loaded that the request is for; else it must be short."""
+        characters = characters_of(request)
+        model = self._loaded_for(request, arguments)
+        if model is None:
+            if characters > SHORT:
+                raise RefusedError(503, "the model is not loaded: ask it something short first, which loads it")
+            return
+        check_length(characters, model)
+        with self._turns.turn(characters):
+            arguments.tokenized = self._tokens(model.tokenizer, request, arguments)
+        check_tokens(len(arguments.tokenized.prompt), model, arguments)
+
+    def _loaded_for(self, request: CalledRequest, arguments: CalledArguments) -> LoadedModel | None:
+        """The model that is asked for, once the server has loaded its own; None where it is another.
+
+        None for images as well: what a vision model makes of them belongs to the thread that generates.
+        """
+        models = self.model_provider
+        while models.cli_args.model is not None and not models.loaded.wait(_POLL_S):
+            if self.stopping or not self.generation_available():
+                raise GenerationError(self.ready_error or ENDING)
+            if arguments.call.abandoned():
+                raise _given_up(arguments.call)
+        current = models.current
+        if current is not None and current.sees and mlx_lm.has_images(request):
+            return None
+        return current if current is not None and current.key == models.key_of(arguments.model) else None
+
     def stop_all(self) -> None:
         """End every open generation at its next token, and the thread after it. Does not wait."""
         self.stop()
         for stamps in list(self._open):
-            stamps.call.stopped = True
+            stamps.call.stop()
 
-    def died(self) -> None:
-        """Tell the server, which ends then."""
-        if self._on_death is not None:
+    def ended(self, by_error: bool) -> None:
+        """Whoever still waits is answered; after an error the server is told, which ends then."""
+        for stamps in list(self._open):
+            stamps.put(GenerationError(self.ready_error if by_error and self.ready_error else ENDING))
+        if by_error and self._on_death is not None:
             self._on_death(self.ready_error or "the thread that generates ended")
 
     def go_on_after(self, error: Exception) -> bool:
@@ -149,7 +188,7 @@ class TracedGenerator(mlx_lm.GenerationThread):
         stamps = _Stamps(answers, args.call, self._open.discard)
         self._open.add(stamps)
         if args.call.abandoned():
-            stamps.put(ClientGoneError("the client closed its connection while it waited"))
+            stamps.put(_given_up(args.call))
             return None
         return stamps, request, args
 
@@ -164,35 +203,24 @@ class TracedGenerator(mlx_lm.GenerationThread):
         return call.batched
 
     def tokens_of(self, tokenizer: Any, request: CalledRequest, args: CalledArguments) -> Tokenized:
-        """mlx_lm's tokens. Raises `RefusedError` for a prompt that the template or the model does not take."""
-        call = args.call
-        if call.taken_ns is None:
-            call.taken_ns = now_ns()
+        """The tokens that came with the request, or those of a short prompt."""
+        args.call.taken_ns = now_ns()
+        if args.tokenized is None:
+            args.tokenized = self._tokens(tokenizer, request, args)
+            model = self.model_provider.current
+            assert model is not None
+            check_tokens(len(args.tokenized.prompt), model, args)
+        return args.tokenized
+
+    def _tokens(self, tokenizer: Any, request: CalledRequest, args: CalledArguments) -> Tokenized:
+        """Raises `RefusedError` for a conversation that the template does not take."""
+        args.call.tokenizing_ns = now_ns()
         try:
-            tokenized = self.tokenize(tokenizer, request, args)
+            return self.tokenize(tokenizer, request, args)
         except Exception as error:  # templates raise what they like
             raise RefusedError(400, f"the model's chat template does not take this conversation: {error}") from error
         finally:
-            call.tokenized_ns = now_ns()
-        self._check_fits(len(tokenized.prompt), args)
-        return tokenized
-
-    def _check_fits(self, tokens: int, args: CalledArguments) -> None:
-        models = self.model_provider
-        if not tokens:
-            raise RefusedError(400, "the prompt is empty: it has no token")
-        if models.context_length is not None:
-            if tokens >= models.context_length:
-                raise RefusedError(
-                    400, f"the prompt has {tokens} tokens, and the model takes {models.context_length} with its answer"
-                )
-            args.max_tokens = min(args.max_tokens, models.context_length - tokens)
-        if models.vocabulary is not None:
-            if args.sampling.top_k >= models.vocabulary:
-                raise RefusedError(400, f"top_k must be less than the vocabulary's {models.vocabulary}")
-            for token in args.logits.logit_bias or ():
-                if not 0 <= token < models.vocabulary:
-                    raise RefusedError(400, f"logit_bias names the token {token}, and the vocabulary has none such")
+            args.call.tokenized_ns = now_ns()
 
     def serve_alone(self, answers: _Stamps, request: CalledRequest, args: CalledArguments) -> None:
         """Decode one request by our decoder."""
@@ -236,7 +264,7 @@ class TracedGenerator(mlx_lm.GenerationThread):
         def progress(done: int, whole: int) -> None:
             answers.put((done, whole))
             if call.stopped:
-                raise ClientGoneError("the client closed its connection")
+                raise _given_up(call)
 
         decoder = models.decoder(call.speculation)
         tokens = decoder.decode(
@@ -291,3 +319,8 @@ def _sampler(args: CalledArguments, tokenizer: Any) -> Any:
     if sampling.temperature > 0 and sampling.xtc_probability == 0 and args.seed is None:
         return TemperatureSampler(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k)
     return mlx_lm.sampler(args, tokenizer)
+
+
+def _given_up(call: Call) -> Exception:
+    """Why a call that is abandoned is: on whose side."""
+    return GenerationError(ENDING) if call.ending else ClientGoneError("the client closed its connection")

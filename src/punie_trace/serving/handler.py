@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
@@ -21,8 +21,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from punie_trace.serving.call import Call, now_ns
 from punie_trace.serving.generator import TracedGenerator
+from punie_trace.serving.http_server import BoundedServer
 from punie_trace.serving.mlx_lm_adapter import DEFAULT_MODEL, CompletionHandler
-from punie_trace.serving.refusal import ClientGoneError, RefusedError
+from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
 from punie_trace.serving.request_body import CHAT_PATHS, TEXT_PATHS, Body, check_body, parse_body
 from punie_trace.serving.span_buffer import span_lines
 from punie_trace.serving.speculation import requested
@@ -30,8 +31,10 @@ from punie_trace.serving.state import ServerState
 from punie_trace.serving.timings import timings
 from punie_trace.spans import names
 
+HEAD_S: Final = 15.0
+"""The longest that a connection may be silent before its request's head is there."""
 CLIENT_S: Final = 60.0
-"""The longest that a client may take to send the next piece of its request, or to read the next piece of an answer."""
+"""The longest that a client may take to send the next piece of its body, or to read the next piece of an answer."""
 _SPANS_WAIT_S: Final = 2.0
 _DRAIN_S: Final = 1.0
 _DRAIN_BYTES: Final = 1 << 20
@@ -45,42 +48,75 @@ class TracedHandler(CompletionHandler):
 
     response_generator: TracedGenerator
     server_version = "punie-trace"
-    timeout = CLIENT_S
+    timeout = HEAD_S
 
     def __init__(self, state: ServerState, *args: Any, **kwargs: Any) -> None:
         self.state = state
         self.call: Call | None = None
         self._streaming = False
+        self._arrived_ns = 0
+        self._path = self._query = ""
         super().__init__(state.generator, *args, system_fingerprint=state.fingerprint, **kwargs)
 
     def do_GET(self) -> None:  # noqa: N802
-        """Health, metrics, identity, spans, and mlx_lm's list of models."""
-        parts = urlsplit(self.path)
-        answers: dict[str, Callable[[], None]] = {
-            "/metrics": self._metrics,
-            "/identity": self._identity,
-            "/spans": lambda: self._spans(parse_qs(parts.query)),
-        }
-        if (answer := answers.get(parts.path)) is not None:
-            answer()
-        else:
-            super().do_GET()
+        """Health, metrics, identity, spans, and the model that is served."""
+        self._answer_by(
+            {
+                "/health": self._health,
+                "/metrics": self._metrics,
+                "/identity": self._identity,
+                "/spans": self._spans,
+                "/v1/models": self.handle_models_request,
+            }
+        )
 
     def do_POST(self) -> None:  # noqa: N802
         """A completion, if it is let in."""
-        arrived_ns = now_ns()
-        if self.path not in (*CHAT_PATHS, *TEXT_PATHS):
-            super().do_POST()
-            return
+        self._answer_by(dict.fromkeys((*CHAT_PATHS, *TEXT_PATHS), self._completion))
+
+    def do_OPTIONS(self) -> None:  # noqa: N802
+        """What a browser asks before it lets a page ask."""
+        self._answer_by({}, anything=lambda: self._answer(204, "", "text/plain"))
+
+    def _answer_by(self, answers: dict[str, Callable[[], None]], anything: Callable[[], None] | None = None) -> None:
+        """Answer what stands for the path, for those who may ask; whatever is wrong with the request is said."""
+        self._arrived_ns = now_ns()
+        self.connection.settimeout(CLIENT_S)
         try:
-            body = check_body(parse_body(self._read_body()), self.path)
-            call = self.call = self._open_call(body, arrived_ns)
+            url = self._url()
+            for host in (*self.headers.get_all("Host", []), *([url.netloc] if url.netloc else [])):
+                self.state.access.check(host, None)
+            self.state.access.check(None, self.headers.get("Origin"))
+            self._path, self._query = url.path, url.query
+            answer = answers.get("/v1/models" if url.path.startswith("/v1/models/") else url.path, anything)
+            if answer is None:
+                raise RefusedError(404, f"there is nothing at {ascii(url.path)[1:201]} for {self.command}")
+            if self.command != "POST":
+                self._whole()
+            answer()
         except RefusedError as error:
             self.state.metrics.refused(error.status)
             self._answer_error(error.status, str(error))
-            return
+
+    def _whole(self) -> None:
+        """The request is here whole: from now on its connection is no longer a silent one."""
+        assert isinstance(self.server, BoundedServer)
+        self.server.request_is_whole(self.connection)
+
+    def _url(self) -> SplitResult:
         try:
-            self.complete(body, chat=self.path in CHAT_PATHS, call=call)
+            return urlsplit(self.path)
+        except ValueError as error:
+            raise RefusedError(400, f"the address cannot be read: {error}") from None
+
+    def _completion(self) -> None:
+        """Read, check and answer a request for text. Raises `RefusedError` for one that is not let in."""
+        raw = self._read_body()
+        self._whole()
+        body = check_body(parse_body(raw), self._path)
+        call = self.call = self._open_call(body)
+        try:
+            self.complete(body, chat=self._path in CHAT_PATHS, call=call)
         except RefusedError as error:
             call.fail("refused", error.status, str(error))
             self._answer_error(error.status, str(error))
@@ -109,6 +145,15 @@ class TracedHandler(CompletionHandler):
         call = self.call
         return call.status if call is not None and call.outcome != "done" and status >= 400 else status
 
+    def send_access_headers(self) -> None:
+        """Let a page of an origin that is allowed read the answer."""
+        origin = self.headers.get("Origin") if self.headers is not None else None
+        if origin is not None and self.state.access.readable_by(origin):
+            self.send_header("Access-Control-Allow-Origin", origin)
+            self.send_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+            self.send_header("Access-Control-Allow-Headers", self.headers.get("Access-Control-Request-Headers", "*"))
+        self.send_header("Vary", "Origin")
+
     def stream_begins(self) -> None:
         """Whatever goes wrong from here on is a part of the stream."""
         self._streaming = True
@@ -129,26 +174,22 @@ class TracedHandler(CompletionHandler):
         try:
             raw = self.rfile.read(size)
         except TimeoutError:
-            raise RefusedError(408, f"the body did not come within {self.timeout:g} s") from None
+            raise RefusedError(408, f"the body stood still for {CLIENT_S:g} s") from None
         if len(raw) != size:
             raise RefusedError(400, f"the body ended after {len(raw)} of {size} bytes")
         return raw
 
-    def _open_call(self, body: Body, arrived_ns: int) -> Call:
+    def _open_call(self, body: Body) -> Call:
         """Raises `RefusedError`; an open call must be finished."""
         speculation = requested(body, self.state.default, has_draft_model=self.state.has_draft_model)
         salt = body.get("cache_salt")
-        if salt is not None and not isinstance(salt, str):
-            raise RefusedError(400, "cache_salt must be a text")
-        if not isinstance(body.get("timings", False), bool):
-            raise RefusedError(400, "timings must be true or false")
         call = Call(
-            arrived_ns=arrived_ns,
-            operation="chat" if self.path in CHAT_PATHS else "text_completion",
+            arrived_ns=self._arrived_ns,
+            operation="chat" if self._path in CHAT_PATHS else "text_completion",
             model=str(body.get("model", DEFAULT_MODEL)),
             speculation=speculation,
             timings=body.get("timings") is True,
-            cache_salt=salt,
+            cache_salt=salt if isinstance(salt, str) else None,
             parent=_propagator.extract(dict(self.headers.items()), context=Context(), getter=_LowerCase()),
             connection=self.connection,
         )
@@ -163,7 +204,8 @@ class TracedHandler(CompletionHandler):
         call = self.call
         if call is not None:
             call.fail("failed", 500, f"{type(error).__name__}: {error}")
-        _log.error("A request failed: %s", error, exc_info=error)
+        # What failed in the thread that generates was logged there, with its traceback.
+        _log.error("A request failed: %s", error, exc_info=None if isinstance(error, GenerationError) else error)
         try:
             if self._streaming:
                 self.wfile.write(f"data: {json.dumps({'error': str(error)})}\n\n".encode())
@@ -203,7 +245,7 @@ class TracedHandler(CompletionHandler):
         except OSError:
             pass
         finally:
-            self.connection.settimeout(self.timeout)
+            self.connection.settimeout(CLIENT_S)
 
     def _metrics(self) -> None:
         self._answer(200, self.state.metrics_text(), "text/plain; version=0.0.4; charset=utf-8")
@@ -211,11 +253,16 @@ class TracedHandler(CompletionHandler):
     def _identity(self) -> None:
         self._answer(200, json.dumps(self.state.identity()), "application/json")
 
-    def _spans(self, query: dict[str, list[str]]) -> None:
-        trace_id = query.get("trace_id", [""])[0]
+    def _health(self) -> None:
+        healthy = self.state.generator.is_healthy
+        self._answer(
+            200 if healthy else 503, json.dumps({"status": "ok" if healthy else "unavailable"}), "application/json"
+        )
+
+    def _spans(self) -> None:
+        trace_id = parse_qs(self._query).get("trace_id", [""])[0]
         if not _TRACE_ID.fullmatch(trace_id):
-            self._answer_error(400, "trace_id must be 32 lower-case hexadecimal digits")
-            return
+            raise RefusedError(400, "trace_id must be 32 lower-case hexadecimal digits")
         spans = self.state.spans.take(int(trace_id, 16), _SPANS_WAIT_S)
         clock = self.state.clock
         anchors = f"{clock.anchor_wall_ns},{clock.anchor_monotonic_ns}"

@@ -123,7 +123,7 @@ class ServerMetrics:
             "vllm:e2e_request_latency_seconds": (call.arrived_ns, call.done_ns),
             "vllm:time_to_first_token_seconds": (call.arrived_ns, call.first_token_ns),
             "vllm:request_queue_time_seconds": (call.queued_ns, call.taken_ns),
-            "vllm:request_prefill_time_seconds": (call.tokenized_ns, call.first_token_ns),
+            "vllm:request_prefill_time_seconds": (call.prefill_ns, call.first_token_ns),
             "vllm:request_decode_time_seconds": (call.first_token_ns, call.last_token_ns),
         }
         for name, (start, end) in spans.items():

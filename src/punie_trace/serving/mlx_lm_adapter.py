@@ -14,17 +14,18 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import mlx_lm.server as stock
 from mlx_lm.models.cache import LRUPromptCache, can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
-from mlx_lm.server import CompletionRequest, GenerationArguments, GenerationContext, Response
+from mlx_lm.server import CompletionRequest, GenerationArguments, GenerationContext, ModelDescription, Response
 
 from punie_trace.records import JsonValue
 from punie_trace.serving.call import Call
 from punie_trace.serving.refusal import RefusedError
 
 __all__ = [
+    "DEFAULT_MODEL",
     "CalledArguments",
     "CalledRequest",
     "CompletionHandler",
@@ -32,7 +33,9 @@ __all__ = [
     "GenerationContext",
     "GenerationThread",
     "LRUPromptCache",
+    "ModelDescription",
     "ModelHolder",
+    "ModelKey",
     "Response",
     "Tokenized",
     "can_trim_prompt_cache",
@@ -47,6 +50,7 @@ __all__ = [
     "wants_to_stop",
 ]
 
+ModelKey: TypeAlias = tuple[str | None, str | None, str | None]
 DEFAULT_MODEL: Final = "default_model"
 """The name under which mlx_lm serves the model of its command line."""
 
@@ -60,9 +64,10 @@ class CalledRequest(CompletionRequest):
 
 @dataclass
 class CalledArguments(GenerationArguments):
-    """mlx_lm's arguments of a generation, with the call that they belong to."""
+    """mlx_lm's arguments of a generation, with the call that they belong to, and its prompt where it is tokenized."""
 
     call: Call
+    tokenized: Tokenized | None = None
 
 
 class Tokenized(NamedTuple):
@@ -149,9 +154,9 @@ class CompletionHandler(stock.APIHandler):
     def stream_begins(self) -> None:
         """Called before the head of a streamed answer is sent."""
 
+    @abstractmethod
     def send_access_headers(self) -> None:
         """Send the headers that let a page of another origin read the answer, where it may."""
-        super()._set_cors_headers()
 
     @abstractmethod
     def finish_response(self, response: dict[str, Any]) -> None:
@@ -202,8 +207,8 @@ class GenerationThread(stock.ResponseGenerator):
         return not self._generation_thread.is_alive()
 
     @abstractmethod
-    def died(self) -> None:
-        """Called in the thread when it ends by an error."""
+    def ended(self, by_error: bool) -> None:
+        """Called in the thread when it generates no more."""
 
     @abstractmethod
     def go_on_after(self, error: Exception) -> bool:
@@ -235,8 +240,10 @@ class GenerationThread(stock.ResponseGenerator):
 
     def _run_generate(self) -> None:
         super()._run_generate()
-        if self._generation_failed:
-            self.died()
+        while not self.requests.empty():
+            answers, request, args = self.requests.get_nowait()
+            self.take_up(answers, request, args)
+        self.ended(self._generation_failed)
 
     def _generate(self) -> None:
         while True:
@@ -268,13 +275,13 @@ class ModelHolder(stock.ModelProvider):
     """mlx_lm's provider of models, kept from loading a draft model: that is the subclass's business."""
 
     @abstractmethod
-    def model_loaded(self, draft_model: str | None) -> None:
-        """Called when a target has been loaded, with the name of the draft model that belongs to it."""
+    def model_loaded(self, key: ModelKey) -> None:
+        """Called when a target has been loaded, with the names of target, adapter and draft model."""
 
     def _load(self, model_path: str, adapter_path: str | None = None, draft_model_path: str | None = None) -> None:
         super()._load(model_path, adapter_path, None)
         self.model_key = (model_path, adapter_path, draft_model_path)
-        self.model_loaded(draft_model_path)
+        self.model_loaded(self.model_key)
 
 
 def read_flags(arguments: Sequence[str], program: str) -> tuple[str, int, argparse.Namespace]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import re
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,25 +21,47 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from punie_trace.serving.decoders import DraftingDecoder
 from punie_trace.serving.decoding import Decoder, PlainDecoder
-from punie_trace.serving.mlx_lm_adapter import DEFAULT_MODEL, ModelHolder
+from punie_trace.serving.mlx_lm_adapter import DEFAULT_MODEL, ModelDescription, ModelHolder, ModelKey
 from punie_trace.serving.refusal import RefusedError
 from punie_trace.speculative.request import Speculation
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-class ServedModels(ModelHolder):
-    """mlx_lm's provider, whose draft model is ours. To be loaded and used in the thread that generates."""
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What other threads may know of the model that is loaded.
 
-    def __init__(self, cli_args: argparse.Namespace, max_draft_memory: int | None = None) -> None:
+    `context_length`: the most tokens of prompt and answer together, None where the model's configuration does not say;
+    `longest_token` in characters; `sees` where it takes images.
+    """
+
+    key: ModelKey
+    tokenizer: TokenizerWrapper
+    context_length: int | None
+    vocabulary: int | None
+    longest_token: int
+    sees: bool
+
+
+class ServedModels(ModelHolder):
+    """mlx_lm's provider, whose draft model is ours. To be loaded and used in the thread that generates.
+
+    `allowed` names the models, draft models and adapters beside the command line's that requests may ask for; '*' is
+    any.
+    """
+
+    def __init__(
+        self, cli_args: argparse.Namespace, max_draft_memory: int | None = None, allowed: Sequence[str] = ()
+    ) -> None:
         super().__init__(cli_args)
+        self.allowed = frozenset(allowed)
         self.loaded = threading.Event()
         """Set while a model is ready to answer."""
         self.draft: nn.Module | None = None
         self.draft_tokenizer: TokenizerWrapper | None = None
-        self.context_length: int | None = None
-        """The most tokens of prompt and answer together, as the model's own configuration says; None if it does not."""
-        self.vocabulary: int | None = None
+        self.current: LoadedModel | None = None
+        """The model that is loaded. Replaced as a whole, so that any thread may read it."""
         self.max_draft_memory = max_draft_memory
         self._drafting: DraftingDecoder | None = None
 
@@ -45,6 +69,7 @@ class ServedModels(ModelHolder):
         """Let go of everything that is loaded."""
         super().reset()
         self.loaded.clear()
+        self.current = None
         self.draft = self.draft_tokenizer = None
         self._drafting = None
 
@@ -55,15 +80,46 @@ class ServedModels(ModelHolder):
             raise TypeError("no model is loaded")
         return self.model, self.tokenizer
 
-    def check_name(self, model: str) -> None:
-        """Raises `RefusedError` (404) where `model` can be no model, before the one that is loaded is let go for it."""
-        if model == DEFAULT_MODEL or model == self.cli_args.model or _HUB_ID.fullmatch(model):
-            return
-        if not (Path(model) / "config.json").is_file():
+    def resolve(self, asked: ModelDescription) -> ModelDescription:
+        """The names under which mlx_lm loads what a request asks for. Raises `RefusedError` (404).
+
+        All names of the command line's model become one, so that none of them has it loaded again.
+        """
+        args = self.cli_args
+        if asked.model in (DEFAULT_MODEL, args.model, _resolved(args.model)):
+            model = DEFAULT_MODEL
+        else:
+            model = self._other("model", asked.model, _resolved(args.model) or DEFAULT_MODEL)
+        own = asked.draft in (DEFAULT_MODEL, args.draft_model, _resolved(args.draft_model))
+        draft = DEFAULT_MODEL if own else self._other("draft_model", asked.draft, DEFAULT_MODEL)
+        adapter = asked.adapter
+        if adapter in (None, args.adapter_path, _resolved(args.adapter_path)):
+            adapter = None
+        else:
+            if model == DEFAULT_MODEL:
+                model = args.model  # under its other name mlx_lm takes the command line's adapter
+            adapter = self._other("adapters", adapter, "no other")
+        return ModelDescription(model, draft, adapter)  # ty: ignore[invalid-argument-type]  # adapter may be None
+
+    def key_of(self, model: ModelDescription) -> ModelKey:
+        """What `LoadedModel.key` is once `model` is loaded."""
+        args = self.cli_args
+        draft = args.draft_model if model.draft == DEFAULT_MODEL else model.draft
+        if model.model == DEFAULT_MODEL:
+            return args.model, args.adapter_path, draft
+        return model.model, model.adapter, draft
+
+    def _other(self, field: str, name: str, served: str) -> str:
+        """`name`, where the operator lets requests load it, before the model that is loaded is let go for it."""
+        if not self.allowed & {name, "*"}:
             raise RefusedError(
                 404,
-                f"there is no model {model!r}; ask for {DEFAULT_MODEL!r}, or for a folder or hub id that can be loaded",
+                f"there is no model {name[:200]!r} here ({field}): this server serves {served!r}, and loads no other "
+                "one unless it is started with --allow-model NAME",
             )
+        if not (_HUB_ID.fullmatch(name) or _is_folder(name)):
+            raise RefusedError(404, f"there is no model {name[:200]!r}: it is neither a folder nor a hub id ({field})")
+        return name
 
     def decoder(self, speculation: Speculation) -> Decoder:
         """The decoder for `speculation`: plain where that is off, or where there can be no other."""
@@ -92,13 +148,20 @@ class ServedModels(ModelHolder):
             reason,
         )
 
-    def model_loaded(self, draft_model: str | None) -> None:
+    def model_loaded(self, key: ModelKey) -> None:
         """Load the draft model beside the target, and read the target's limits."""
-        if draft_model is not None:
-            self.draft, self.draft_tokenizer = load(draft_model)[:2]
+        if key[2] is not None:
+            self.draft, self.draft_tokenizer = load(key[2])[:2]
         arguments = getattr(self.model, "args", None)
-        self.context_length = _positive(_argument(arguments, "max_position_embeddings"))
-        self.vocabulary = _positive(_argument(arguments, "vocab_size"))
+        _, tokenizer = self.target
+        self.current = LoadedModel(
+            key=key,
+            tokenizer=tokenizer,
+            context_length=_positive(_argument(arguments, "max_position_embeddings")),
+            vocabulary=_positive(_argument(arguments, "vocab_size")),
+            longest_token=max(map(len, tokenizer.get_vocab()), default=1),
+            sees=self.processor is not None,
+        )
         self.loaded.set()
 
 
@@ -112,3 +175,19 @@ def _argument(arguments: Any, name: str) -> Any:
 
 def _positive(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _resolved(model: str | None) -> str | None:
+    """The folder of a model as `/v1/models` lists it; other names as they are."""
+    if model is None:
+        return None
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
+
+
+def _is_folder(name: str) -> bool:
+    """Whether it is a folder with a model or an adapter in it. A name with a zero byte in it is none."""
+    try:
+        return any((Path(name) / file).is_file() for file in ("config.json", "adapter_config.json"))
+    except (OSError, ValueError):
+        return False

@@ -1,8 +1,7 @@
-"""What a request may hold: every field that could hurt is checked here, before mlx_lm's handler reads it.
+"""What a request may hold: every field that could hurt is checked here, once, before anything else sees it. Pure.
 
-Pure. mlx_lm's own checks (ranges of the sampling options) still follow; what is checked here is what it would trip over
-in the thread that generates, where a mistake of one request would be everybody's: shapes of messages and tools, JSON in
-JSON, text without a UTF-8 form, numbers that are none. `RefusedError` says where and what.
+A mistake of one request, made in the thread that generates, would be everybody's: so shapes, ranges and sizes are
+checked first. `RefusedError` names the field and says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -10,42 +9,66 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from punie_trace.errors import nearest
 from punie_trace.records import JsonValue
+from punie_trace.serving.messages import Body, check_messages, check_tools, kind_of
 from punie_trace.serving.refusal import RefusedError
+from punie_trace.serving.template_arguments import check_template_arguments
 
 CHAT_PATHS: Final = ("/v1/chat/completions", "/chat/completions")
 TEXT_PATHS: Final = ("/v1/completions",)
-ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 MAX_STOPS: Final = 64
+MOST_STOP_CHARACTERS: Final = 4096
+"""Of all stop texts together: they are tokenized, and made into an automaton, in the thread that generates."""
 MAX_SEED: Final = 2**63 - 1
+MOST_BIASES: Final = 1024
+MOST_ROLES: Final = 16
+MOST_SALT: Final = 256
+_INT32: Final = 2**31 - 1
+_WINDOW: Final = 1_000_000
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 """Without one in the bytes, no text of the body can hold half of a surrogate pair."""
-_IMAGES: Final = ("image_url", "input_image", "image")
-_NUMBERS: Final = (
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repetition_penalty",
-    "repetition_context_size",
-    "presence_penalty",
-    "presence_context_size",
-    "frequency_penalty",
-    "frequency_context_size",
-    "xtc_probability",
-    "xtc_threshold",
-    "top_logprobs",
-    "num_draft_tokens",
-    "seed",
-)
 
-Body = dict[str, JsonValue]
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """What a number may be; `whole` ones have no fraction."""
+
+    least: float
+    most: float
+    whole: bool = False
+
+    def check(self, name: str, value: JsonValue) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RefusedError(400, f"{name} must be a number, not {kind_of(value)}")
+        if self.whole and not isinstance(value, int):
+            raise RefusedError(400, f"{name} must be a whole number, without a fraction or an exponent")
+        if value < self.least:
+            raise RefusedError(400, f"{name} must be at least {self.least:g}")
+        if not value <= self.most:
+            raise RefusedError(400, f"{name} must be at most {self.most:g}")
+
+
+_NUMBERS: Final[dict[str, _Range]] = {
+    "max_tokens": _Range(1, _INT32, whole=True),
+    "max_completion_tokens": _Range(1, _INT32, whole=True),
+    "temperature": _Range(0, 100),
+    "top_p": _Range(0, 1),
+    "top_k": _Range(0, _INT32, whole=True),
+    "min_p": _Range(0, 1),
+    "repetition_penalty": _Range(0, 1000),
+    "repetition_context_size": _Range(0, _WINDOW, whole=True),
+    "presence_penalty": _Range(-1000, 1000),
+    "presence_context_size": _Range(0, _WINDOW, whole=True),
+    "frequency_penalty": _Range(-1000, 1000),
+    "frequency_context_size": _Range(0, _WINDOW, whole=True),
+    "xtc_probability": _Range(0, 1),
+    "xtc_threshold": _Range(0, 1),
+    "top_logprobs": _Range(-1, 11, whole=True),
+    "num_draft_tokens": _Range(0, _INT32, whole=True),
+}
 
 
 def parse_body(raw: bytes) -> Body:
@@ -59,37 +82,39 @@ def parse_body(raw: bytes) -> Body:
     except ValueError as error:  # JSONDecodeError is one, and so is a number of ten thousand digits
         raise RefusedError(400, f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
-        raise RefusedError(400, f"the body must be a JSON object, not {_kind(body)}")
+        raise RefusedError(400, f"the body must be a JSON object, not {kind_of(body)}")
     if _ESCAPED_SURROGATE.search(raw):
         _encodable(body)
     return body
 
 
 def check_body(body: Body, path: str) -> Body:
-    """`body` as mlx_lm's handler may have it. Raises `RefusedError` (400) that names the field.
+    """`body` as the server takes it. Raises `RefusedError` (400) that names the field.
 
     Fields that are null are taken for absent, as OpenAI's clients mean them.
     """
     checked: Body = {key: value for key, value in body.items() if value is not None}
-    for name in _NUMBERS:
+    for name, allowed in _NUMBERS.items():
         if name in checked:
-            _number(name, checked[name])
+            allowed.check(name, checked[name])
+    _one_answer(checked)
     if not 0 <= _integer(checked.get("seed", 0), "seed") <= MAX_SEED:
         raise RefusedError(400, f"seed must be between 0 and {MAX_SEED}")
     for name in ("xtc_probability", "xtc_threshold"):  # mlx_lm takes no integer for these
         if isinstance(value := checked.get(name), int):
             checked[name] = float(value)
-    _model(checked)
+    _names(checked)
     _stream(checked)
     _stops(checked)
+    _bias(checked.get("logit_bias"))
     _template(checked)
     if path in CHAT_PATHS:
-        checked["messages"] = _messages(checked.get("messages"))
-        _tools(checked)
+        checked["messages"] = check_messages(checked.get("messages"))
+        check_tools(checked)
     else:
         prompt = checked.get("prompt")
         if not isinstance(prompt, str) or not prompt:
-            raise RefusedError(400, f"prompt must be a text that is not empty, not {_kind(prompt)}")
+            raise RefusedError(400, f"prompt must be a text that is not empty, not {kind_of(prompt)}")
     return checked
 
 
@@ -103,23 +128,25 @@ def _encodable(value: JsonValue) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise RefusedError(400, "the body holds half of a surrogate pair, which is no text") from None
-
-
-def _number(name: str, value: JsonValue) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise RefusedError(400, f"{name} must be a number, not {_kind(value)}")
+    except RecursionError:
+        raise RefusedError(400, "the body is nested too deeply") from None
 
 
 def _integer(value: JsonValue, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise RefusedError(400, f"{name} must be a whole number, not {_kind(value)}")
+        raise RefusedError(400, f"{name} must be a whole number, not {kind_of(value)}")
     return value
 
 
-def _model(body: Body) -> None:
+def _names(body: Body) -> None:
     for name in ("model", "draft_model", "adapters"):
         if name in body and (not isinstance(body[name], str) or not body[name]):
-            raise RefusedError(400, f"{name} must be a name, not {_kind(body[name])}")
+            raise RefusedError(400, f"{name} must be a name, not {kind_of(body[name])}")
+    salt = body.get("cache_salt", "")
+    if not isinstance(salt, str) or len(salt) > MOST_SALT:
+        raise RefusedError(400, f"cache_salt must be a text of at most {MOST_SALT} characters")
+    if not isinstance(body.get("timings", False), bool):
+        raise RefusedError(400, "timings must be true or false")
 
 
 def _stream(body: Body) -> None:
@@ -136,104 +163,55 @@ def _stops(body: Body) -> None:
         return
     stops = body["stop"]
     stops = [stops] if isinstance(stops, str) else stops
-    if not isinstance(stops, list) or not all(isinstance(one, str) and one for one in stops):
+    texts = [one for one in stops if isinstance(one, str) and one] if isinstance(stops, list) else []
+    if not isinstance(stops, list) or len(texts) != len(stops):
         raise RefusedError(400, "stop must be a text or a list of texts, none of them empty")
     if len(stops) > MAX_STOPS:
         raise RefusedError(400, f"stop holds {len(stops)} texts, and {MAX_STOPS} are the most")
+    if sum(map(len, texts)) > MOST_STOP_CHARACTERS:
+        raise RefusedError(400, f"stop holds more than {MOST_STOP_CHARACTERS} characters in all")
     body["stop"] = stops
 
 
 def _template(body: Body) -> None:
-    for name in ("chat_template_kwargs", "role_mapping", "logit_bias"):
-        if name in body and not isinstance(body[name], dict):
-            raise RefusedError(400, f"{name} must be an object, not {_kind(body[name])}")
-    mapping = body.get("role_mapping")
-    if isinstance(mapping, dict) and not all(isinstance(value, str) for value in mapping.values()):
-        raise RefusedError(400, "role_mapping must map roles to texts")
+    arguments = body.get("chat_template_kwargs", {})
+    if not isinstance(arguments, dict):
+        raise RefusedError(400, f"chat_template_kwargs must be an object, not {kind_of(arguments)}")
+    check_template_arguments(arguments)
+    mapping = body.get("role_mapping", {})
+    if not isinstance(mapping, dict):
+        raise RefusedError(400, f"role_mapping must be an object, not {kind_of(mapping)}")
+    if not all(isinstance(value, str) and len(value) <= 1024 for value in mapping.values()):
+        raise RefusedError(400, "role_mapping must map roles to texts of at most 1024 characters")
+    if len(mapping) > MOST_ROLES:
+        raise RefusedError(400, f"role_mapping holds {len(mapping)} roles, and {MOST_ROLES} are the most")
 
 
-def _messages(messages: JsonValue) -> list[JsonValue]:
-    if not isinstance(messages, list) or not messages:
-        raise RefusedError(400, f"messages must be a list that is not empty, not {_kind(messages)}")
-    return [_message(message, f"messages[{number}]") for number, message in enumerate(messages)]
-
-
-def _message(message: JsonValue, where: str) -> Body:
-    if not isinstance(message, dict):
-        raise RefusedError(400, f"{where} must be an object, not {_kind(message)}")
-    role = message.get("role")
-    if role not in ROLES:
-        known = f"roles are: {', '.join(ROLES)}"
-        hint = f"{nearest(role, ROLES)} {known}" if isinstance(role, str) and role else known
-        raise RefusedError(400, f"{where}.role is {_kind(role) if not isinstance(role, str) else repr(role)}; {hint}")
-    checked = dict(message)
-    if checked.get("content") is not None:
-        _content(checked["content"], f"{where}.content")
-    elif role != "assistant" or not (message.get("tool_calls") or "content" in message):
-        raise RefusedError(400, f"{where} has no content")
-    calls = checked.pop("tool_calls", None)
-    if calls is not None:
-        if not isinstance(calls, list):
-            raise RefusedError(400, f"{where}.tool_calls must be a list, not {_kind(calls)}")
-        for number, call in enumerate(calls):
-            _call(call, f"{where}.tool_calls[{number}]")
-        if calls:
-            checked["tool_calls"] = calls
-    return checked
-
-
-def _content(content: JsonValue, where: str) -> None:
-    if isinstance(content, str):
+def _bias(bias: JsonValue) -> None:
+    if bias is None:
         return
-    if not isinstance(content, list):
-        raise RefusedError(400, f"{where} must be a text or a list of parts, not {_kind(content)}")
-    for number, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(part, dict) and kind == "text" and isinstance(part.get("text"), str):
-            continue
-        if isinstance(part, dict) and kind in _IMAGES and _image_url(part):
-            continue
-        raise RefusedError(400, f'{where}[{number}] must be like {{"type": "text", "text": "..."}} or an image')
+    if not isinstance(bias, dict):
+        raise RefusedError(400, f"logit_bias must be an object, not {kind_of(bias)}")
+    if len(bias) > MOST_BIASES:
+        raise RefusedError(400, f"logit_bias names {len(bias)} tokens, and {MOST_BIASES} are the most")
+    for token, value in bias.items():
+        if not re.fullmatch(r"[+-]?[0-9]{1,10}", token):
+            raise RefusedError(400, f"logit_bias must be a dict of int to float, and {token[:20]!r} is no token's id")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+            raise RefusedError(400, f"logit_bias must be a dict of int to float: the value of {token} is none")
 
 
-def _image_url(part: Mapping[str, JsonValue]) -> bool:
-    """An image comes in the request: a server that fetches addresses for its clients could be sent anywhere."""
-    url = part.get("image_url", part.get("image"))
-    url = url.get("url") if isinstance(url, dict) else url
-    return isinstance(url, str) and url.startswith("data:")
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
-def _call(call: JsonValue, where: str) -> None:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise RefusedError(400, f'{where} must be like {{"type": "function", "function": {{"name": ..., ...}}}}')
-    arguments = function.get("arguments")
-    if isinstance(arguments, str) and arguments:
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError) as error:
-            raise RefusedError(400, f"{where}.function.arguments is not JSON: {error}") from None
-    if arguments is not None and not isinstance(arguments, dict | str):
-        raise RefusedError(400, f"{where}.function.arguments must be a JSON object, not {_kind(arguments)}")
-
-
-def _tools(body: Body) -> None:
-    tools = body.get("tools")
-    if tools is None:
-        return
-    if not isinstance(tools, list):
-        raise RefusedError(400, f"tools must be a list, not {_kind(tools)}")
-    for number, tool in enumerate(tools):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+def _one_answer(body: Body) -> None:
+    for name in ("n", "best_of"):
+        if (count := body.get(name, 1)) != 1 or isinstance(count, bool):
+            shown = str(count) if isinstance(count, int | float) and abs(count) < 1e6 else kind_of(count)
             raise RefusedError(
-                400, f'tools[{number}] must be like {{"type": "function", "function": {{"name": ..., ...}}}}'
+                400, f"{name} is {shown}, and this server gives one answer to a request: ask several times"
             )
-
-
-def _kind(value: JsonValue) -> str:
-    if value is None:
-        return "nothing"
-    return {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}.get(
-        type(value), "an object"
-    )

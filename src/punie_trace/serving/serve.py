@@ -9,20 +9,22 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import mlx.core as mx
 
 from punie_trace.errors import ConfigurationError, ServerError
 from punie_trace.serving import mlx_lm_adapter
+from punie_trace.serving.access import access
 from punie_trace.serving.admission import Admission
-from punie_trace.serving.generator import GENERATION_THREAD, TracedGenerator
+from punie_trace.serving.generator import TracedGenerator
 from punie_trace.serving.handler import TracedHandler
 from punie_trace.serving.http_server import BoundedServer
 from punie_trace.serving.models import ServedModels
@@ -37,9 +39,20 @@ from punie_trace.spans.provider import ClockTracerProvider
 
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the requests that may be open: for health, metrics, spans, and for saying 'come again'."""
+SILENT_CONNECTIONS: Final = 128
+"""Connections whose request has not come yet."""
 _JOIN_S: Final = 5.0
 _NO_LIMIT: Final = 1 << 63
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the operator allows beyond the least: names of the server beside loopback's, and models that requests may
+    have it load ('*' for any)."""
+
+    hosts: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +65,11 @@ class ServeOptions:
     otlp: str = "auto"
     max_requests: int = 256
     max_body_bytes: int = 16 << 20
+    allowed: Allowed = field(default_factory=Allowed)
 
 
-def serve(arguments: Sequence[str], options: ServeOptions) -> None:
-    """Serve until told to end (SIGINT or SIGTERM). `arguments` are flags of `mlx_lm.server`.
+def serve(arguments: Sequence[str], options: ServeOptions) -> NoReturn:
+    """Serve until told to end (SIGINT or SIGTERM), then end the process with 0. `arguments` are flags of mlx_lm.server.
 
     Raises `ConfigurationError` for what cannot be, `ServerError` where the port or the model cannot be had.
     """
@@ -64,8 +78,12 @@ def serve(arguments: Sequence[str], options: ServeOptions) -> None:
         server.serve_forever(poll_interval=0.1)
     if failure:
         raise ServerError(f"the model cannot be served: {failure[0]}")
-    if any(thread.name == GENERATION_THREAD and thread.is_alive() for thread in threading.enumerate()):
-        os._exit(0)  # it is in the middle of a long step, and the interpreter would wait for it
+    # All is written and closed. The interpreter's own end is left out: it would wait for a thread in the middle of a
+    # long step, and mlx aborts a process (SIGABRT) whose batch was in use when its library is unloaded.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def read_flags(arguments: Sequence[str]) -> tuple[str, int, argparse.Namespace]:
@@ -108,7 +126,7 @@ def running(
         num_draft_tokens=args.num_draft_tokens,
         has_draft_model=draft_model is not None,
     )
-    models = ServedModels(args, options.max_draft_memory)
+    models = ServedModels(args, options.max_draft_memory, options.allowed.models)
     caches = ExactPromptCaches(args.prompt_cache_size, args.prompt_cache_bytes or _NO_LIMIT)
     try:
         server = _bind(host, port, options)
@@ -118,7 +136,13 @@ def running(
         ) from error
     generator = TracedGenerator(models, caches, Admission(options.max_requests), died)
     state = ServerState(
-        generator, default, clock, provider.get_tracer(names.SERVER_SERVICE), spans, options.max_body_bytes
+        generator,
+        default,
+        clock,
+        provider.get_tracer(names.SERVER_SERVICE),
+        spans,
+        options.max_body_bytes,
+        access(host, options.allowed.hosts, _origins(args)),
     )
     server.RequestHandlerClass = partial(TracedHandler, state)
     opened.append(server)
@@ -129,12 +153,19 @@ def running(
         generator.stop_all()
         server.server_close()
         generator.wait(_JOIN_S)
+        server.wait_until_idle(_JOIN_S)
         if sender is not None:
             sender.shutdown()
 
 
+def _origins(args: argparse.Namespace) -> list[str]:
+    """Those of `--allowed-origins`. mlx_lm's default, all, is the text '*'; one that was given is a list."""
+    given = args.allowed_origins
+    return [one.strip() for one in given if one.strip()] if isinstance(given, list) else []
+
+
 def _bind(host: str, port: int, options: ServeOptions) -> BoundedServer:
-    return BoundedServer(host, port, TracedHandler, options.max_requests + SPARE_CONNECTIONS)
+    return BoundedServer(host, port, TracedHandler, options.max_requests + SPARE_CONNECTIONS, SILENT_CONNECTIONS)
 
 
 @contextmanager

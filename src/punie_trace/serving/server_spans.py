@@ -76,16 +76,16 @@ def _attributes(call: Call) -> dict[str, AttributeValue]:
 
 def _steps(call: Call, done_ns: int) -> Iterator[tuple[str, int, int, dict[str, AttributeValue]]]:
     """The steps that were begun: (name, start, end, attributes); one that never ended, ends with the call."""
+    if call.tokenizing_ns is not None:
+        yield names.SPAN_TOKENIZE, call.tokenizing_ns, call.tokenized_ns or done_ns, _known(tokens=call.prompt_tokens)
     if call.queued_ns is not None:
         yield names.SPAN_QUEUE, call.queued_ns, call.taken_ns or done_ns, {}
-    if call.taken_ns is not None:
-        yield names.SPAN_TOKENIZE, call.taken_ns, call.tokenized_ns or done_ns, _known(tokens=call.prompt_tokens)
-    if call.tokenized_ns is None or call.prompt_tokens is None:
+    if call.prefill_ns is None or call.prompt_tokens is None:
         return
     cached = {names.GEN_AI_CACHED_TOKENS: call.cached_tokens} if call.cached_tokens is not None else {}
     yield (
         names.SPAN_PREFILL,
-        call.tokenized_ns,
+        call.prefill_ns,
         call.first_token_ns or done_ns,
         {
             **_known(tokens=call.prompt_tokens),

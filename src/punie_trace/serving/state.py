@@ -15,6 +15,7 @@ import punie_trace
 from punie_trace.models.weights_digest import weights_digest
 from punie_trace.records import JsonValue
 from punie_trace.serving import mlx_lm_adapter
+from punie_trace.serving.access import Access
 from punie_trace.serving.call import Call
 from punie_trace.serving.generator import TracedGenerator
 from punie_trace.serving.metrics import ServerMetrics
@@ -36,7 +37,8 @@ class ServerState:
     tracer: Tracer
     spans: SpanBuffer
     max_body_bytes: int
-    metrics: ServerMetrics = field(default_factory=ServerMetrics)
+    access: Access = field(default_factory=Access)
+    metrics: ServerMetrics = field(default_factory=ServerMetrics, init=False)
     fingerprint: str = field(
         default_factory=lambda: f"punie-{punie_trace.__version__}-{mlx_lm_adapter.fingerprint()}", init=False
     )

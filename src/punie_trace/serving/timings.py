@@ -16,10 +16,10 @@ def timings(call: Call) -> dict[str, JsonValue]:
     decode_ms = _ms(call.first_token_ns, call.last_token_ns)
     found: dict[str, JsonValue] = {
         "queue_ms": _ms(call.queued_ns, call.taken_ns),
-        "tokenize_ms": _ms(call.taken_ns, call.tokenized_ns),
+        "tokenize_ms": _ms(call.tokenizing_ns, call.tokenized_ns),
         "cache_n": call.cached_tokens,
         "prompt_n": None if call.prompt_tokens is None else call.prompt_tokens - (call.cached_tokens or 0),
-        "prompt_ms": _ms(call.tokenized_ns, call.first_token_ns),
+        "prompt_ms": _ms(call.prefill_ns, call.first_token_ns),
         "predicted_n": call.output_tokens,
         "predicted_ms": decode_ms,
         "predicted_per_second": (call.output_tokens - 1) / decode_ms * 1000 if decode_ms else None,
