@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from punie_trace.analysis.contrast import Contrast
     from punie_trace.analysis.figures import Comparison, ConfigurationFigures, SpeedFigures, Summary
     from punie_trace.analysis.gates import GateResult
-    from punie_trace.engine.experiment import AgentSettings, Configuration, Experiment, LoadSettings, Objectives
+    from punie_trace.engine.experiment import Configuration, Experiment
     from punie_trace.engine.progress import (
         ConfigurationFailed,
         Event,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         RunPlanned,
         ServerChanged,
     )
+    from punie_trace.engine.settings import AgentSettings, LoadSettings, Objectives
     from punie_trace.errors import (
         ConfigurationError,
         ExportError,
@@ -89,7 +90,8 @@ _HOMES = {
     "analysis.contrast": ("Contrast",),
     "analysis.figures": ("Comparison", "ConfigurationFigures", "SpeedFigures", "Summary"),
     "analysis.gates": ("GateResult",),
-    "engine.experiment": ("AgentSettings", "Configuration", "Experiment", "LoadSettings", "Objectives"),
+    "engine.experiment": ("Configuration", "Experiment"),
+    "engine.settings": ("AgentSettings", "LoadSettings", "Objectives"),
     "engine.progress": (
         "ConfigurationFailed",
         "Event",

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
 Expectation: TypeAlias = Literal["tool", "direct"]
-Path: TypeAlias = Literal["agent", "http", "inprocess"]
+Path: TypeAlias = Literal["agent", "imported", "program", "http", "inprocess"]
 ServerKind: TypeAlias = Literal["mlx_lm", "punie", "command", "url"]
 
 

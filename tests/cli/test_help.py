@@ -20,6 +20,7 @@ SHOWN = {
     "--model",
     "--draft-model",
     "--url",
+    "--agent",
     "--only",
     "--rounds",
     "--until",

@@ -199,7 +199,7 @@ def test_another_model_than_the_one_asked_is_a_failure(bench: Bench, one_server:
         ("", ("--model", "/absent/model"), "/absent/model"),
         ("", ("--suite", "discriminaton"), "discrimination"),
         ("", ("--workspace", "/absent/folder"), "/absent/folder"),
-        ("", ("--path", "telepathy"), "'agent', 'http' or 'inprocess'"),
+        ("", ("--path", "telepathy"), "'agent', 'imported', 'program', 'http' or 'inprocess'"),
     ],
 )
 def test_bad_input_is_exit_code_2_with_what_to_do(bench: Bench, toml: str, flags: tuple[str, ...], says: str) -> None:

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from punie_trace.engine.experiment import AgentSettings, Configuration, Experiment
+from punie_trace.agent.asker import AgentSource
+from punie_trace.engine.experiment import Configuration, Experiment
+from punie_trace.engine.plan import make_plan
+from punie_trace.engine.settings import AgentSettings
 from punie_trace.errors import ConfigurationError
 
 
@@ -36,7 +39,7 @@ def test_settings_come_over_the_file(tmp_path: Path) -> None:
         ("round = 2\n", "round: unknown key; did you mean 'rounds'?"),
         ("[agent]\nmax_token = 2\n", "agent.max_token: unknown key; did you mean 'max_tokens'?"),
         ("rounds = 0\n", "rounds: Input should be greater than or equal to 1"),
-        ('path = "telepathy"\n', "path: Input should be 'agent', 'http' or 'inprocess'"),
+        ('path = "telepathy"\n', "path: Input should be 'agent', 'imported', 'program', 'http' or 'inprocess'"),
         ("rounds = \n", "is not valid TOML"),
         ("configurations = 3\n", "a mapping of names to settings"),
         ("[configurations]\nfast = 3\n", "fast: a configuration is a table of settings"),
@@ -101,3 +104,69 @@ def test_it_says_whether_a_model_computes_in_this_process() -> None:
     assert not Experiment().computes_here
     assert Experiment(path="inprocess").computes_here
     assert Experiment(configurations=[Configuration("here", path="inprocess")]).computes_here
+
+
+URL = {"kind": "url", "url": "http://127.0.0.1:1/v1"}
+
+
+def asked(**settings: Any) -> dict[str, tuple[str, AgentSource]]:
+    """Path and agent of each planned configuration."""
+    return {c.name: (c.path, c.agent) for c in make_plan(Experiment(server=URL, **settings)).configurations}
+
+
+def test_the_built_in_agent_asks_where_none_is_given() -> None:
+    assert asked() == {"baseline": ("agent", AgentSource())}
+
+
+def test_an_agent_is_imported_given_as_an_object_or_is_a_program() -> None:
+    def ask(question: str, endpoint: object) -> str:
+        return question
+
+    imported = asked(agent={"import": "mine.agents:helper", "deps": "mine.agents:deps"})
+    assert imported == {"baseline": ("imported", AgentSource("mine.agents:helper", deps="mine.agents:deps"))}
+    assert asked(agent=ask) == {"baseline": ("imported", AgentSource(instance=ask))}
+    program = asked(agent={"program": ["helper", "{question}"], "environment": {"LLM_URL": "{base_url}"}})
+    source = AgentSource(program=("helper", "{question}"), environment={"LLM_URL": "{base_url}"})
+    assert program == {"baseline": ("program", source)}
+    assert source.shown == "helper"
+    assert AgentSource(instance=ask).shown == "builtins.function"
+
+
+def test_a_configuration_may_have_an_agent_of_its_own_and_the_built_in_one_beside() -> None:
+    both = asked(
+        agent={"import": "mine:one"},
+        configurations=[
+            Configuration("one"),
+            Configuration("two", agent={"import": "mine:two"}),
+            Configuration("built-in", path="agent"),
+            Configuration("bare", path="http"),
+        ],
+    )
+    assert {name: (path, source.reference) for name, (path, source) in both.items()} == {
+        "one": ("imported", "mine:one"),
+        "two": ("imported", "mine:two"),
+        "built-in": ("agent", None),
+        "bare": ("http", None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("agent", "says"),
+    [
+        ({"import": "a:b", "program": ["c"]}, "import and program name two agents"),
+        ({"environment": {"A": "b"}}, "there is none: add program"),
+        ({"deps": "a:b"}, "there is none: add import"),
+        ({"imports": "a:b"}, "unknown key; did you mean 'import'"),
+        ("a:b", "give an agent, or a table"),
+        ({"import": ""}, "import"),
+    ],
+)
+def test_an_agent_that_cannot_be_is_refused(agent: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Experiment(agent=agent)
+
+
+@pytest.mark.parametrize("path", ["imported", "program"])
+def test_a_path_that_needs_an_agent_says_so(path: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"the path '{path}' needs"):
+        asked(path=path)

@@ -24,6 +24,8 @@ Examples:
       the shipped model and suite: a first look, without any download
   punie-trace run --url http://127.0.0.1:8080/v1 --suite mine.yaml --workspace ~/code/mine
       a server that already runs, with your questions about your code
+  punie-trace run --agent my_package.agents:helper --suite mine.yaml
+      your own agent in place of the built-in one
   punie-trace run --model org/large --draft-model org/small --until decided
       which way of speculating is faster, until that is certain
   punie-trace run --config punie-trace.toml --only baseline --only adaptive
@@ -39,6 +41,7 @@ def run(
     model: options.Model = None,
     draft_model: options.DraftModel = None,
     url: options.Url = None,
+    agent: options.Agent = None,
     only: options.Only = None,
     rounds: options.Rounds = None,
     until: options.Until = None,
@@ -88,7 +91,7 @@ def run(
                 "seed": seed,
                 "ready_timeout_s": ready_timeout,
                 "together": together,
-                "agent": {"query_timeout_s": timeout},
+                "agent": {"query_timeout_s": timeout, "import": agent},
                 "load": {
                     "rate": rate,
                     "arrivals": arrivals,

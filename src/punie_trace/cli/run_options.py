@@ -18,6 +18,9 @@ Workspace = Annotated[Path | None, typer.Option(help="The code base that the too
 Model = Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped one]")]
 DraftModel = Annotated[str | None, typer.Option(help="A draft model; adds speculative-2, -3 and -5.")]
 Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, e.g. http://127.0.0.1:8080/v1.")]
+Agent = Annotated[
+    str | None, typer.Option(help="Your own agent, or what makes one: package.module:name or path/file.py:name.")
+]
 Only = Annotated[list[str] | None, typer.Option(help="Only this configuration; may be given more than once.")]
 Rounds = Annotated[int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")]
 Until = Annotated[
@@ -100,7 +103,9 @@ StopWhenSaturated = Annotated[
         hidden=True,
     ),
 ]
-RequestPath = Annotated[str | None, typer.Option(help="agent, http or inprocess: what carries the requests. [agent]")]
+RequestPath = Annotated[
+    str | None, typer.Option(help="agent, http or inprocess: what asks. [agent; imported with --agent]")
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Fixes the order of queries. [0]", hidden=True)]
 Timeout = Annotated[
     float | None, typer.Option(help="The longest that one query may take, in seconds. [300]", hidden=True)

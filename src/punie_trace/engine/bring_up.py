@@ -116,7 +116,7 @@ class ServerGroups:
         )
 
     def _options(self, configuration: PlannedConfiguration, model: str) -> AskOptions:
-        return ask_options(configuration, model, self.plan.max_tokens, self.plan.experiment.agent.max_requests)
+        return ask_options(configuration, model, self.plan.max_tokens, self.plan.experiment.agent_settings.max_requests)
 
     def _record(self, configuration: PlannedConfiguration, model: str | None) -> None:
         server = configuration.server
@@ -131,6 +131,7 @@ class ServerGroups:
                 num_draft_tokens=server.num_draft_tokens if server.draft_model or server.drafter else None,
                 temperature=server.temp or 0.0,
                 request_options=configuration.request,
+                agent=configuration.agent.shown,
             ),
         )
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
+from punie_trace.engine.settings import AgentChoice, AgentSettings, LoadSettings, Objectives, Settings, explain, table
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import Path as AskPath
 
@@ -21,97 +22,41 @@ TABLES = ("agent", "load", "objectives", "server")
 """Tables of a configuration file whose keys can be given one by one over those of the file."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    if not TYPE_CHECKING:  # for a type checker the fields are the arguments
-
-        def __init__(self, /, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                raise ConfigurationError(_explain(error, type(self))) from error
-
-
-class AgentSettings(_Strict):
-    """Limits of the agent. Times in seconds, lengths in characters and tokens."""
-
-    query_timeout_s: float = Field(default=300.0, gt=0, description="the longest that one query may take")
-    max_tokens: int = Field(default=1024, ge=1, description="the most tokens that one generation may have")
-    max_requests: int = Field(default=8, ge=1, description="the most generations that one query may have")
-    tool_output_chars: int = Field(default=8000, ge=200, description="the longest result that a tool gives the model")
-
-
-class LoadSettings(_Strict):
-    """When queries are asked, and what ends it. Without any of it: the rounds, in a closed loop. Times in seconds."""
-
-    rate: float | str | None = Field(
-        default=None, description="queries a second, whether or not the server keeps up: 2, or 1..8, or 1,2,4"
-    )
-    arrivals: Literal["constant", "poisson", "gamma", "ramp", "steps", "replay"] | None = None
-    burstiness: float | None = Field(default=None, description="shape of the gaps: 1 is Poisson, less is burstier")
-    replay: Path | None = Field(default=None, description="arrivals to repeat: a run's folder, or a file of seconds")
-    think_time_s: float = Field(default=0.0, description="between an answer and the worker's next query")
-    duration_s: float | None = Field(default=None, description="how long queries are sent, for each configuration")
-    queries: int | None = Field(default=None, ge=1, description="the most queries, for each configuration")
-    sweep: str | None = Field(default=None, description="one load after another: concurrency=1,2,4 or rate=1,2,4")
-    max_in_flight: int = Field(default=512, ge=1, le=16384, description="the most that a rate may have in flight")
-    drop_after_s: float | None = Field(default=None, description="drop a query that could not be sent for so long")
-    cool_down_s: float | None = Field(
-        default=None,
-        description="how long what is in flight when the time is over may go on; if absent, to its timeout",
-    )
-    max_error_ratio: float | None = Field(default=None, ge=0, lt=1, description="end where a larger share fails")
-    stop_when_saturated: bool = Field(default=True, description="end where latency keeps growing at a steady rate")
-
-
-class Objectives(_Strict):
-    """What a query must meet to count as good, besides being right. Times in seconds; absent: nothing is asked."""
-
-    wall_s: float | None = Field(default=None, gt=0, description="the longest from due to done")
-    ttft_s: float | None = Field(default=None, gt=0, description="the longest from request to first output, if seen")
+def _agent_of_one(value: object) -> object:
+    """The agent of one configuration: limits are the experiment's."""
+    if value is None or isinstance(value, AgentChoice):
+        return value
+    if isinstance(value, Mapping):
+        return AgentChoice(**{str(key): item for key, item in value.items()})
+    return AgentChoice(instance=value)
 
 
 class Configuration(BaseModel):
     """One way of serving and asking, by name: `Configuration("fast", kind="punie", speculation="adaptive")`.
 
-    `path` is how it is asked (the experiment's own if None). All other keywords are settings of its server, over those
-    of `Experiment.server`; which there are depends on the server's kind, and they are checked when the plan is made.
+    `path` is how it is asked, and `agent` by whose agent (an object, or a table with `import`, `deps` or `program`);
+    the experiment's own if None. All other keywords are settings of its server, over those of `Experiment.server`:
+    which there are depends on the server's kind, and they are checked when the plan is made.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
     name: str = Field(min_length=1)
     path: AskPath | None = None
+    agent: Annotated[Any, BeforeValidator(_agent_of_one)] = None
 
-    def __init__(self, name: str, *, path: AskPath | None = None, **server: Any) -> None:
+    def __init__(self, name: str, *, path: AskPath | None = None, agent: Any = None, **server: Any) -> None:
         if path is not None and path not in PATHS:
             raise ConfigurationError(f"configuration {name!r}: there is no path {path!r}; {nearest(str(path), PATHS)}")
         try:
-            super().__init__(name=name, path=path, **server)
+            super().__init__(name=name, path=path, agent=agent, **server)
         except ValidationError as error:
-            raise ConfigurationError(f"configuration {name!r}: {_explain(error, type(self))}") from error
+            raise ConfigurationError(f"configuration {name!r}: {explain(error, type(self))}") from error
 
     @property
     def server(self) -> dict[str, Any]:
         """The settings of its server, as they were given."""
         return dict(self.model_extra or {})
-
-
-def _table(name: str, model: type[_Strict]) -> BeforeValidator:
-    """Reads a table of a file, so that what is wrong in it is named with its place."""
-
-    def read(value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        try:
-            return model(**value)
-        except ConfigurationError as error:
-            if isinstance(error.__cause__, ValidationError):
-                raise ConfigurationError(_explain(error.__cause__, model, name)) from error.__cause__
-            raise
-
-    return BeforeValidator(read)
 
 
 def _configurations(value: object) -> tuple[Configuration, ...]:
@@ -138,11 +83,20 @@ def _configurations(value: object) -> tuple[Configuration, ...]:
     return listed
 
 
+def _agent(value: object) -> object:
+    """An agent that was given as an object becomes the setting that names it."""
+    if isinstance(value, (AgentChoice, Mapping)):
+        return value
+    if value is None or isinstance(value, (str, int, float, bool)):
+        raise ValueError('give an agent, or a table of settings, such as import = "package.module:name"')
+    return AgentSettings(instance=value)
+
+
 def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-class Experiment(_Strict):
+class Experiment(Settings):
     """What is asked, of whom, how often. Everything has a default: `Experiment()` is the default run.
 
     Raises `ConfigurationError` for what cannot be, with the nearest name where one is unknown. A suite, a workspace or
@@ -180,9 +134,11 @@ class Experiment(_Strict):
     only: Annotated[Sequence[str], BeforeValidator(_one_or_more)] = Field(
         default=(), description="the configurations to measure; if absent, all"
     )
-    agent: Annotated[AgentSettings, _table("agent", AgentSettings)] = AgentSettings()
-    load: Annotated[LoadSettings, _table("load", LoadSettings)] = LoadSettings()
-    objectives: Annotated[Objectives, _table("objectives", Objectives)] = Objectives()
+    agent: Annotated[Any, BeforeValidator(_agent), table("agent", AgentSettings)] = Field(
+        default=AgentSettings(), description="an agent of your own, as an object; or its settings, and limits"
+    )
+    load: Annotated[LoadSettings, table("load", LoadSettings)] = LoadSettings()
+    objectives: Annotated[Objectives, table("objectives", Objectives)] = Objectives()
     server: dict[str, Any] = Field(default_factory=dict, description="settings that all configurations share")
     configurations: Annotated[
         Sequence[Configuration] | Mapping[str, Mapping[str, Any]], PlainValidator(_configurations)
@@ -226,6 +182,11 @@ class Experiment(_Strict):
             raise ConfigurationError(f"in {source}: {error}") from error
 
     @property
+    def agent_settings(self) -> AgentSettings:
+        """`agent` as settings, whatever it was given as."""
+        return self.agent
+
+    @property
     def named(self) -> tuple[Configuration, ...]:
         """The configurations that were given, in order; empty where the model decides."""
         return _configurations(self.configurations)
@@ -245,17 +206,3 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"cannot read the configuration file {str(file)!r}: {error}") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
-
-
-def _explain(error: ValidationError, model: type[BaseModel], table: str = "") -> str:
-    """Each thing that is wrong: where (below `table`), what, and the nearest key for an unknown one."""
-    lines: list[str] = []
-    for problem in error.errors(include_url=False):
-        location = [*([table] if table else []), *(str(part) for part in problem["loc"])]
-        where = ".".join(location)
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{where}: unknown key; {nearest(location[-1], model.model_fields)}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {message}" if where else message)
-    return "; ".join(lines)

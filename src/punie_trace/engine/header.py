@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from punie_trace.engine.experiment import LoadSettings
 from punie_trace.engine.loads import describe_load, planned_each
 from punie_trace.engine.machine import read_machine, read_versions
 from punie_trace.engine.plan import Plan
 from punie_trace.engine.secrets import redacted, without_secrets
+from punie_trace.engine.settings import LoadSettings
 from punie_trace.records import JsonValue
 from punie_trace.runs.header import Clock as ClockRecord
 from punie_trace.runs.header import RunHeader, SuiteRecord

@@ -14,8 +14,9 @@ from typing import Final
 from punie_trace.driver.arrivals import Arrivals, Flat, Ramp, Steps, Timed, check_seconds
 from punie_trace.driver.limits import Limits
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned, plan_endless, plan_rounds
-from punie_trace.engine.experiment import Experiment, LoadSettings
+from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.recorded import read_arrivals
+from punie_trace.engine.settings import LoadSettings
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import Query
 
@@ -63,7 +64,7 @@ def limits_of(experiment: Experiment) -> Limits:
         if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
             raise ConfigurationError(f"{name} cannot be {seconds:g} s: give 0 or more")
     return Limits(
-        query_timeout_s=experiment.agent.query_timeout_s,
+        query_timeout_s=experiment.agent_settings.query_timeout_s,
         duration_s=load.duration_s,
         queries=load.queries,
         max_error_ratio=load.max_error_ratio,

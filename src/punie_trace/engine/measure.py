@@ -23,6 +23,7 @@ from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.analysis.gates import Gate
 from punie_trace.driver.precise_loop import new_event_loop
+from punie_trace.engine.askers import check_source
 from punie_trace.engine.ending import Ending
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.header import header_of
@@ -32,7 +33,7 @@ from punie_trace.engine.plan import Plan, make_plan
 from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
 from punie_trace.engine.rounds import most_rounds
 from punie_trace.engine.tracing import SentTo, Tracing
-from punie_trace.errors import ModelError, PunieTraceError, RunFolderError, UnexpectedError
+from punie_trace.errors import ConfigurationError, PunieTraceError, RunFolderError, UnexpectedError
 from punie_trace.runs.header import RunStatus
 from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.servers.models import check_models
@@ -88,22 +89,30 @@ class Measured:
 def prepare(experiment: Experiment, options: Options) -> Prepared:
     """Plans the experiment and looks for all that it needs; raises `PunieTraceError` for what is not there.
 
-    What is wrong with the models of several configurations is said of all of them at once.
+    What is wrong with the models and agents of several configurations is said of all of them at once.
     """
     suite = load_suite(str(experiment.suite))
     workspace = Workspace(Path(experiment.workspace).expanduser() if experiment.workspace else sample_workspace())
     plan = make_plan(experiment)
     endpoint_for(options.otlp)  # what is neither a word nor a URL is said now
     metric_endpoints(options.otlp_metrics, options.otlp)
-    wrong: dict[str, None] = {}
+    _check(plan)
+    return Prepared(plan, suite, Toolbox(workspace, max_chars=plan.tool_output_chars))
+
+
+def _check(plan: Plan) -> None:
+    """Raises one error with all that is wrong with what the configurations need."""
+    wrong: dict[str, PunieTraceError] = {}
     for configuration in plan.configurations:
         try:
+            check_source(configuration.path, configuration.agent)
             check_models(configuration.server)
-        except ModelError as error:
-            wrong[str(error)] = None
+        except PunieTraceError as error:
+            wrong.setdefault(str(error), error)
     if wrong:
-        raise ModelError("\n".join(wrong))
-    return Prepared(plan, suite, Toolbox(workspace, max_chars=plan.tool_output_chars))
+        kinds = {type(error) for error in wrong.values()}
+        kind = kinds.pop() if len(kinds) == 1 else ConfigurationError
+        raise kind("\n".join(wrong))
 
 
 def measure(experiment: Experiment, options: Options, listener: Listener | None = None) -> Measured:

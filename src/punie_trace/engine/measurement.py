@@ -86,7 +86,7 @@ class Measurement:
         alone = f" {names[0]}" if one_by_one(experiment) else ""
         if experiment.warm_up:
             self.announce(PhaseStarted(f"warming up{alone}"))
-            warm = replace(driver, limits=Limits(experiment.agent.query_timeout_s))
+            warm = replace(driver, limits=Limits(experiment.agent_settings.query_timeout_s))
             await warm.drive(
                 plan_warm_up(names, queries, experiment.warm_up),
                 self.failures,

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from punie_trace.agent.asker import AgentSource
 from punie_trace.analysis.gates import Gate
 from punie_trace.driver.limits import Limits
 from punie_trace.driver.load import ONE_WORKER
 from punie_trace.driver.schedule import Load
-from punie_trace.engine.experiment import Experiment, LoadSettings
+from punie_trace.engine.experiment import Configuration, Experiment
 from punie_trace.engine.gates import choose_gates
 from punie_trace.engine.loads import levels_of, limits_of, one_by_one
 from punie_trace.engine.model_memory import fit_together
 from punie_trace.engine.presets import SHIPPED_MAX_TOKENS, SHIPPED_TOOL_OUTPUT_CHARS, Offer, offer
+from punie_trace.engine.settings import LoadSettings
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import JsonValue
 from punie_trace.records import Path as AskPath
@@ -34,6 +36,8 @@ class PlannedConfiguration:
     server: ServerConfig
     group: str
     """Configurations of one group are served by one process."""
+    agent: AgentSource
+    """Whose agent asks."""
     request: dict[str, JsonValue]
     """What is sent with each request, in the request's own words."""
     load: Load = ONE_WORKER
@@ -104,7 +108,7 @@ def make_plan(experiment: Experiment) -> Plan:
         [c.name for c in configurations],
         [name + level.suffix for level in levels for name in _default_names(offered)],
     )
-    agent = experiment.agent
+    agent = experiment.agent_settings
     given = agent.model_fields_set if offered.shipped_model else {"tool_output_chars", "max_tokens"}
     return Plan(
         experiment,
@@ -132,13 +136,13 @@ def _chosen(experiment: Experiment, offered: Offer) -> tuple[str, ...]:
 
 
 def _resolve(experiment: Experiment, offered: Offer, chosen: Sequence[str]) -> list[PlannedConfiguration]:
-    paths = {one.name: one.path for one in experiment.named}
+    named = {one.name: one for one in experiment.named}
     resolved: list[PlannedConfiguration] = []
     wrong: list[str] = []
     groups: dict[str, str] = {}
     for name in chosen:
-        path = paths.get(name) or experiment.path
         try:
+            path, source = _asker(experiment, named.get(name))
             server = server_config({**offered.shared, **offered.configurations[name]}, f"configuration {name!r}")
         except ConfigurationError as error:
             wrong.append(str(error))
@@ -148,10 +152,26 @@ def _resolve(experiment: Experiment, offered: Offer, chosen: Sequence[str]) -> l
             continue
         key = f"{path == 'inprocess'} {server_key(server)}"
         group = groups.setdefault(key, f"server-{len(groups) + 1}")
-        resolved.append(PlannedConfiguration(name, path, server, group, request_options(server)))
+        resolved.append(PlannedConfiguration(name, path, server, group, source, request_options(server)))
     if wrong:
         raise ConfigurationError("\n".join(wrong))
     return resolved
+
+
+def _asker(experiment: Experiment, own: Configuration | None) -> tuple[AskPath, AgentSource]:
+    """How a configuration is asked and by whose agent: as it says itself, else as the experiment does."""
+    settings = experiment.agent_settings
+    source = (own.agent if own is not None and own.agent is not None else settings).source
+    path = own.path if own is not None else None
+    if path is None and "path" in experiment.model_fields_set:
+        path = experiment.path
+    if path is None:
+        path = "program" if source.program else "agent" if source == AgentSource() else "imported"
+    if path == "program" and not source.program:
+        raise ConfigurationError('the path \'program\' needs a program: [agent] program = ["name", "{question}"]')
+    if path == "imported" and source.reference is None and source.instance is None:
+        raise ConfigurationError("the path 'imported' needs an agent: [agent] import = \"package.module:name\"")
+    return path, source if path in ("imported", "program") else AgentSource()
 
 
 def _check_rounds(

@@ -9,11 +9,12 @@ import anyio
 import httpx2
 from opentelemetry.trace import TracerProvider
 
-from punie_trace.agent.http_path import HttpPath
+from punie_trace.agent.asker import AskerContext
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.load import COLLECT_S
 from punie_trace.driver.target import Target
+from punie_trace.engine.askers import open_asker
 from punie_trace.engine.plan import PlannedConfiguration
 from punie_trace.errors import ServerError
 from punie_trace.records import Generation
@@ -50,7 +51,7 @@ async def http_target(
     provider: ClockTracerProvider,
     clock: Clock,
 ) -> Target:
-    """A target for the paths `agent` and `http`; its connections are closed with `stack`."""
+    """A target for the paths that ask over HTTP; its connections are closed with `stack`."""
     key = server.api_key() or NO_KEY
     inner = None
     if configuration.path == "http":
@@ -63,13 +64,8 @@ async def http_target(
     client = await stack.enter_async_context(
         httpx2.AsyncClient(transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"})
     )
-    if configuration.path == "agent":
-        # Loaded here because it takes more than a second, which the other paths need not wait for.
-        from punie_trace.agent.agent_path import AgentPath, openai_client
-
-        ask = AgentPath(openai_client(base_url, client, key, options.read_timeout_s), toolbox, options, provider).ask
-    else:
-        ask = HttpPath(client, toolbox, options, provider.get_tracer("punie_trace")).ask
+    context = AskerContext(base_url, key, client, options, toolbox, provider, clock, configuration.agent)
+    asker = await open_asker(configuration.path, stack, context)
 
     def alive() -> None:
         if (failure := server.failure()) is not None:
@@ -78,7 +74,9 @@ async def http_target(
     collect = None
     if configuration.server.kind == "punie":
         collect = await _collector(stack, server, provider, clock)
-    return Target(configuration.name, configuration.path, ask, server.verify, alive, server.identity.model, collect)
+    return Target(
+        configuration.name, configuration.path, asker.ask, server.verify, alive, server.identity.model, collect
+    )
 
 
 async def _collector(

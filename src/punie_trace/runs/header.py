@@ -83,6 +83,8 @@ class ConfigurationRecord(Record):
     num_draft_tokens: int | None = None
     temperature: float | None = None
     request_options: dict[str, JsonValue] = {}
+    agent: str | None = None
+    """Whose agent asked: an object's name or a program; None is the built-in one."""
 
 
 class SpreadRecord(Record):

@@ -1,0 +1,52 @@
+"""Which asker each path has: the built-in ones, and those of an imported agent and of a program.
+
+Each is loaded when it is first needed: PydanticAI alone takes more than a second, which the other paths need not wait
+for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final, TypeAlias
+
+from punie_trace.agent.asker import AgentSource, Asker, AskerContext
+from punie_trace.records import Path as AskPath
+
+Opener: TypeAlias = Callable[[AsyncExitStack, AskerContext], Awaitable[Asker]]
+
+_MODULES: Final = {"imported": "punie_trace.agent.imported", "program": "punie_trace.agent.program"}
+"""Where `check_source` and `open_asker` of each path stand."""
+
+
+def check_source(path: AskPath, source: AgentSource) -> None:
+    """Raises `ConfigurationError` for an agent that cannot be used on `path`; the built-in one always can."""
+    if path in _MODULES:
+        importlib.import_module(_MODULES[path]).check_source(source)
+
+
+async def open_asker(path: AskPath, stack: AsyncExitStack, context: AskerContext) -> Asker:
+    """The asker of one configuration on one of the paths that ask a server; what it holds ends with `stack`."""
+    opener: Opener
+    if path == "agent":
+        opener = _built_in_agent
+    elif path == "http":
+        opener = _http
+    else:
+        opener = importlib.import_module(_MODULES[path]).open_asker
+    return await opener(stack, context)
+
+
+async def _built_in_agent(_stack: AsyncExitStack, context: AskerContext) -> Asker:
+    from punie_trace.agent.agent_path import AgentPath, openai_client
+
+    options = context.options
+    client = openai_client(context.base_url, context.client, context.api_key, options.read_timeout_s)
+    return AgentPath(client, context.toolbox, options, context.provider)
+
+
+async def _http(_stack: AsyncExitStack, context: AskerContext) -> Asker:
+    from punie_trace.agent.http_path import HttpPath
+
+    return HttpPath(context.client, context.toolbox, context.options, context.provider.get_tracer("punie_trace"))
