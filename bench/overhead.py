@@ -77,7 +77,7 @@ async def measure(queries: int, seed: int) -> dict[str, np.ndarray]:
                     answer = await asks[arm](query)
                     cost = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
                     assert answer.error is None, answer.error
-                    assert len(answer.tool_calls) == 1
+                    assert "word39" in answer.text
                     if number >= 0:
                         results[arm].append(cost)
     return {arm: np.array(costs) for arm, costs in results.items()}

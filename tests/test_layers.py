@@ -141,11 +141,11 @@ def test_the_http_path_is_asked_without_the_agents_libraries() -> None:
     code = (
         "import os; os.environ['PYDANTIC_DISABLE_PLUGINS'] = 'logfire-plugin'\n"  # as the command line sets it
         "import punie_trace.library\n"
-        "from punie_trace.agent.executed import recorded_functions\n"
+        "from punie_trace.agent.http_path import HttpPath\n"
         "from punie_trace.agent.definitions import definitions_of\n"
         "from punie_trace.agent.toolbox import Toolbox\n"
         "from punie_trace.agent.workspace import Workspace\n"
         "from pathlib import Path\n"
-        "definitions_of(recorded_functions(Toolbox(Workspace(Path('.')))))"
+        "definitions_of(Toolbox(Workspace(Path('.'))).functions())"
     )
     assert not loaded_after(code) & set(HEAVY)

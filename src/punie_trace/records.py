@@ -72,11 +72,13 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One executed tool call. `ok` is False where the tool raised or returned an error."""
+    """One tool call that the model made. `ok` is False where the tool raised, returned an error or was not run."""
 
     name: str
     arguments: dict[str, JsonValue]
     ok: bool
+    refused: str | None = None
+    """Why the tool was not run: no such tool, arguments that do not fit. None where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +102,29 @@ class Generation:
     finish_reason: str | None = None
     tool_calls: int = 0
     """Tool calls that the server parsed and sent."""
+    unusable_call: str | None = None
+    """Why a call that the model wrote cannot be used: it was not parsed, or names no tool."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int | None = None
 
     @property
     def unparsed_call(self) -> bool:
-        """The server ended with 'tool_calls' but sent no call: the model wrote one that did not parse."""
-        return self.finish_reason == "tool_calls" and self.tool_calls == 0
+        """Whether the model wrote a call that cannot be used; a server that drops one still ends with 'tool_calls'."""
+        return self.unusable_call is not None or (self.finish_reason == "tool_calls" and self.tool_calls == 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for one query. `error` is set where the path failed in a way it could name."""
+    """What came back for one query. Calls and generations are read from the query's spans, not made by the asker."""
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
     generations: tuple[Generation, ...] = ()
     error: str | None = None
+    """Set where the path failed: there is no answer to judge."""
+    reason: str | None = None
+    """Why the model came to no better answer, where the path can tell. It is judged all the same."""
 
 
 @dataclass(frozen=True, slots=True)

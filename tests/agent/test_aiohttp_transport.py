@@ -14,10 +14,10 @@ import httpx2
 import pytest
 
 from punie_trace.agent.aiohttp_transport import AiohttpTransport
-from punie_trace.agent.failures import describe_failure
+from punie_trace.driver.net import describe_failure
 from punie_trace.spans import names
+from punie_trace.spans.activity import from_sdk, generations_of
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.generation_log import GenerationLog, current_generations
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.transport import TracedTransport
 from punie_trace.testing import KnownLatency, scripted_server
@@ -223,8 +223,6 @@ async def test_a_reader_that_stops_stops_the_server() -> None:
 async def test_its_steps_and_first_bytes_are_timed() -> None:
     clock, kept = Clock.start(), Kept()
     provider = make_tracer_provider(clock, "test-run", [kept])
-    log = GenerationLog()
-    current_generations.set(log)
     settings = KnownLatency(first_s=0.03, between_s=0, chunks=3)
     transport = TracedTransport(provider, clock, AiohttpTransport())
     async with (
@@ -238,7 +236,8 @@ async def test_its_steps_and_first_bytes_are_timed() -> None:
     assert isinstance(connects[0], int)
     assert connects[0] > 0
     assert connects[1] is None
-    for span, generation, truth in zip(kept.spans, log.finished, truths, strict=True):
+    generations = generations_of([from_sdk(span) for span in kept.spans])
+    for span, generation, truth in zip(kept.spans, generations, truths, strict=True):
         assert (span.start_time, span.end_time) == (generation.sent_ns, generation.done_ns)
         assert generation.first_byte_ns is not None
         assert generation.first_chunk_ns is not None

@@ -7,12 +7,11 @@ import pytest
 
 from punie_trace.agent import definitions
 from punie_trace.agent.definitions import KEPT, build_tools, definitions_of, openai_definitions
-from punie_trace.agent.executed import recorded_functions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.suite.load import sample_workspace
 
-FUNCTIONS = recorded_functions(Toolbox(Workspace(sample_workspace())))
+FUNCTIONS = Toolbox(Workspace(sample_workspace())).functions()
 
 
 def test_the_kept_definitions_are_what_pydantic_ai_makes() -> None:

@@ -15,7 +15,11 @@ from punie_trace.agent.http_path import HttpPath
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
+from punie_trace.driver.net import ask_safely
 from punie_trace.records import Answer, Query
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.provider import make_tracer_provider
+from punie_trace.spans.transport import TracedTransport
 from punie_trace.suite.load import sample_workspace
 from punie_trace.testing import KnownLatency, Reply, Script, Text, scripted_server
 
@@ -41,9 +45,14 @@ async def ask(data: bytes, size: int = 1_000_000) -> Answer:
     def respond(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Pieces(data, size))
 
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond), base_url="http://test/v1/") as client:
+    async with httpx2.AsyncClient(transport=traced(httpx2.MockTransport(respond)), base_url="http://t/v1/") as client:
         path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
-        return await path.ask(Query("q", "?"))
+        return await ask_safely(path.ask, Query("q", "?"))
+
+
+def traced(inner: httpx2.AsyncBaseTransport | None = None) -> TracedTransport:
+    clock = Clock.start()
+    return TracedTransport(make_tracer_provider(clock, "test-run"), clock, inner)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -67,10 +76,11 @@ async def test_an_end_mark_without_a_line_end_counts() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (event("a"), "before its end mark"),
-        (event("a") + b"data: {oops\n\n", "no chat completion"),
-        (event("a") + b"data: [1]\n\n", "no chat completion"),
-        (event("a") + event("b")[:-9], "no chat completion"),
+        (event("a"), "neither [DONE] nor a finish reason"),
+        (event("a") + b"data: {oops\n\n", "a chunk is not a JSON object: '{oops'"),
+        (event("a") + b"data: [1]\n\n", "a chunk is not a JSON object: '[1]'"),
+        (event("a") + event("b")[:-9], "neither [DONE] nor a finish reason"),
+        (b"<html><body>Log in", "the answer is no stream of chunks: '<html><body>Log in'"),
     ],
 )
 async def test_a_stream_that_is_broken_is_an_error(data: bytes, says: str) -> None:
@@ -80,7 +90,7 @@ async def test_a_stream_that_is_broken_is_an_error(data: bytes, says: str) -> No
 async def test_a_connection_is_used_again() -> None:
     async with (
         scripted_server(KnownLatency(first_s=0, between_s=0, chunks=3)) as server,
-        httpx2.AsyncClient(base_url=f"{server.base_url}/", trust_env=False) as client,
+        httpx2.AsyncClient(transport=traced(), base_url=f"{server.base_url}/") as client,
     ):
         path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
         answers = [await path.ask(Query("q", "?")) for _ in range(3)]
@@ -92,7 +102,7 @@ async def test_half_of_a_surrogate_pair_goes_out_as_it_is() -> None:
     yes = Script(replies=(Reply(steps=(Text(text="yes"),)),))
     async with (
         scripted_server(yes) as server,
-        httpx2.AsyncClient(transport=AiohttpTransport(), base_url=f"{server.base_url}/") as client,
+        httpx2.AsyncClient(transport=traced(AiohttpTransport()), base_url=f"{server.base_url}/") as client,
     ):
         path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
         answer = await path.ask(Query("q", "What is \ud800?"))
@@ -110,7 +120,7 @@ async def test_a_body_that_does_not_end_after_its_end_mark_is_let_go() -> None:
     def respond(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Endless())
 
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond), base_url="http://test/v1/") as client:
+    async with httpx2.AsyncClient(transport=traced(httpx2.MockTransport(respond)), base_url="http://t/v1/") as client:
         path = HttpPath(client, Toolbox(Workspace(sample_workspace())), AskOptions(model="m"), NoOpTracer())
         with anyio.fail_after(60):
             answer = await path.ask(Query("q", "?"))

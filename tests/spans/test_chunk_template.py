@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from punie_trace.records import JsonValue
 from punie_trace.spans.chunk_template import ChunkTemplate
-from punie_trace.spans.completion_reader import CompletionReader
+from punie_trace.spans.completion import CompletionReader
 
 
 def chunk(content: str, **more: JsonValue) -> dict[str, JsonValue]:

@@ -225,7 +225,7 @@ async def test_a_cut_stream_is_a_failed_generation(traced: Traced, scripted: Ser
             handle.mark_sent()
             await agent(traced, server).run("go", event_stream_handler=read_all)
     check(traced, handle)
-    assert handle.generations[0].error == "cut_stream"
+    assert str(handle.generations[0].error).startswith("cut_stream")
 
 
 async def test_what_is_left_open_ends_with_the_query(traced: Traced) -> None:

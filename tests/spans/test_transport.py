@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from punie_trace.records import Generation
 from punie_trace.spans import names
-from punie_trace.spans.generation_log import GenerationLog, current_generations
+from punie_trace.spans.activity import from_sdk, generations_of
 from punie_trace.spans.transport import TracedTransport, is_generation
 from tests.spans.conftest import DONE, HANG, Reply, call, chunk, usage
 
@@ -36,15 +36,11 @@ BODY = {"model": "asked", "messages": [], "stream": True}
 
 async def post(traced: Traced, base_url: str, path: str = "/chat/completions") -> tuple[bytes, Generation]:
     """Post one request within a query; what came back, and the generation that was written down."""
-    log = GenerationLog()
-    token = current_generations.set(log)
-    try:
+    with traced.provider.tracer.start_as_current_span("query"):
         async with httpx2.AsyncClient(transport=TracedTransport(traced.provider, traced.clock)) as client:
             response = await client.post(base_url + path, json=BODY, headers={"Authorization": "Bearer secret"})
-            (generation,) = log.finished
-            return response.content, generation
-    finally:
-        current_generations.reset(token)
+    (generation,) = generations_of([from_sdk(traced.kept.named("POST")[-1])])
+    return response.content, generation
 
 
 @asynccontextmanager

@@ -6,24 +6,26 @@ It opens no span itself: pydantic-ai opens `invoke_agent`, `chat` and `execute_t
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from dataclasses import replace
 
 import httpx2
-from openai import APIError, AsyncOpenAI
+from openai import AsyncOpenAI
 from opentelemetry.trace import TracerProvider
-from pydantic_ai import Agent, AgentRunError, ModelSettings, RunContext, UsageLimits
-from pydantic_ai.messages import AgentStreamEvent
+from pydantic_ai import Agent, ModelSettings, RunContext, UnexpectedModelBehavior, UsageLimits
+from pydantic_ai.capabilities import ProcessHistory
+from pydantic_ai.messages import AgentStreamEvent, ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from punie_trace.agent.definitions import build_tools
-from punie_trace.agent.executed import recorded_functions, recording
-from punie_trace.agent.failures import describe_failure, generation_failure
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.prompt import SYSTEM_PROMPT
+from punie_trace.agent.tool_runner import ToolRunner
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.records import Answer, Query
-from punie_trace.spans.generation_log import finished_generations
+from punie_trace.spans.families import answer_of
 
 
 def openai_client(base_url: str, http_client: httpx2.AsyncClient, api_key: str, read_timeout_s: float) -> AsyncOpenAI:
@@ -35,6 +37,17 @@ def openai_client(base_url: str, http_client: httpx2.AsyncClient, api_key: str, 
         max_retries=0,
         timeout=httpx2.Timeout(read_timeout_s, connect=10.0),
     )
+
+
+def chat_model(client: AsyncOpenAI, model: str) -> OpenAIChatModel:
+    """The model of the endpoint behind `client`, asked in the way that any OpenAI-compatible server takes.
+
+    Schemas carry no `strict`, which local servers would write into the prompt, and reasoning is not sent back.
+    """
+    profile = OpenAIModelProfile(
+        openai_supports_strict_tool_definition=False, openai_chat_send_back_thinking_parts=False
+    )
+    return OpenAIChatModel(model, provider=OpenAIProvider(openai_client=client), profile=profile)
 
 
 class AgentPath:
@@ -51,12 +64,13 @@ class AgentPath:
             temperature=options.temperature, max_tokens=options.max_tokens, extra_body=dict(options.request)
         )
         self._agent = Agent(
-            OpenAIChatModel(options.model, provider=OpenAIProvider(openai_client=client)),
+            chat_model(client, options.model),
             name="punie_trace",
             instructions=SYSTEM_PROMPT,
-            tools=build_tools(recorded_functions(toolbox).values()),
+            tools=build_tools(ToolRunner(toolbox).async_functions()),
             model_settings=settings,
             retries=2,
+            capabilities=[ProcessHistory(_without_reasoning)],
         )
         if tracer_provider is None:
             self._agent.instrument = False
@@ -67,23 +81,31 @@ class AgentPath:
         self._limits = UsageLimits(request_limit=options.max_requests)
 
     async def ask(self, query: Query) -> Answer:
-        """The agent's answer. What the model, the server or the connection did wrong is in `Answer.error`."""
-        text, error = "", None
-        with recording() as calls:
-            try:
-                result = await self._agent.run(
-                    query.text, usage_limits=self._limits, event_stream_handler=_read_to_the_end
-                )
-                text = result.output
-            except (AgentRunError, APIError, httpx2.HTTPError) as failure:
-                error = describe_failure(failure)
-            except UnicodeEncodeError:
-                error = "the conversation holds half of a surrogate pair, which the openai client cannot send"
-        generations = finished_generations()
-        return Answer(text, tuple(calls), generations, error or generation_failure(generations))
+        """The agent's answer; an empty one, with a reason, where the model came to none.
+
+        Raises what the server, the connection, or the agent did wrong.
+        """
+        try:
+            result = await self._agent.run(query.text, usage_limits=self._limits, event_stream_handler=_read_to_the_end)
+        except UnexpectedModelBehavior as failure:
+            return Answer("", reason=" ".join(str(failure).split()))
+        return Answer(answer_of(result.output))
 
 
 async def _read_to_the_end(_context: RunContext[object], events: AsyncIterable[AgentStreamEvent]) -> None:
     """A handler is what makes pydantic-ai stream; the events themselves are the transport's concern."""
     async for _ in events:
         pass
+
+
+async def _without_reasoning(messages: list[ModelMessage]) -> list[ModelMessage]:
+    """The conversation without what a model thought aloud between tags in its text: it is not sent back."""
+    return [_plain(message) if isinstance(message, ModelResponse) else message for message in messages]
+
+
+def _plain(message: ModelResponse) -> ModelResponse:
+    texts = [part.content for part in message.parts if isinstance(part, TextPart)]
+    if all(answer_of(text) == text for text in texts):
+        return message
+    parts = [replace(p, content=answer_of(p.content)) if isinstance(p, TextPart) else p for p in message.parts]
+    return replace(message, parts=[part for part in parts if not isinstance(part, TextPart) or part.content])

@@ -8,7 +8,7 @@ load, which the `http` path need not wait for. A file of another version of pyda
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,7 +22,7 @@ KEPT: Final = Path(__file__).with_name("definitions.json")
 _MAKER: Final = "pydantic-ai-slim"
 
 
-def build_tools(functions: Iterable[Callable[..., str]]) -> list[Tool[None]]:
+def build_tools(functions: Iterable[Callable[..., str | Awaitable[str]]]) -> list[Tool[None]]:
     """The functions as pydantic-ai tools."""
     from pydantic_ai import Tool
 

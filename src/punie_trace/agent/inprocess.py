@@ -16,12 +16,14 @@ from opentelemetry.trace import SpanKind, Tracer
 
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
-from punie_trace.agent.turns import Message, ToolLoop, Turn, WrittenCall
+from punie_trace.agent.turns import Message, ToolLoop
 from punie_trace.errors import ModelError
 from punie_trace.records import Answer, Generation, Query
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.generation_log import current_generations
+from punie_trace.spans.completion import Completion
+from punie_trace.spans.families import split_reasoning
+from punie_trace.spans.written_calls import WrittenCall
 
 if TYPE_CHECKING:
     from mlx_lm.models.cache import LRUPromptCache
@@ -53,7 +55,7 @@ class InprocessModel:
 
     async def generate(
         self, messages: list[Message], definitions: list[Message], options: AskOptions, clock: Clock
-    ) -> tuple[Turn, Generation]:
+    ) -> tuple[Completion, Generation]:
         """One generation. Waits for the one before; a cancelled wait lets the running one end by itself."""
         future = self._thread.submit(self._generate, messages, definitions, options, clock)
         return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True)
@@ -64,7 +66,7 @@ class InprocessModel:
 
     def _generate(
         self, messages: list[Message], definitions: list[Message], options: AskOptions, clock: Clock
-    ) -> tuple[Turn, Generation]:
+    ) -> tuple[Completion, Generation]:
         from mlx_lm import stream_generate
         from mlx_lm.models.cache import make_prompt_cache
         from mlx_lm.sample_utils import make_sampler
@@ -103,7 +105,7 @@ class InprocessModel:
             tokens.append(response.token)
             finish = response.finish_reason
         self._prompt_cache.insert_cache(key, tokens, cache)
-        turn, unparsed = self._parse("".join(text))
+        completion = self._parse("".join(text), finish)
         generation = Generation(
             sent_ns=sent,
             done_ns=clock.now_ns(),
@@ -112,21 +114,24 @@ class InprocessModel:
             chunks=len(text),
             requested_model=self.name,
             served_model=self.name,
-            finish_reason="tool_calls" if turn.calls or unparsed else finish,
-            tool_calls=len(turn.calls),
+            finish_reason=completion.finish_reason,
+            tool_calls=len(completion.calls),
+            unusable_call=completion.unusable_call,
             input_tokens=len(prompt),
             output_tokens=len(tokens) - len(prompt),
             cached_tokens=len(prompt) - len(rest),
         )
-        return turn, generation
+        return completion, generation
 
-    def _parse(self, text: str) -> tuple[Turn, bool]:
-        """The text without its calls, the calls, and whether there was one that did not parse."""
+    def _parse(self, text: str, finish: str | None) -> Completion:
+        """The text without its reasoning and its calls, and the calls, as far as they parse."""
+        reasoning, text = split_reasoning(text)
         start, end = self._tokenizer.tool_call_start, self._tokenizer.tool_call_end
         if not start or start not in text:
-            return Turn(text), False
+            return Completion(text, reasoning, finish_reason=finish)
         plain, *written = text.split(start)
         calls: list[WrittenCall] = []
+        unusable: str | None = None
         for index, piece in enumerate(written):
             try:
                 parsed = self._tokenizer.tool_parser(piece.split(end)[0] if end else piece, None)
@@ -134,9 +139,11 @@ class InprocessModel:
                     WrittenCall(f"call-{index}", one["name"], json.dumps(one.get("arguments", {})))
                     for one in (parsed if isinstance(parsed, list) else [parsed])
                 ]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError) as error:
+                unusable = f"a call that did not parse: {type(error).__name__}: {error}"
                 continue
-        return Turn(plain.strip(), tuple(calls)), not calls
+        unusable = None if calls else unusable
+        return Completion(plain.strip(), reasoning, tuple(calls), "tool_calls", unusable_call=unusable)
 
 
 def _with_parsed_arguments(message: Message) -> Message:
@@ -165,10 +172,10 @@ class InprocessPath:
         self._loop = ToolLoop(toolbox, tracer, options.max_requests)
 
     async def ask(self, query: Query) -> Answer:
-        """The model's answer. What mlx_lm raised is in `Answer.error`."""
-        return await self._loop.ask(query, self._complete, (RuntimeError, ValueError))
+        """The model's answer. Raises what mlx_lm raises."""
+        return await self._loop.ask(query, self._complete)
 
-    async def _complete(self, messages: list[Message]) -> Turn:
+    async def _complete(self, messages: list[Message]) -> Completion:
         attributes = {
             names.SEGMENT: names.SEGMENT_GENERATION,
             names.GEN_AI_OPERATION: names.OPERATION_CHAT,
@@ -177,7 +184,9 @@ class InprocessPath:
         with self._tracer.start_as_current_span(
             names.SPAN_GENERATE, kind=SpanKind.INTERNAL, attributes=attributes
         ) as span:
-            turn, generation = await self._model.generate(messages, self._loop.definitions, self._options, self._clock)
+            completion, generation = await self._model.generate(
+                messages, self._loop.definitions, self._options, self._clock
+            )
             if generation.first_chunk_ns is not None:
                 span.add_event(names.EVENT_FIRST_CHUNK, timestamp=generation.first_chunk_ns)
             if generation.last_chunk_ns is not None:
@@ -189,9 +198,10 @@ class InprocessPath:
                     names.GEN_AI_OUTPUT_TOKENS: generation.output_tokens or 0,
                     names.GEN_AI_CACHED_TOKENS: generation.cached_tokens or 0,
                     names.CHUNKS: generation.chunks,
+                    names.TOOL_CALLS: generation.tool_calls,
+                    names.GEN_AI_FINISH_REASONS: (generation.finish_reason or "",),
                 }
             )
-        collected = current_generations.get()
-        if collected is not None:
-            collected.append(generation)
-        return turn
+            if generation.unusable_call is not None:
+                span.set_attribute(names.UNUSABLE_CALL, generation.unusable_call)
+        return completion

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from punie_trace.agent.workspace import Workspace, WorkspaceError
+from punie_trace.spans.activity import ERROR_PREFIX
 
-ERROR_PREFIX = "error: "
 MAX_LINE = 120
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import anyio.lowlevel
@@ -20,11 +20,12 @@ from anyio.abc import TaskGroup
 from punie_trace.driver.arrivals import due_offsets
 from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
+from punie_trace.driver.net import MAX_CHARS, ask_safely, generation_failure
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned
 from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.errors import ServerError
-from punie_trace.records import Answer, Arrival, EndedQuery, Judgement, Ledger, Outcome, Path
+from punie_trace.records import Answer, Arrival, EndedQuery, Judgement, Ledger, Outcome, Path, Verdict
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.query_span import QuerySpan
 
@@ -161,9 +162,13 @@ class Driver:
         with self.open_query(arrival, target.path, stage.warm_up) as span:
             span.mark_sent()
             with stage.in_flight(held=held, late_ns=(span.sent_ns or due_ns) - due_ns) as scope:
-                answer = await target.ask(item.query)
+                answer = await ask_safely(target.ask, item.query)
             ledger = span.finish()
             generations = tuple(span.generations)
+            calls = tuple(span.tool_calls(target.defaults))
+            if answer is not None:
+                failure = answer.error or generation_failure(generations)
+                answer = replace(answer, tool_calls=calls, generations=generations, error=failure)
             timed_out = scope.cancelled_caught
             try:
                 target.alive()
@@ -183,8 +188,6 @@ class Driver:
             )
             if timed_out:
                 error = stage.why_cut(scope)
-            elif error is None and answer is not None:
-                error = answer.error
             if target.collect is not None:
                 with anyio.move_on_after(COLLECT_S):  # the query's time is closed: this is nobody's
                     await target.collect(span.trace_id)
@@ -195,8 +198,11 @@ class Driver:
                 judgement = await self.judge(ended)
             finally:
                 stage.being_judged -= 1
-            span.set_verdict(judgement.verdict, error)
+            span.set_verdict(judgement.verdict, error or (None if answer is None else answer.error))
         if not stage.warm_up:
+            answer = answer or Answer("", calls, generations)
+            if error is None:
+                error = answer.error or judgement.reason or _reason(answer, judgement.verdict)
             outcome = _outcome(arrival, target, span, ledger, answer, judgement, error)
             self.on_outcome(outcome, ledger)
             stage.ended(outcome)
@@ -209,11 +215,11 @@ def _outcome(
     target: Target,
     span: QuerySpan,
     ledger: Ledger,
-    answer: Answer | None,
+    answer: Answer,
     judgement: Judgement,
     error: str | None,
 ) -> Outcome:
-    generations = span.generations
+    generations = answer.generations
     sent_ns = arrival.due_ns + ledger.client_queue_ns
     first = min(generations, key=lambda g: g.sent_ns, default=None)
     return Outcome(
@@ -226,10 +232,10 @@ def _outcome(
         sent_ns=sent_ns,
         done_ns=arrival.due_ns + ledger.wall_ns,
         verdict=judgement.verdict,
-        error=error or judgement.reason,
+        error=error,
         trace_id=span.trace_id,
-        answer=answer.text if answer is not None else "",
-        tool_calls=answer.tool_calls if answer is not None else (),
+        answer=answer.text,
+        tool_calls=answer.tool_calls,
         generations=len(generations),
         input_tokens=_sum([g.input_tokens for g in generations]),
         output_tokens=_sum([g.output_tokens for g in generations]),
@@ -238,6 +244,19 @@ def _outcome(
         served_model=target.served_model or next((g.served_model for g in generations), None),
         evaluations=judgement.evaluations,
     )
+
+
+def _reason(answer: Answer, verdict: Verdict) -> str | None:
+    """Why an answer that came whole was not right, where that can be told."""
+    if verdict in (Verdict.CORRECT, Verdict.NOT_JUDGED):
+        return None
+    if verdict is Verdict.UNPARSED_CALL:
+        return next((g.unusable_call for g in answer.generations if g.unusable_call is not None), None)
+    if verdict in (Verdict.BAD_ARGUMENTS, Verdict.WRONG_TOOL, Verdict.SHOULD_NOT_HAVE_CALLED):
+        refused = next((call for call in answer.tool_calls if call.refused is not None), None)
+        if refused is not None:
+            return f"{refused.name or 'a call'} was not run: {refused.refused}"[:MAX_CHARS]
+    return answer.reason
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

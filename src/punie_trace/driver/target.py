@@ -5,11 +5,11 @@ The driver knows no agent, no HTTP and no model: all it has is these callables.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from punie_trace.records import Answer, EndedQuery, Generation, Judgement, Path, Query
+from punie_trace.records import Answer, EndedQuery, Generation, JsonValue, Judgement, Path, Query
 
 Ask = Callable[[Query], Awaitable[Answer]]
 
@@ -36,5 +36,7 @@ class Target:
     verify: Callable[[Generation], None]
     alive: Callable[[], None]
     served_model: str | None = None
+    defaults: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    """Tool's name -> argument's name -> its default: what a call leaves out is recorded as if it had been written."""
     collect: Callable[[str], Awaitable[None]] | None = None
     """Takes up what the server knows of a trace (by its id, in hex), after its query is over; never raises."""

@@ -11,6 +11,7 @@ from opentelemetry.trace import TracerProvider
 
 from punie_trace.agent.asker import AskerContext
 from punie_trace.agent.options import AskOptions
+from punie_trace.agent.tool_runner import argument_defaults
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.load import COLLECT_S
 from punie_trace.driver.target import Target
@@ -59,7 +60,7 @@ async def http_target(
         from punie_trace.agent.aiohttp_transport import AiohttpTransport
 
         inner = AiohttpTransport()
-    transport = TracedTransport(clock=clock, tracer_provider=provider, inner=inner)
+    transport = TracedTransport(provider, clock, inner, tidy=configuration.path == "agent")
     base_url = f"{server.base_url.rstrip('/')}/"
     client = await stack.enter_async_context(
         httpx2.AsyncClient(transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"})
@@ -75,7 +76,14 @@ async def http_target(
     if configuration.server.kind == "punie":
         collect = await _collector(stack, server, provider, clock)
     return Target(
-        configuration.name, configuration.path, asker.ask, server.verify, alive, server.identity.model, collect
+        configuration=configuration.name,
+        path=configuration.path,
+        ask=asker.ask,
+        verify=server.verify,
+        alive=alive,
+        served_model=server.identity.model,
+        defaults=argument_defaults(toolbox),
+        collect=collect,
     )
 
 
@@ -114,7 +122,15 @@ async def inprocess_target(
     model = await anyio.to_thread.run_sync(load)
     stack.callback(model.close)
     ask = InprocessPath(model, toolbox, options, provider.get_tracer("punie_trace"), clock).ask
-    return Target(configuration.name, configuration.path, ask, _nothing_to_verify, _always_alive, model.name)
+    return Target(
+        configuration=configuration.name,
+        path=configuration.path,
+        ask=ask,
+        verify=_nothing_to_verify,
+        alive=_always_alive,
+        served_model=model.name,
+        defaults=argument_defaults(toolbox),
+    )
 
 
 def _nothing_to_verify(generation: Generation) -> None:

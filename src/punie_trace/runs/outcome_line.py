@@ -39,7 +39,7 @@ def encode_outcome(outcome: Outcome) -> bytes:
     """One line of `outcomes.jsonl`, newline included, in ASCII: no text of a model can break the line."""
     # Not `asdict`, which copies all of a tool's arguments: this runs once for each query while queries are timed.
     values: dict[str, Any] = {name: getattr(outcome, name) for name in _FIELDS}
-    values["tool_calls"] = [{"name": c.name, "arguments": c.arguments, "ok": c.ok} for c in outcome.tool_calls]
+    values["tool_calls"] = [_of_call(call) for call in outcome.tool_calls]
     if outcome.evaluations:
         values["evaluations"] = [
             {"name": e.name, "value": e.value, "reason": e.reason, "source": e.source} for e in outcome.evaluations
@@ -51,6 +51,11 @@ def encode_outcome(outcome: Outcome) -> bytes:
     except ValueError:  # a model may write NaN among a tool's arguments, and JSON has none
         text = _ENCODER.encode(_finite(values))
     return text.encode("ascii") + b"\n"
+
+
+def _of_call(call: ToolCall) -> dict[str, JsonValue]:
+    values: dict[str, JsonValue] = {"name": call.name, "arguments": call.arguments, "ok": call.ok}
+    return values if call.refused is None else {**values, "refused": call.refused}
 
 
 def decode_outcome(line: str) -> Outcome:
@@ -119,7 +124,10 @@ def _tool_calls(values: object) -> tuple[ToolCall, ...]:
 def _calls_held_once(text: str) -> tuple[ToolCall, ...]:
     values = json.loads(text)
     try:
-        return tuple(ToolCall(str(call["name"]), dict(call["arguments"]), bool(call["ok"])) for call in values)
+        return tuple(
+            ToolCall(str(call["name"]), dict(call["arguments"]), bool(call["ok"]), call.get("refused"))
+            for call in values
+        )
     except (KeyError, TypeError) as error:
         raise ValueError(f"'tool_calls' does not hold name, arguments and ok: {error}") from error
 

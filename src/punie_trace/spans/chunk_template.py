@@ -66,7 +66,7 @@ def _only_content(chunk: JsonValue) -> str | None:
         return None
     choice = choices[0]
     delta = choice.get("delta")
-    if choice.get("finish_reason") or not isinstance(delta, dict):
+    if choice.get("finish_reason") or choice.get("index") not in (None, 0) or not isinstance(delta, dict):
         return None
     content = delta.get("content")
     rest = any(value for key, value in delta.items() if key not in ("content", "role"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final
 
 import httpx2
 from opentelemetry.context import get_current
@@ -19,38 +19,51 @@ from opentelemetry.trace import SpanKind, StatusCode
 from punie_trace.records import Generation
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.completion_reader import CompletionReader, Form
-from punie_trace.spans.generation_log import GenerationLog
+from punie_trace.spans.completion import Completion, CompletionReader, Failure, Form
+from punie_trace.spans.open_spans import OpenSpans
 from punie_trace.spans.provider import ClockTracer
 from punie_trace.spans.span import AttributeValue
 
-_ERROR_TEXT_LIMIT = 500
+_ERROR_TEXT_LIMIT: Final = 500
+_CALLS_LIMIT: Final = 64 * 1024
+"""Characters of the calls of one generation that are kept with its span."""
 _MODEL_FIRST = re.compile(rb'\{\s*"model"\s*:\s*"([^"\\\x00-\x1f]+)"\s*,')
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HEAD_READ = "http11.receive_response_headers.complete"
 _FIRST_STEPS = ("connection.connect_tcp.started", "http11.send_request_headers.started")
 
-Failure: TypeAlias = tuple[str, str]
-"""(error type, what was said about it, or '')"""
-
 
 class GenerationSpan:
-    """A generation request that is open. All times come from the clock, in ns; `finish` counts once."""
+    """A generation request that is open. All times come from the clock, in ns; `finish` counts once.
 
-    def __init__(self, tracer: ClockTracer, clock: Clock, request: httpx2.Request, log: GenerationLog | None) -> None:
+    It is entered among the open requests of its trace, so that the end of the query is its end as well. `reader` has
+    read what came so far; with `keep_events` in a form that a strict client can read.
+    """
+
+    def __init__(
+        self,
+        tracer: ClockTracer,
+        clock: Clock,
+        request: httpx2.Request,
+        open_spans: OpenSpans,
+        *,
+        keep_events: bool = False,
+    ) -> None:
         self._tracer = tracer
         self._clock = clock
         self._context = get_current()
         self._identity = tracer.identity(self._context)
-        self._log = log
-        self._index = None if log is None else log.begin(self)
+        self._open_spans = open_spans
+        self._index = open_spans.begin_request(self._identity.trace_id, self)
+        self._keep_events = keep_events
+        self._resent_ns: list[int] = []
         self._connect_from_ns: int | None = None
         self._connect_to_ns: int | None = None
         self._first_byte_ns: int | None = None
         self._last_byte_ns: int | None = None
         self._status: int | None = None
         self._finished = False
-        self._reader = CompletionReader()
+        self.reader = CompletionReader()
         self._requested_model = _requested_model(request)
         self._attributes = self._request_attributes(request)
         self._sending = False
@@ -79,12 +92,27 @@ class GenerationSpan:
         elif event == _HEAD_READ:
             self._first_byte_ns = self._clock.now_ns()
 
+    @property
+    def on_kept_connection(self) -> bool:
+        """Whether it went out on a connection that had been open before, as far as the transport's steps tell."""
+        return self._sending and self._connect_from_ns is None
+
+    @property
+    def began_to_answer(self) -> bool:
+        """Whether a byte of the answer has come."""
+        return self._first_byte_ns is not None
+
+    def resent(self) -> None:
+        """It is about to be sent again: the server had closed the kept connection before it read the request."""
+        self._resent_ns.append(self._clock.now_ns())
+
     def answered(self, response: httpx2.Response, first: bytes = b"") -> None:
         """The head of the response is here: that is the first byte; `first` of the body came with it."""
         head_ns = self._clock.now_ns() if self._first_byte_ns is None else self._first_byte_ns
         self._first_byte_ns = self._last_byte_ns = head_ns
         self._status = response.status_code
-        self._reader = CompletionReader(_form(response.headers))
+        keep = self._keep_events and response.status_code < 400
+        self.reader = CompletionReader(_form(response.headers), keep_events=keep)
         if first:
             self._received(first, head_ns)
 
@@ -96,16 +124,16 @@ class GenerationSpan:
         if self._finished:
             return
         self._last_byte_ns = now
-        self._reader.feed(data, now)
-        if self._reader.done:
+        self.reader.feed(data, now)
+        if self.reader.done:
             self.finish(at_ns=now)
 
     def ended(self) -> None:
         """The body has come to its end."""
         if not self._finished:
             now = self._clock.now_ns()
-            self._reader.close(now)
-            self.finish((names.ERROR_CUT_STREAM, "") if self._reader.cut else None, at_ns=now)
+            self.reader.close(now)
+            self.finish(at_ns=now)
 
     def failed(self, error: BaseException) -> None:
         """Sending or reading raised."""
@@ -113,12 +141,14 @@ class GenerationSpan:
             self.finish((names.ERROR_CANCELLED, ""))
         elif isinstance(error, httpx2.RemoteProtocolError) and self._first_byte_ns is not None:
             self.finish((names.ERROR_CUT_STREAM, str(error)))
+        elif self._resent_ns and self.on_kept_connection and isinstance(error, httpx2.TransportError):
+            self.finish((names.ERROR_STALE_CONNECTION, f"ours: kept connections were closed by the server: {error}"))
         else:
             self.finish((type(error).__qualname__, str(error)))
 
     def closed(self) -> None:
         """The reader has let go of the response, at its end or before."""
-        if self._reader.finish_reason is not None or self._reader.form == "opaque":
+        if self.reader.finish_reason is not None or self.reader.form == "opaque":
             self.finish(at_ns=self._last_byte_ns)
         else:
             self.abandon()
@@ -134,25 +164,25 @@ class GenerationSpan:
         self._finished = True
         done_ns = self._clock.now_ns() if at_ns is None else at_ns
         failure = self._failure(failure)
-        generation = self._generation(done_ns, failure)
-        self._write_span(generation, failure)
-        if self._log is not None:
-            self._log.append(generation, self._index)
+        completion = self.reader.completion()
+        generation = self._generation(done_ns, failure, completion)
+        self._write_span(generation, failure, completion)
+        if self._index is not None:
+            self._open_spans.end_request(self._identity.trace_id, self._index)
 
     def _failure(self, failure: Failure | None) -> Failure | None:
         """What went wrong first: the server's own words count for more than what followed from them."""
-        reader = self._reader
+        reader = self.reader
         if self._status is not None and self._status >= 400:
-            said = reader.error_message or bytes(reader.head).decode("utf-8", "replace")
-            return str(self._status), said
-        if reader.error_message is not None:
-            return names.ERROR_IN_STREAM, reader.error_message
-        if reader.malformed:
-            return names.ERROR_MALFORMED_CHUNK, "a chunk is not a JSON object"
+            words = reader.error_message or bytes(reader.head).decode("utf-8", "replace")
+            return str(self._status), words
+        found = reader.failure if self._status is not None else None
+        if found is not None and (failure is None or found[0] != names.ERROR_CUT_STREAM):
+            return found
         return failure
 
-    def _generation(self, done_ns: int, failure: Failure | None) -> Generation:
-        reader = self._reader
+    def _generation(self, done_ns: int, failure: Failure | None, completion: Completion) -> Generation:
+        reader = self.reader
         return Generation(
             sent_ns=self._sent_ns,
             done_ns=done_ns,
@@ -168,12 +198,13 @@ class GenerationSpan:
             fingerprint=reader.fingerprint,
             finish_reason=reader.finish_reason,
             tool_calls=reader.tool_calls,
+            unusable_call=completion.unusable_call,
             input_tokens=reader.input_tokens,
             output_tokens=reader.output_tokens,
             cached_tokens=reader.cached_tokens,
         )
 
-    def _write_span(self, generation: Generation, failure: Failure | None) -> None:
+    def _write_span(self, generation: Generation, failure: Failure | None, completion: Completion) -> None:
         attributes: dict[str, AttributeValue | None] = {
             **self._attributes,
             names.HTTP_STATUS: generation.status,
@@ -185,6 +216,11 @@ class GenerationSpan:
             names.GEN_AI_CACHED_TOKENS: generation.cached_tokens,
             names.CHUNKS: generation.chunks,
             names.UNPARSED_CALL: generation.unparsed_call or None,
+            names.UNUSABLE_CALL: generation.unusable_call,
+            names.TOOL_CALLS: generation.tool_calls or None,
+            names.WRITTEN_CALLS: _calls_json(completion),
+            names.SERVER_TIMINGS: json.dumps(completion.timings) if completion.timings else None,
+            names.RESENT: len(self._resent_ns) or None,
             names.CONNECT_NS: self._connect_ns(),
         }
         if failure is not None:
@@ -208,6 +244,8 @@ class GenerationSpan:
         ):
             if time_ns is not None:
                 span.add_event(name, timestamp=time_ns)
+        for time_ns in self._resent_ns:
+            span.add_event(names.EVENT_RESENT, timestamp=time_ns)
         span.end(generation.done_ns)
 
     def _connect_ns(self) -> int | None:
@@ -237,6 +275,17 @@ def _of_url(method: str, url: str) -> tuple[tuple[str, AttributeValue], ...]:
         (names.SERVER_ADDRESS, shown.host),
         *(((names.SERVER_PORT, port),) if port is not None else ()),
     )
+
+
+def _calls_json(completion: Completion) -> str | None:
+    """The calls for `names.WRITTEN_CALLS`; arguments that would make it too long are left out."""
+    if not completion.calls:
+        return None
+    calls, room = [], _CALLS_LIMIT
+    for call in completion.calls:
+        room -= len(call.arguments)
+        calls.append({"id": call.id, "name": call.name, "arguments": call.arguments if room >= 0 else ""})
+    return json.dumps(calls)
 
 
 def _form(headers: httpx2.Headers) -> Form:

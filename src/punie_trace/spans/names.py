@@ -56,10 +56,16 @@ GENERATION_INDEX: Final = "punie.generation.index"
 CHUNKS: Final = "punie.generation.chunks"
 CONNECT_NS: Final = "punie.generation.connect_ns"
 UNPARSED_CALL: Final = "punie.generation.unparsed_call"
+UNUSABLE_CALL: Final = "punie.generation.unusable_call"  # why a call that the model wrote cannot be used
+TOOL_CALLS: Final = "punie.generation.tool_calls"  # how many calls the server sent
+WRITTEN_CALLS: Final = "punie.generation.calls"  # JSON: a list of {"id", "name", "arguments"}
+SERVER_TIMINGS: Final = "punie.generation.timings"  # JSON: the numbers of the server's own `timings` object
+RESENT: Final = "punie.generation.resent"  # how often it was sent again, because a kept connection had been closed
 ERROR_TEXT: Final = "punie.generation.error"  # the beginning of what the server or the transport said
 FINGERPRINT: Final = "openai.response.system_fingerprint"
 
 # Events of a generation span
+EVENT_RESENT: Final = "resent"
 EVENT_FIRST_BYTE: Final = "first_byte"
 EVENT_PREFILL_END: Final = "prefill_end"
 EVENT_FIRST_CHUNK: Final = "first_chunk"
@@ -76,9 +82,13 @@ GEN_AI_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 GEN_AI_CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+GEN_AI_TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
 GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
 GEN_AI_TOOL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 GEN_AI_TOOL_RESULT: Final = "gen_ai.tool.call.result"
+TOOL_REFUSED: Final = "punie.tool.refused"  # why a call was not executed: an unknown tool, arguments that do not fit
+PYDANTIC_AI_TOOL_FAILURE: Final = "pydantic_ai.tool.failure_stage"  # 'validation': the tool was not entered
 HTTP_METHOD: Final = "http.request.method"
 HTTP_STATUS: Final = "http.response.status_code"
 URL_FULL: Final = "url.full"
@@ -93,6 +103,8 @@ ERROR_ABANDONED: Final = "abandoned"  # nobody read it to its end before the que
 ERROR_CANCELLED: Final = "cancelled"
 ERROR_CUT_STREAM: Final = "cut_stream"  # the server ended with neither [DONE] nor a finish reason
 ERROR_MALFORMED_CHUNK: Final = "malformed_chunk"
+ERROR_TOO_LONG: Final = "too_long"  # an event or an answer beyond what is read
+ERROR_STALE_CONNECTION: Final = "stale_connection"  # ours: a kept connection that the server had closed, twice
 ERROR_IN_STREAM: Final = "error_chunk"  # the server reported an error within a stream that began well
 
 # Resource, besides the run's id

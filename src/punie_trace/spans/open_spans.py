@@ -1,13 +1,15 @@
-"""Which spans of each local trace are still open, and the intervals of those that finished as a generation or a tool.
+"""Which spans and requests of each local trace are still open, and its generations and tool calls that finished.
 
-A span processor, called in the thread that starts or ends a span. It knows nothing of ledgers: it hands out intervals
-exactly as the spans that are exported carry them.
+A span processor, called in the thread that starts or ends a span. It knows nothing of ledgers: it hands out spans and
+intervals exactly as those that are exported. A generation request has its span only at its end, so that until then it
+is entered here by itself.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -17,11 +19,21 @@ from punie_trace.spans import names
 Interval = tuple[int, int]
 
 
+class OpenRequest(Protocol):
+    """A generation request that has begun and not finished."""
+
+    def abandon(self) -> None:
+        """Finish it as it stands, because its query is over."""
+        ...
+
+
 @dataclass(slots=True)
 class _Trace:
     open: dict[int, Span] = field(default_factory=dict)
-    generations: list[Interval] = field(default_factory=list)
-    tools: list[Interval] = field(default_factory=list)
+    generations: list[ReadableSpan] = field(default_factory=list)
+    tools: list[ReadableSpan] = field(default_factory=list)
+    requests: dict[int, OpenRequest] = field(default_factory=dict)
+    begun: int = 0
 
 
 class OpenSpans(SpanProcessor):
@@ -53,9 +65,9 @@ class OpenSpans(SpanProcessor):
                 return
             trace.open.pop(context.span_id, None)
             if attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION:
-                trace.generations.append((start, end))
+                trace.generations.append(span)
             elif attributes.get(names.GEN_AI_OPERATION) == names.OPERATION_EXECUTE_TOOL:
-                trace.tools.append((start, end))
+                trace.tools.append(span)
             if span.parent is None:
                 del self._traces[context.trace_id]
 
@@ -65,13 +77,48 @@ class OpenSpans(SpanProcessor):
             trace = self._traces.get(trace_id)
             return [] if trace is None else [span for span in reversed(trace.open.values()) if span.parent is not None]
 
-    def intervals(self, trace_id: int) -> tuple[list[Interval], list[Interval]]:
-        """(generations, tools) that have finished so far, each as (start_ns, end_ns) in the order of their ends."""
+    def begin_request(self, trace_id: int, request: OpenRequest) -> int | None:
+        """Enter a generation request; its index in the trace, from 0. None where the trace is not followed."""
+        with self._lock:
+            trace = self._traces.get(trace_id)
+            if trace is None:
+                return None
+            index = trace.begun
+            trace.begun += 1
+            trace.requests[index] = request
+            return index
+
+    def end_request(self, trace_id: int, index: int) -> None:
+        """Strike out a request that has finished."""
+        with self._lock:
+            trace = self._traces.get(trace_id)
+            if trace is not None:
+                trace.requests.pop(index, None)
+
+    def open_requests(self, trace_id: int) -> list[OpenRequest]:
+        """The generation requests of this trace that are still open."""
+        with self._lock:
+            trace = self._traces.get(trace_id)
+            return [] if trace is None else list(trace.requests.values())
+
+    def finished(self, trace_id: int) -> tuple[list[ReadableSpan], list[ReadableSpan]]:
+        """(generations, tools) that have finished so far, in the order of their ends."""
         with self._lock:
             trace = self._traces.get(trace_id)
             return ([], []) if trace is None else (list(trace.generations), list(trace.tools))
+
+    def intervals(self, trace_id: int) -> tuple[list[Interval], list[Interval]]:
+        """`finished`, each span as (start_ns, end_ns)."""
+        generations, tools = self.finished(trace_id)
+        return _intervals(generations), _intervals(tools)
 
     def followed(self) -> int:
         """How many traces are open now."""
         with self._lock:
             return len(self._traces)
+
+
+def _intervals(spans: list[ReadableSpan]) -> list[Interval]:
+    return [
+        (span.start_time, span.end_time) for span in spans if span.start_time is not None and span.end_time is not None
+    ]

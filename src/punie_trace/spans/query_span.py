@@ -13,13 +13,14 @@ from typing import TypeAlias
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, StatusCode, format_trace_id, use_span
 
-from punie_trace.records import Arrival, Generation, Ledger, Path, Verdict
+from punie_trace.records import Arrival, Generation, Ledger, Path, ToolCall, Verdict
 from punie_trace.spans import names
+from punie_trace.spans.activity import Defaults, calls_of, from_sdk, generations_of
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.generation_log import GenerationLog, current_generations
 from punie_trace.spans.open_spans import Interval
 from punie_trace.spans.provider import ClockSpan, ClockTracerProvider
 from punie_trace.spans.span import AttributeValue
+from punie_trace.spans.span import Span as FinishedSpan
 
 LedgerCloser: TypeAlias = Callable[[int, int, int, Sequence[Interval], Sequence[Interval]], Ledger]
 """(due_ns, sent_ns, done_ns, generations, tools) -> Ledger; intervals lie within sent and done."""
@@ -38,7 +39,7 @@ class QuerySpan:
         self._span = span
         self._close = close
         self._trace_id = span.get_span_context().trace_id
-        self._log = GenerationLog()
+        self._finished: list[FinishedSpan] | None = None
         self.trace_id = format_trace_id(self._trace_id)
         self.due_ns = due_ns
         self.sent_ns: int | None = None
@@ -47,13 +48,19 @@ class QuerySpan:
 
     @property
     def generations(self) -> list[Generation]:
-        """The generation requests that finished so far."""
-        return self._log.finished
+        """The generation requests that finished so far, in the order of their ends."""
+        return generations_of(self._spans())
 
-    @property
-    def log(self) -> GenerationLog:
-        """Where generation requests of this query enter themselves."""
-        return self._log
+    def tool_calls(self, defaults: Defaults | None = None) -> list[ToolCall]:
+        """The tool calls that finished so far, in the order of their ends; then those that nobody executed."""
+        return calls_of(self._spans(), defaults)
+
+    def _spans(self) -> list[FinishedSpan]:
+        """Generations and tools; once the ledger is closed, those that it was made of."""
+        if self._finished is not None:
+            return self._finished
+        generations, tools = self._provider.open_spans.finished(self._trace_id)
+        return [from_sdk(span) for span in (*generations, *tools)]
 
     def mark_sent(self) -> None:
         """The query goes to the agent now: what came before was the client's queue. The first call counts."""
@@ -69,7 +76,8 @@ class QuerySpan:
         """
         if self.ledger is not None:
             return self.ledger
-        self._log.abandon_open()
+        for request in self._provider.open_spans.open_requests(self._trace_id):
+            request.abandon()
         for span in self._provider.open_spans.open_below_root(self._trace_id):
             if isinstance(span, ClockSpan):
                 span.abandon()
@@ -79,6 +87,7 @@ class QuerySpan:
             self.sent_ns = done_ns  # it never left the queue
             self._span.set_attribute(names.SENT_NS, done_ns)
         self.done_ns = max(done_ns, self.sent_ns)
+        self._finished = self._spans()
         generations, tools = self._provider.open_spans.intervals(self._trace_id)
         ledger = self._close(
             self.due_ns,
@@ -154,7 +163,6 @@ def open_query(
         start_time=arrival.due_ns,
     )
     handle = QuerySpan(provider, clock, span, arrival.due_ns, close)
-    token = current_generations.set(handle.log)
     try:
         with use_span(span, record_exception=False, set_status_on_exception=False):
             yield handle
@@ -162,7 +170,6 @@ def open_query(
         handle.fail(type(error).__qualname__, f"{type(error).__qualname__}: {error}")
         raise
     finally:
-        current_generations.reset(token)
         try:
             handle.finish()
         finally:

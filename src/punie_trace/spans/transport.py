@@ -1,25 +1,30 @@
-"""An httpx2 transport that times every generation request to its last byte and passes every byte on unchanged.
+"""An httpx2 transport that times every generation request to its last byte and reads what it brings.
 
-Other requests pass through untimed. It does not retry: a retry that hides within one request would be measured as part
-of it. Headers are never recorded.
+A sound answer passes byte for byte. Other requests pass through untimed. It sends a request again only where a kept
+connection turned out to be closed before the first byte came, once, and the span says so: any other retry would hide
+within one request and be measured as part of it. Headers are never recorded.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import httpx2
 
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.generation_log import current_generations
+from punie_trace.spans.completion import LONGEST_BODY, CompletionReader
 from punie_trace.spans.generation_span import GenerationSpan
+from punie_trace.spans.inflate import ENCODINGS, InflatedStream
 from punie_trace.spans.provider import ClockTracerProvider
 
 TraceHook: TypeAlias = Callable[[str, dict[str, object]], Awaitable[None]]
 
 # No limit: a request that waits for a free connection in here would be measured as a slow server.
+COMPLETION: Final = "punie_trace.completion"
+"""The key in a response's `extensions` under which its `CompletionReader` stands."""
+_STALE: Final = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError, httpx2.CloseError)
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
 
 
@@ -37,22 +42,32 @@ class TracedTransport(httpx2.AsyncBaseTransport):
     A generation request is a POST to a path that ends in `/completions`. Its span starts with the first step on the
     network (opening the connection included, which `punie.generation.connect_ns` tells apart; what the library does
     before it is not the server's), is a child of the span that is current then, and ends with the last byte read; the
-    request carries `traceparent`. Its `Generation` goes into `current_generations` where a query is open. `inner` tells
-    its steps through `request.extensions['trace']`, as httpcore does.
+    request carries `traceparent`. The response's `extensions[COMPLETION]` is the reader of its body. `inner` tells its
+    steps through `request.extensions['trace']`, as httpcore does.
+
+    With `tidy`, chunks that a strict client would stumble over are passed on in OpenAI's own form; all others, and the
+    whole of a sound stream, as they came.
     """
 
     def __init__(
-        self, tracer_provider: ClockTracerProvider, clock: Clock, inner: httpx2.AsyncBaseTransport | None = None
+        self,
+        tracer_provider: ClockTracerProvider,
+        clock: Clock,
+        inner: httpx2.AsyncBaseTransport | None = None,
+        *,
+        tidy: bool = False,
     ) -> None:
-        self._tracer = tracer_provider.tracer
+        self._provider = tracer_provider
         self._clock = clock
         self._inner = httpx2.AsyncHTTPTransport(limits=_LIMITS, retries=0) if inner is None else inner
+        self._tidy = tidy
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request. Raises what the wrapped transport raises, after writing it down."""
         if not is_generation(request):
             return await self._inner.handle_async_request(request)
-        span = GenerationSpan(self._tracer, self._clock, request, current_generations.get())
+        provider = self._provider
+        span = GenerationSpan(provider.tracer, self._clock, request, provider.open_spans, keep_events=self._tidy)
         try:
             span.inject(request.headers)
             # A compressed stream arrives in the compressor's portions, not in the model's.
@@ -61,7 +76,7 @@ class TracedTransport(httpx2.AsyncBaseTransport):
                 **request.extensions,
                 "trace": _chained(span, request.extensions.get("trace")),
             }
-            response = await self._inner.handle_async_request(request)
+            response = _inflated(await self._send(request, span))
         except BaseException as error:
             span.failed(error)
             raise
@@ -73,9 +88,18 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             status_code=response.status_code,
             headers=response.headers,
-            stream=_TracedStream(response.stream, span, first),
-            extensions=response.extensions,
+            stream=_TracedStream(response.stream, span, first, tidy=self._tidy and response.status_code < 400),
+            extensions={**response.extensions, COMPLETION: span.reader},
         )
+
+    async def _send(self, request: httpx2.Request, span: GenerationSpan) -> httpx2.Response:
+        try:
+            return await self._inner.handle_async_request(request)
+        except _STALE:
+            if not span.on_kept_connection or span.began_to_answer:
+                raise
+            span.resent()
+        return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the wrapped transport and its connections."""
@@ -97,30 +121,88 @@ class TracedTransport(httpx2.AsyncBaseTransport):
 class _TracedStream(httpx2.AsyncByteStream):
     """A response's body that tells the span what passes. It may be entered more than once; the span ends once."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, span: GenerationSpan, first: bytes = b"") -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, span: GenerationSpan, first: bytes, *, tidy: bool) -> None:
         self._inner = inner
         self._span = span
         self._first = first
         """What came before anybody asked, and has been told already."""
+        self._tidier = _Tidier(span.reader) if tidy else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        tidier = self._tidier
         if self._first:
             first, self._first = self._first, b""
-            yield first
+            if out := first if tidier is None else tidier.pass_on(first):
+                yield out
         try:
             async for data in self._inner:
                 self._span.received(data)
-                yield data
+                if out := data if tidier is None else tidier.pass_on(data):
+                    yield out
+                if self._span.reader.too_long is not None:
+                    raise httpx2.RemoteProtocolError(self._span.reader.too_long)
         except GeneratorExit:  # the reader lets go; `aclose` will say so
             raise
         except BaseException as error:
             self._span.failed(error)
             raise
         self._span.ended()
+        if tidier is not None and (out := tidier.end()):
+            yield out
 
     async def aclose(self) -> None:
         self._span.closed()
         await self._inner.aclose()
+
+
+class _Tidier:
+    """Passes whole events on: as they came where all are sound, else in the reader's words."""
+
+    def __init__(self, reader: CompletionReader) -> None:
+        self._reader = reader
+        self._held = b""
+        """The beginning of an event whose end has not come."""
+
+    def pass_on(self, data: bytes) -> bytes:
+        """What can go on now that `data` has been read."""
+        reader = self._reader
+        if reader.form == "opaque":
+            return data
+        if reader.form == "json":
+            return b""
+        data = self._held + data if self._held else data
+        pending = reader.pending
+        events = reader.take_events()
+        self._held = data[len(data) - pending :] if pending else b""
+        if events is None:
+            return data[: len(data) - pending] if pending else data
+        return _as_stream(events)
+
+    def end(self) -> bytes:
+        """What is left when the body has ended."""
+        events = self._reader.take_events()
+        held, self._held = self._held, b""
+        if self._reader.form == "json":
+            return _as_stream([*(events or []), b"[DONE]"])
+        return held if events is None else _as_stream(events)
+
+
+def _inflated(response: httpx2.Response) -> httpx2.Response:
+    """The response without its compression, where it has any that is known here."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ENCODINGS or not isinstance(response.stream, httpx2.AsyncByteStream):
+        return response
+    dropped = ("content-encoding", "content-length")
+    return httpx2.Response(
+        status_code=response.status_code,
+        headers=[(k, v) for k, v in response.headers.multi_items() if k.lower() not in dropped],
+        stream=InflatedStream(response.stream, LONGEST_BODY),
+        extensions=response.extensions,
+    )
+
+
+def _as_stream(events: list[bytes]) -> bytes:
+    return b"".join(b"data: " + b"\ndata: ".join(event.split(b"\n")) + b"\n\n" for event in events)
 
 
 def is_generation(request: httpx2.Request) -> bool:

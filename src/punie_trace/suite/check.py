@@ -1,8 +1,8 @@
 """Judge one answer by what its case says of itself: which verdict it gets, and what the constant answers would get.
 
 Pure: no I/O, no clock, and no opinion on style. Only what the suite says is judged; what it leaves out cannot be wrong,
-but for an answer that is empty. Only executed tool calls count, not calls that the model wrote about. Evaluators are
-run elsewhere (`judging`); how their findings and this verdict become one is said here (`settle`).
+but for an answer that is empty. Only calls that the server sent as calls count, not those that the model wrote about.
+Evaluators are run elsewhere (`judging`); how their findings and this verdict become one is said here (`settle`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def judge(query: Query, answer: Answer | None, *, timed_out: bool = False, error
        mark of one. Before the answer's own error, which it often is the cause of. Then `ERROR` for that one.
     4. `NOT_JUDGED`: the case says nothing of what is right.
     5. Where a tool is expected (`expected` is 'tool', or is not given while `tools` or `arguments_contain` are):
-       `SHOULD_HAVE_CALLED` with no executed call; `WRONG_TOOL` where none of the executed calls is of a right tool;
-       `BAD_ARGUMENTS` where no single call of a right tool holds all of `arguments_contain`. A call whose tool
+       `SHOULD_HAVE_CALLED` with no call; `WRONG_TOOL` where none of the calls is of a right tool; `BAD_ARGUMENTS`
+       where no call of a right tool could be run, or no single one holds all of `arguments_contain`. A call whose tool
        returned an error was executed, but its arguments never count as the ones asked for.
-    6. `SHOULD_NOT_HAVE_CALLED`: a direct answer is expected and a call was executed.
+    6. `SHOULD_NOT_HAVE_CALLED`: a direct answer is expected and a call was made.
     7. `WRONG_ANSWER`: the final answer is empty or lacks one of `answer_contains`.
     8. `CORRECT`.
 
@@ -93,6 +93,8 @@ def _judge_calls(query: Query, calls: tuple[ToolCall, ...]) -> Verdict | None:
     right = [call for call in calls if not query.tools or call.name in query.tools]
     if not right:
         return Verdict.WRONG_TOOL
+    if all(call.refused is not None for call in right):
+        return Verdict.BAD_ARGUMENTS
     return None if _any_has_arguments(query, right) else Verdict.BAD_ARGUMENTS
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_trace.spans.completion_reader import CompletionReader, Form
+from punie_trace.spans.completion import CompletionReader, Form
 
 DONE = b"data: [DONE]\n\n"
 
@@ -31,7 +31,7 @@ def read(body: bytes, form: Form = "events") -> CompletionReader:
 
 def facts(reader: CompletionReader) -> dict[str, object]:
     ours = {key: value for key, value in vars(reader).items() if not key.startswith("_")}
-    return ours | {"tool_calls": reader.tool_calls, "cut": reader.cut}
+    return ours | {"tool_calls": reader.tool_calls, "cut": reader.cut, "completion": reader.completion()}
 
 
 pieces = st.one_of(
@@ -97,7 +97,7 @@ def test_a_stream_with_text_and_usage() -> None:
         ]
     )
     reader = read(body)
-    assert (reader.chunks, reader.done, reader.cut, reader.malformed) == (2, True, False, False)
+    assert (reader.chunks, reader.done, reader.cut, reader.malformed) == (2, True, False, None)
     assert (reader.served_model, reader.fingerprint, reader.finish_reason) == ("served", "fp", "stop")
     assert (reader.input_tokens, reader.output_tokens, reader.cached_tokens) == (9, 4, 5)
     # A fact has the time of the byte that completes it: the empty line after it, for an event.
@@ -192,3 +192,4 @@ def test_an_encoded_body_is_left_alone() -> None:
     reader = read(chunk(content="x"), "opaque")
     assert reader.chunks == 0
     assert not reader.cut
+    assert "compressed" in str(reader.failure)

@@ -1,0 +1,152 @@
+"""What a query did, read from its spans: the generations it had and the tool calls it made, whoever's agent it was.
+
+Live runs and traces from elsewhere go through this one reading. Executed calls are spans whose operation is
+`execute_tool`; what a generation asked for and no such span answers was not executed. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from punie_trace.records import Generation, JsonValue, ToolCall
+from punie_trace.spans import names
+from punie_trace.spans.span import AttributeValue, Span, SpanEvent
+from punie_trace.spans.written_calls import parse_arguments
+
+Defaults: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
+"""Tool's name -> argument's name -> the value that it has where a call leaves it out."""
+
+ERROR_PREFIX: Final = "error: "
+"""What the result of a tool begins with that failed and told the model so."""
+_NOT_EXECUTED: Final = "the agent did not execute it"
+
+
+def from_sdk(span: ReadableSpan) -> Span:
+    """A finished span of the OpenTelemetry SDK as our own."""
+    context, failed = span.context, span.status.status_code is StatusCode.ERROR
+    return Span(
+        trace_id="" if context is None else f"{context.trace_id:032x}",
+        span_id="" if context is None else f"{context.span_id:016x}",
+        parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
+        name=span.name,
+        kind=span.kind.name,
+        start_ns=span.start_time or 0,
+        end_ns=span.end_time or 0,
+        attributes=dict(span.attributes or {}),  # ty: ignore[invalid-argument-type]
+        events=tuple(SpanEvent(event.name, event.timestamp) for event in span.events),
+        error=(span.status.description or "error") if failed else None,
+    )
+
+
+def is_generation(span: Span) -> bool:
+    """Whether the span is a request for tokens as we time it."""
+    return span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION
+
+
+def is_tool(span: Span) -> bool:
+    """Whether the span is a tool call."""
+    return span.attributes.get(names.GEN_AI_OPERATION) == names.OPERATION_EXECUTE_TOOL
+
+
+def generations_of(spans: Iterable[Span]) -> list[Generation]:
+    """The generations among `spans`, in their order."""
+    return [_generation(span) for span in spans if is_generation(span)]
+
+
+def calls_of(spans: Sequence[Span], defaults: Defaults | None = None) -> list[ToolCall]:
+    """The tool calls among `spans`, in their order; then those that a generation asked for and nobody executed.
+
+    Arguments that a call leaves out have their default where `defaults` gives one: calls that mean the same are equal.
+    """
+    tools = [span for span in spans if is_tool(span)]
+    calls = [_call(span, defaults or {}) for span in tools]
+    answered = Counter(_key(span.attributes) for span in tools)
+    for span in spans:
+        for written in _written(span):
+            key = (str(written.get("id") or ""), str(written.get("name") or ""))
+            found = next((one for one in (key, ("", key[1])) if answered[one] > 0), None)
+            if found is not None:
+                answered[found] -= 1
+                continue
+            arguments, problem = parse_arguments(str(written.get("arguments") or ""))
+            filled = _filled(key[1], arguments or {}, defaults or {})
+            calls.append(ToolCall(key[1], filled, ok=False, refused=problem or _NOT_EXECUTED))
+    return calls
+
+
+def _generation(span: Span) -> Generation:
+    attributes = span.attributes
+    at = {event.name: event.time_ns for event in span.events}
+    reasons = attributes.get(names.GEN_AI_FINISH_REASONS)
+    return Generation(
+        sent_ns=span.start_ns,
+        done_ns=span.end_ns,
+        first_byte_ns=at.get(names.EVENT_FIRST_BYTE),
+        prefill_end_ns=at.get(names.EVENT_PREFILL_END),
+        first_chunk_ns=at.get(names.EVENT_FIRST_CHUNK),
+        last_chunk_ns=at.get(names.EVENT_LAST_CHUNK),
+        chunks=_count(attributes, names.CHUNKS) or 0,
+        status=_count(attributes, names.HTTP_STATUS),
+        error=span.error,
+        requested_model=_text(attributes, names.GEN_AI_REQUEST_MODEL),
+        served_model=_text(attributes, names.GEN_AI_RESPONSE_MODEL),
+        fingerprint=_text(attributes, names.FINGERPRINT),
+        finish_reason=str(reasons[0]) if isinstance(reasons, tuple) and reasons else None,
+        tool_calls=_count(attributes, names.TOOL_CALLS) or 0,
+        unusable_call=_text(attributes, names.UNUSABLE_CALL),
+        input_tokens=_count(attributes, names.GEN_AI_INPUT_TOKENS),
+        output_tokens=_count(attributes, names.GEN_AI_OUTPUT_TOKENS),
+        cached_tokens=_count(attributes, names.GEN_AI_CACHED_TOKENS),
+    )
+
+
+def _call(span: Span, defaults: Defaults) -> ToolCall:
+    attributes = span.attributes
+    name = _text(attributes, names.GEN_AI_TOOL_NAME) or span.name.removeprefix(names.OPERATION_EXECUTE_TOOL).strip()
+    arguments, problem = parse_arguments(_text(attributes, names.GEN_AI_TOOL_ARGUMENTS) or "")
+    result = _text(attributes, names.GEN_AI_TOOL_RESULT) or ""
+    refused = _text(attributes, names.TOOL_REFUSED)
+    if refused is None and attributes.get(names.PYDANTIC_AI_TOOL_FAILURE) == "validation":
+        refused = problem or " ".join(result.split()) or span.error or _NOT_EXECUTED
+    ok = refused is None and span.error is None and not result.startswith(ERROR_PREFIX)
+    return ToolCall(name, _filled(name, arguments or {}, defaults), ok, refused)
+
+
+def _filled(name: str, arguments: dict[str, JsonValue], defaults: Defaults) -> dict[str, JsonValue]:
+    """The arguments with what they leave out, in the order of the tool's own parameters where they are known."""
+    known = defaults.get(name)
+    if not known:
+        return arguments
+    return {**arguments, **{key: value for key, value in known.items() if key not in arguments}}
+
+
+def _written(span: Span) -> list[dict[str, JsonValue]]:
+    text = _text(span.attributes, names.WRITTEN_CALLS)
+    if text is None or not is_generation(span):
+        return []
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return []
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _key(attributes: Mapping[str, AttributeValue]) -> tuple[str, str]:
+    call_id, name = attributes.get(names.GEN_AI_TOOL_CALL_ID, ""), attributes.get(names.GEN_AI_TOOL_NAME, "")
+    return str(call_id), str(name)
+
+
+def _text(attributes: Mapping[str, AttributeValue], key: str) -> str | None:
+    value = attributes.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _count(attributes: Mapping[str, AttributeValue], key: str) -> int | None:
+    value = attributes.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
