@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +93,59 @@ def test_definitions_come_with_decorators_and_by_dotted_name(workspace: Workspac
     assert workspace.definitions("absent") == []
     with pytest.raises(WorkspaceError, match="not the name"):
         workspace.definitions("not a name")
+
+
+def test_lines_count_as_editors_count_them(workspace: Workspace) -> None:
+    (workspace.root / "odd.py").write_bytes("a = '\u2028'\x0c\r\nb = 1\rdef here():\n    pass\n".encode())
+    assert workspace.read("odd.py") == ["a = '\u2028'\x0c", "b = 1", "def here():", "    pass"]
+    assert [(one.start, one.end) for one in workspace.definitions("here")] == [(3, 4)]
+    assert [m.line for m in workspace.search("def here")] == [3]
+
+
+def test_a_byte_order_mark_hides_nothing(workspace: Workspace) -> None:
+    (workspace.root / "marked.py").write_bytes(b"\xef\xbb\xbfclass Marked:\n    pass\n")
+    assert [one.source for one in workspace.definitions("Marked")] == ["class Marked:\n    pass"]
+    assert workspace.read("marked.py")[0] == "class Marked:"
+
+
+def test_names_that_are_not_utf8_can_be_shown_and_read(workspace: Workspace) -> None:
+    (workspace.root / os.fsdecode(b"caf\xe9.txt")).write_text("order\n")
+    assert "caf\\xe9.txt" in workspace.files()
+    assert workspace.read("caf\\xe9.txt") == ["order"]
+    "\n".join(workspace.files()).encode("utf-8")
+
+
+def test_a_pipe_is_not_waited_for(workspace: Workspace) -> None:
+    os.mkfifo(workspace.root / "pipe.py")
+    assert "pipe.py" not in workspace.files()
+    with pytest.raises(WorkspaceError, match="not a regular file"):
+        workspace.read("pipe.py")
+
+
+@pytest.mark.parametrize(
+    "path", [".env", "deploy/.env.production", ".git/config", "keys/id_ed25519", "server.pem", "store.p12"]
+)
+def test_secrets_are_not_read_unless_they_are_allowed(workspace: Workspace, path: str) -> None:
+    file = workspace.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("-----BEGIN RSA PRIVATE KEY-----\nabc\n" if path.endswith(".pem") else "TOKEN=order\n")
+    with pytest.raises(WorkspaceError, match="not read"):
+        workspace.read(path)
+    assert path not in {match.path for match in workspace.search("TOKEN|BEGIN")}
+    assert Workspace(workspace.root, allow_secrets=True).read(path)
+
+
+def test_an_example_of_an_environment_is_no_secret(workspace: Workspace) -> None:
+    (workspace.root / ".env.example").write_text("TOKEN=\n")
+    assert workspace.read(".env.example") == ["TOKEN="]
+
+
+def test_warnings_about_files_that_are_only_read_reach_nobody(workspace: Workspace) -> None:
+    (workspace.root / "warns.py").write_text("def here():\n    return '\\d' is 1\n")
+    code = (
+        "import sys, pathlib; from punie_trace.agent.workspace import Workspace\n"
+        "print(len(Workspace(pathlib.Path(sys.argv[1])).definitions('here')))"
+    )
+    command = [sys.executable, "-W", "always", "-c", code, str(workspace.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("1\n", "")

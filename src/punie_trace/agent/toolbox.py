@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
-from punie_trace.agent.workspace import Workspace, WorkspaceError
+from punie_trace.agent.workspace import MAX_FILES, Workspace, WorkspaceError
 from punie_trace.spans.activity import ERROR_PREFIX
 
 MAX_LINE = 120
@@ -35,14 +35,16 @@ class Toolbox:
         """
 
         def result() -> str:
-            matches = self.workspace.search(pattern, path)
-            if not matches:
-                return f"no match for {pattern!r}"
-            files = len({m.path for m in matches})
+            found = self.workspace.search(pattern, path)
+            stopped = "; the search was stopped: it took too long" if found.stopped else ""
+            if not found.total:
+                return f"no match for {pattern!r}{stopped}"
             lines: list[str] = []
-            for path_found, in_file in itertools.groupby(matches, key=lambda match: match.path):
+            for path_found, in_file in itertools.groupby(found.matches, key=lambda match: match.path):
                 lines += [path_found, *(f"{m.line}: {m.text.strip()[:MAX_LINE]}" for m in in_file)]
-            return self._limited(f"{_count(len(matches), 'match', 'matches')} in {_count(files, 'file')}", lines)
+            unseen = found.total - len(found.matches)
+            summary = f"{_count(found.total, 'match', 'matches')} in {_count(found.files, 'file')}{stopped}"
+            return self._limited(summary, lines, unseen)
 
         return self._answer(result)
 
@@ -68,7 +70,8 @@ class Toolbox:
 
         def result() -> str:
             found = self.workspace.files(path)
-            return self._limited(f"{_count(len(found), 'file')} in {path}", found)
+            more = " or more" if len(found) >= MAX_FILES else ""
+            return self._limited(f"{_count(len(found), 'file')}{more} in {path}", found)
 
         return self._answer(result, near=path)
 
@@ -106,6 +109,8 @@ class Toolbox:
             return f"{ERROR_PREFIX}{error}{hint}"
         except OSError as error:
             return f"{ERROR_PREFIX}cannot read it: {error.strerror or error}"
+        except (MemoryError, RecursionError):
+            return f"{ERROR_PREFIX}this is more than the tool can work through"
 
     def _nearest(self, path: str) -> str:
         known = self.workspace.files()
@@ -114,13 +119,13 @@ class Toolbox:
         close = same_name or difflib.get_close_matches(path, known, n=1, cutoff=0.5)
         return f"; the nearest is {close[0]!r}" if close else ""
 
-    def _limited(self, summary: str, lines: list[str]) -> str:
+    def _limited(self, summary: str, lines: list[str], unseen: int = 0) -> str:
         kept: list[str] = []
         used = len(summary)
         for line in lines:
             used += len(line) + 1
             if len(kept) == self.max_lines or used > self.max_chars:
-                return "\n".join([summary, *kept, f"({_count(len(lines) - len(kept), 'more line')})"])
+                return "\n".join([summary, *kept, f"({_count(len(lines) - len(kept) + unseen, 'more line')})"])
             kept.append(line)
         return "\n".join([summary, *kept])
 
