@@ -21,16 +21,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace import SpanProcessor
 
 from punie_trace.analysis.ledger import close_ledger
 from punie_trace.records import Arrival, Query, Verdict
-from punie_trace.spans import export, names
+from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.metric_export import connect_metrics
+from punie_trace.spans.metric_endpoint import connect_metrics
+from punie_trace.spans.otlp_sender import QUEUE_LIMIT, OtlpSender, connect
 from punie_trace.spans.provider import ClockTracerProvider, make_tracer_provider
 from punie_trace.spans.query_span import open_query
-from punie_trace.spans.spool import SpanSpool
+from punie_trace.spans.sink import SpanSink
+from punie_trace.spans.span_file import SpanFile
 
 SPANS_A_TRACE = 10
 BELOW = (
@@ -80,9 +81,7 @@ def collector() -> Generator[tuple[str, Connection]]:
         process.kill()
 
 
-def drive(
-    provider: ClockTracerProvider, clock: Clock, traces: int, sender: export.OtlpSender | None
-) -> tuple[int, int]:
+def drive(provider: ClockTracerProvider, clock: Clock, traces: int, sender: OtlpSender | None) -> tuple[int, int]:
     """(CPU time in ns, the most spans that waited)."""
     most = 0
     tracer = provider.get_tracer(names.SERVICE)
@@ -109,32 +108,32 @@ def main() -> None:
     traces = parser.parse_args().spans // SPANS_A_TRACE
     clock = Clock.start()
     with tempfile.TemporaryDirectory() as folder:
-        alone = SpanSpool(Path(folder) / "alone.jsonl")
+        alone = SpanFile(Path(folder) / "alone.jsonl")
         file_only, _ = drive(make_tracer_provider(clock, "bench", [alone]), clock, traces, None)
-        alone.shutdown()
+        alone.close()
         with collector() as (url, pipe):
-            sender, metrics = export.connect(url, {}), connect_metrics(f"{url}/v1/metrics", "bench")
+            sender, metrics = connect(url, {}), connect_metrics(f"{url}/v1/metrics", "bench")
             assert sender is not None
             assert metrics is not None
-            spool = SpanSpool(Path(folder) / "spans.jsonl")
-            processors: list[SpanProcessor] = [spool, sender, metrics]
-            provider = make_tracer_provider(clock, "bench", processors)
+            file = SpanFile(Path(folder) / "spans.jsonl")
+            sinks: list[SpanSink] = [file, sender, metrics]
+            provider = make_tracer_provider(clock, "bench", sinks)
             begin = time.monotonic()
             everything, most = drive(provider, clock, traces, sender)
             driven = time.monotonic() - begin
             begin = time.monotonic()
-            sender.force_flush(120_000)
+            sender.flush(120)
             flushed = time.monotonic() - begin
-            sender.shutdown()
-            metrics.shutdown()
-            spool.shutdown()
+            sender.close()
+            metrics.close()
+            file.close()
             pipe.send("done")
             arrived = pipe.recv()
     counts = sender.counts()
     print(f"{traces * SPANS_A_TRACE} spans made in {driven:.1f} s, the last sent {flushed:.1f} s later")
-    print(f"in the file {spool.written}, arrived {arrived}, counted as sent {counts.exported},", end=" ")
+    print(f"in the file {file.written}, arrived {arrived}, counted as sent {counts.exported},", end=" ")
     print(f"dropped {counts.dropped}, failed {counts.failed}")
-    print(f"most that waited: {most} (bound {export.QUEUE_LIMIT})")
+    print(f"most that waited: {most} (bound {QUEUE_LIMIT})")
     print(
         f"CPU a trace: {file_only / traces / 1e6:.3f} ms into the file, {everything / traces / 1e6:.3f} ms with",
         end=" ",

@@ -30,7 +30,7 @@ from punie_trace.runs.header import Clock, ConfigurationRecord, Machine, RunHead
 from punie_trace.runs.outcome_line import encode_outcome
 from punie_trace.runs.writer import RunWriter
 from punie_trace.spans import names
-from punie_trace.spans.otlp_json import row_line
+from punie_trace.spans.codec import to_line
 from punie_trace.spans.span import AttributeValue, Span
 
 ANCHOR = 1_790_000_000_000_000_000
@@ -60,14 +60,14 @@ def make_run(folder: Path, outcomes: int, *, spans: bool) -> None:
         pass
     now = ANCHOR
     plan = [(query, arm) for query in QUERIES for arm in ARMS]
-    with (folder / "outcomes.jsonl").open("wb") as lines, (folder / "spans.jsonl").open("w") as traces:
+    with (folder / "outcomes.jsonl").open("wb") as lines, (folder / "spans.jsonl").open("wb") as traces:
         for seq in range(outcomes):
             query, arm = plan[seq % per_round]
             wall = int(50 * MS / ARMS[arm] * chance.lognormvariate(0, 0.2))
             one = make_outcome(seq, seq // per_round + 1, arm, query, now, wall)
             lines.write(encode_outcome(one))
             if spans:
-                traces.writelines(row_line(row) + "\n" for row in make_spans(one))
+                traces.writelines(map(to_line, make_spans(one)))
             now += wall // 4
 
 

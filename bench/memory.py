@@ -63,7 +63,7 @@ async def drive(counts: list[int], folder: Path) -> None:
             asked = count
             gc.collect()
             print(f"{asked:>10} queries{psutil.Process().memory_info().rss / 2**20:>10.1f} MiB", flush=True)
-    tracing.spool.shutdown()
+    tracing.file.close()
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from punie_trace.records import Evaluation, JsonValue, Ledger, Outcome, Query, S
 from punie_trace.runs.header import Clock, ConfigurationRecord, Machine, RunHeader, RunStatus, ServerRecord, SuiteRecord
 from punie_trace.runs.writer import RunWriter
 from punie_trace.spans import names
-from punie_trace.spans.otlp_json import row_line
+from punie_trace.spans.codec import to_line
 from punie_trace.spans.span import AttributeValue, Span, SpanEvent
 
 MS = 1_000_000
@@ -112,7 +112,7 @@ def write_run(
     arms = ARMS if arms is None else arms
     chance = random.Random(11)
     header = make_header(rounds=rounds, queries=queries).model_copy(update={"concurrency": concurrency})
-    with RunWriter(folder, header) as writer, writer.spans_path.open("w") as spans:
+    with RunWriter(folder, header) as writer, writer.spans_path.open("wb") as spans:
         for name, arm in arms.items():
             server = "speculative" if arm.draft else "plain"
             writer.server_ready(server, ServerRecord(identity={"model": "demo-target"}, blas=blas))
@@ -128,7 +128,7 @@ def write_run(
                     if first is not None and seq >= first:
                         return folder
                     outcome, rows = make_query(seq, round_, name, arm, query, now, chance)
-                    spans.writelines(row_line(row) + "\n" for row in rows)
+                    spans.writelines(map(to_line, rows))
                     spans.flush()
                     writer.append_outcome(outcome)
                     now = outcome.done_ns + MS

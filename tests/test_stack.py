@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from punie_trace.spans import names
-from punie_trace.spans.export import DEFAULT_ENDPOINT
-from punie_trace.spans.metric_export import PROMETHEUS_ENDPOINT
+from punie_trace.spans.metric_endpoint import PROMETHEUS_ENDPOINT
+from punie_trace.spans.otlp_endpoint import DEFAULT_ENDPOINT
 
 ROOT = Path(__file__).parents[1]
 STACK = ROOT / "dashboards" / "stack"

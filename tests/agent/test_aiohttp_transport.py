@@ -16,8 +16,9 @@ import pytest
 from punie_trace.agent.aiohttp_transport import AiohttpTransport
 from punie_trace.driver.net import describe_failure
 from punie_trace.spans import names
-from punie_trace.spans.activity import from_sdk, generations_of
+from punie_trace.spans.activity import generations_of
 from punie_trace.spans.clock import Clock
+from punie_trace.spans.codec import from_sdk
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.transport import TracedTransport
 from punie_trace.testing import KnownLatency, scripted_server
@@ -222,7 +223,8 @@ async def test_a_reader_that_stops_stops_the_server() -> None:
 
 async def test_its_steps_and_first_bytes_are_timed() -> None:
     clock, kept = Clock.start(), Kept()
-    provider = make_tracer_provider(clock, "test-run", [kept])
+    provider = make_tracer_provider(clock, "test-run")
+    provider.add_span_processor(kept)
     settings = KnownLatency(first_s=0.03, between_s=0, chunks=3)
     transport = TracedTransport(provider, clock, AiohttpTransport())
     async with (

@@ -10,7 +10,8 @@ from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.turns import Complete, Message, ToolLoop
 from punie_trace.agent.workspace import Workspace
 from punie_trace.records import Query, ToolCall
-from punie_trace.spans.activity import calls_of, from_sdk
+from punie_trace.spans.activity import calls_of
+from punie_trace.spans.codec import from_sdk
 from punie_trace.spans.completion import Completion
 from punie_trace.spans.written_calls import WrittenCall
 

@@ -13,7 +13,7 @@ from punie_trace.records import JsonValue, MachineSample, Verdict
 from punie_trace.runs.header import Look, StoppingRecord
 from punie_trace.runs.reader import RunRecord, read_run
 from punie_trace.spans import names
-from punie_trace.spans.otlp_json import row_line
+from punie_trace.spans.codec import to_line
 from tests.synthetic_run import ARMS, Arm, write_run
 
 
@@ -70,8 +70,8 @@ def test_generations_cut_off_are_one_finding_of_all_that_had_any(tmp_path: Path)
         reasons = span.attributes.get(names.GEN_AI_FINISH_REASONS)
         if reasons and span.trace_id in trace_of and (reasons == ("stop",) or trace_of[span.trace_id] == 2):
             span = replace(span, attributes={**span.attributes, names.GEN_AI_FINISH_REASONS: ("length",)})
-        rows.append(row_line(span))
-    (folder / "spans.jsonl").write_text("\n".join(rows) + "\n")
+        rows.append(to_line(span))
+    (folder / "spans.jsonl").write_bytes(b"".join(rows))
     said = [one for one in summarize(read_run(folder)).findings if "max_tokens" in one]
     assert said == [
         "generations were cut off at max_tokens, and their times are those of the limit: "

@@ -20,7 +20,7 @@ from punie_trace.report.page import html_report, write_html
 from punie_trace.runs.outcome_line import encode_outcome
 from punie_trace.runs.reader import RunRecord, read_run
 from punie_trace.spans import names
-from punie_trace.spans.otlp_json import row_line
+from punie_trace.spans.codec import to_line
 from punie_trace.spans.span import Span
 from tests.synthetic_run import ARMS, QUERIES, Arm, write_run
 
@@ -81,13 +81,13 @@ def hostile_run(folder: Path) -> RunRecord:
     outcomes = [_hostile(outcome) for outcome in run.outcomes]
     (folder / "outcomes.jsonl").write_bytes(b"".join(map(encode_outcome, outcomes)))
     spans = run.spans
-    with (folder / "spans.jsonl").open("w", encoding="utf-8") as file:
+    with (folder / "spans.jsonl").open("wb") as file:
         for row in spans:
             attributes = dict(row.attributes)
             if attributes.get(names.GEN_AI_OPERATION) == names.OPERATION_EXECUTE_TOOL:
                 attributes |= {names.GEN_AI_TOOL_NAME: HOSTILE[0], names.GEN_AI_TOOL_RESULT: "".join(HOSTILE)}
             hostile = replace(row, name=HOSTILE[row.start_ns % 6], attributes=attributes, error=HOSTILE[1])
-            file.write(row_line(hostile) + "\n")
+            file.write(to_line(hostile))
     return read_run(folder)
 
 
@@ -235,8 +235,8 @@ def test_of_a_run_of_which_not_all_spans_were_read_it_shows_those_that_were(tmp_
     folder = write_run(tmp_path / "r", {"a": Arm(), "b": Arm()})
     whole = read_run(folder)
     kept = {one.trace_id: str(one.seq) for one in whole.outcomes if one.round == 1}
-    rows = [row_line(span) + "\n" for span in whole.spans if span.trace_id in kept]
-    (folder / "spans.jsonl").write_text("".join(rows))
+    rows = [to_line(span) for span in whole.spans if span.trace_id in kept]
+    (folder / "spans.jsonl").write_bytes(b"".join(rows))
     run = read_run(folder)
     details = json.loads(embed(run, observe(run), most_details=12).details)
     assert len(details["of"]) == 12
@@ -254,10 +254,10 @@ def test_a_page_that_holds_a_part_says_so(tmp_path: Path, monkeypatch: pytest.Mo
 def test_long_texts_and_traces_are_cut_and_say_so(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "r", {"a": Arm(answers={QUERIES[0].name: "x" * 100_000})})
     trace = read_run(folder).outcomes[0].trace_id
-    with (folder / "spans.jsonl").open("a") as file:
+    with (folder / "spans.jsonl").open("ab") as file:
         for n in range(300):
             row = Span(trace, f"{n + 1000:016x}", None, "more", "INTERNAL", 1, 2)
-            file.write(row_line(row) + "\n")
+            file.write(to_line(row))
     detail = Page(page_of(read_run(folder))).data("details")["of"]["0"]
     assert detail["answer"].endswith("[... 94000 more characters]")
     assert len(detail["spans"]) == 200
@@ -285,8 +285,8 @@ def test_a_tool_that_ran_beside_a_longer_one_is_not_on_the_path(tmp_path: Path) 
     outcome = run.outcomes[0]
     tool = next(one for one in run.traces[outcome.trace_id] if one.name == "execute_tool")
     beside = replace(tool, span_id="f" * 16, name="beside", start_ns=tool.start_ns + 1000, end_ns=tool.end_ns - 1000)
-    with (folder / "spans.jsonl").open("a") as file:
-        file.write(row_line(beside) + "\n")
+    with (folder / "spans.jsonl").open("ab") as file:
+        file.write(to_line(beside))
     details = Page(page_of(read_run(folder))).data("details")
     detail = details["of"][str(outcome.seq)]
     on_path = {details["names"][detail["spans"][place][0]] for place in detail["path"][::3]}

@@ -50,7 +50,8 @@ def traced() -> Iterator[Traced]:
     real = Clock.start()
     clock = Clock(real.anchor_wall_ns + AN_HOUR_NS, real.anchor_monotonic_ns)
     kept = Kept()
-    provider = make_tracer_provider(clock, "test-run", [kept])
+    provider = make_tracer_provider(clock, "test-run")
+    provider.add_span_processor(kept)
     yield Traced(clock, provider, kept)
     provider.shutdown()
 

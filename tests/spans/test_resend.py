@@ -11,20 +11,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from punie_trace.errors import ExportError, RunFolderError
-from punie_trace.spans.otlp_json import encode_resource, encode_scope, span_line
+from punie_trace.spans.codec import to_line
 from punie_trace.spans.otlp_post import OtlpPost
 from punie_trace.spans.resend import BATCH_BYTES, SpansSent, count_lines, send_spans
+from punie_trace.spans.span import Span, SpanEvent, SpanLink, SpanSource
 
 if TYPE_CHECKING:
     from tests.receiver import Receiver
 
-RESOURCE = encode_resource({"service.name": "punie-trace", "punie.run.id": "run-1"})
-
 
 def line(number: int, *, scope: str = "punie-trace", text: str = "") -> str:
-    return span_line(
-        resource=RESOURCE,
-        scope=encode_scope(scope, "1.0"),
+    span = Span(
         trace_id=f"{number // 4 + 1:032x}",
         span_id=f"{number + 1:016x}",
         parent_id=f"{number:016x}" if number % 4 else None,
@@ -33,11 +30,12 @@ def line(number: int, *, scope: str = "punie-trace", text: str = "") -> str:
         start_ns=1_790_000_000_000_000_000 + number,
         end_ns=1_790_000_000_000_000_500 + number,
         attributes={"n": number, "share": 0.5, "ok": True, "names": ("a", "b"), "text": text},
-        events=[("first_byte", 1_790_000_000_000_000_100, {"k": 1})],
-        links=[("ab" * 16, "cd" * 8)],
-        status_code=2,
-        status_message="gone",
+        events=(SpanEvent("first_byte", 1_790_000_000_000_000_100, {"k": 1}),),
+        error="gone",
+        links=(SpanLink("ab" * 16, "cd" * 8),),
+        source=SpanSource({"service.name": "punie-trace", "punie.run.id": "run-1"}, scope, "1.0"),
     )
+    return to_line(span).decode().rstrip()
 
 
 def write(folder: Path, lines: list[str]) -> Path:

@@ -12,7 +12,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from punie_trace.records import Generation
 from punie_trace.spans import names
-from punie_trace.spans.activity import from_sdk, generations_of
+from punie_trace.spans.activity import generations_of
+from punie_trace.spans.codec import from_sdk
 from punie_trace.spans.transport import TracedTransport, is_generation
 from tests.spans.conftest import DONE, HANG, Reply, call, chunk, usage
 

@@ -43,8 +43,8 @@ def doctor(
 
 def _stack(otlp: str, otlp_metrics: str) -> Iterator[Check]:
     from punie_trace.engine.stack_checks import stack_at, stack_checks
-    from punie_trace.spans.export import endpoint_for
-    from punie_trace.spans.metric_export import first_that_answers, metric_endpoints
+    from punie_trace.spans.metric_endpoint import first_that_answers, metric_endpoints
+    from punie_trace.spans.otlp_endpoint import endpoint_for
 
     metrics = metric_endpoints(otlp_metrics, otlp)
     answering = first_that_answers(metrics, asked_for=False)

@@ -44,8 +44,8 @@ def _export(folder: Path, otlp: str, otlp_metrics: str, console: Console) -> int
     """
     from punie_trace import read_run
     from punie_trace.report.interfaces import deep_links, show_links
-    from punie_trace.spans.export import endpoint_for
-    from punie_trace.spans.metric_export import metric_endpoints
+    from punie_trace.spans.metric_endpoint import metric_endpoints
+    from punie_trace.spans.otlp_endpoint import endpoint_for
 
     run = read_run(folder).record
     endpoint, endpoints = endpoint_for(otlp), metric_endpoints(otlp_metrics, otlp)
@@ -71,7 +71,7 @@ def _export(folder: Path, otlp: str, otlp_metrics: str, console: Console) -> int
 
 def _send_spans(run: RunRecord, endpoint: str, console: Console, taken: dict[str, str]) -> bool:
     from punie_trace.runs.reader import SPANS_FILE
-    from punie_trace.spans.export import shown
+    from punie_trace.spans.otlp_endpoint import shown
     from punie_trace.spans.otlp_post import OtlpPost
     from punie_trace.spans.resend import SpansSent, count_lines, send_spans
 
@@ -104,8 +104,8 @@ def _send_metrics(
 ) -> bool:
     from punie_trace.runs.reader import SPANS_FILE
     from punie_trace.spans.backfill import metric_requests, readable_spans
-    from punie_trace.spans.export import shown
-    from punie_trace.spans.metric_export import first_that_answers
+    from punie_trace.spans.metric_endpoint import first_that_answers
+    from punie_trace.spans.otlp_endpoint import shown
     from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
 
     endpoint = first_that_answers(endpoints, asked_for=asked_for)
@@ -130,7 +130,7 @@ def _send_metrics(
 
 
 def _refused(endpoint: str, error: Exception) -> str:
-    from punie_trace.spans.export import shown
+    from punie_trace.spans.otlp_endpoint import shown
 
     reason = str(error) or "the request is too large for it"
     if any(words in reason for words in ("out of order", "out of bounds", "too old")):

@@ -38,9 +38,8 @@ from punie_trace.runs.header import RunStatus
 from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.servers.models import check_models
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.export import endpoint_for
-from punie_trace.spans.kept_spans import KeptSpans
-from punie_trace.spans.metric_export import metric_endpoints
+from punie_trace.spans.metric_endpoint import metric_endpoints
+from punie_trace.spans.otlp_endpoint import endpoint_for
 from punie_trace.suite.judging import EvaluatingJudge, Evaluators
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 
@@ -204,10 +203,8 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
             announce(RunPlanned(folder, {c.name: c.group for c in plan.configurations}, _queries_each(plan, suite)))
             measurement = Measurement(plan, suite, prepared.toolbox, writer, announce, tracing)
             if evaluators is not None:
-                kept = KeptSpans()
-                tracing.provider.add_span_processor(kept)
                 workspace = prepared.toolbox.workspace.root
-                measurement.judge = EvaluatingJudge(suite, evaluators, kept.of, workspace)
+                measurement.judge = EvaluatingJudge(suite, evaluators, tracing.provider.open_spans.finished, workspace)
             status, error = _run(measurement, tracing, ending)
         finally:
             error = _close(writer, tracing, announce, status) or error

@@ -16,7 +16,7 @@ from punie_trace.engine.checks import Check
 from punie_trace.errors import ExportError
 from punie_trace.report.interfaces import GRAFANA_PORT, JAEGER_PORT, beside
 from punie_trace.spans.doctor_probe import Probe
-from punie_trace.spans.export import port_is_open, shown
+from punie_trace.spans.otlp_endpoint import port_is_open, shown
 from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
 
 _START: Final = "start it with 'docker compose up -d' (runs go on without it)"

@@ -22,8 +22,8 @@ from punie_trace.records import Generation
 from punie_trace.servers.server import Server
 from punie_trace.servers.server_spans import fetch_spans
 from punie_trace.spans import names
-from punie_trace.spans.adopted_spans import adopted_spans, server_resource
 from punie_trace.spans.clock import Clock
+from punie_trace.spans.ingest import ingested_spans, server_source
 from punie_trace.spans.provider import ClockTracerProvider
 from punie_trace.spans.transport import TracedTransport
 
@@ -92,13 +92,13 @@ async def _collector(
 ) -> Callable[[str], Awaitable[None]]:
     """Takes the spans that our server wrote of a query up into the run."""
     client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=COLLECT_S))
-    resource = server_resource(str(provider.resource.attributes.get(names.RUN_ID, "")))
+    source = server_source(str(provider.resource.attributes.get(names.RUN_ID, "")))
 
     async def collect(trace_id: str) -> None:
         found = await fetch_spans(client, server.base_url.removesuffix("/v1"), trace_id)
         if found is not None:
             theirs = Clock(found.anchor_wall_ns, found.anchor_monotonic_ns)
-            provider.adopt(adopted_spans(found.lines, theirs, clock, resource))
+            provider.ingest(ingested_spans(found.lines, theirs, clock, source))
 
     return collect
 

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from opentelemetry.trace import SpanContext
 
@@ -14,13 +15,14 @@ from punie_trace.errors import RunFolderError
 from punie_trace.records import Arrival
 from punie_trace.records import Path as AskPath
 from punie_trace.runs.header import RunHeader
-from punie_trace.spans import export, names
+from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.logfire_export import logfire_senders
-from punie_trace.spans.metric_export import connect_metrics
+from punie_trace.spans.logfire_sender import logfire_senders
+from punie_trace.spans.metric_endpoint import connect_metrics
+from punie_trace.spans.otlp_sender import END_S, connect
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.query_span import QuerySpan, open_query
-from punie_trace.spans.spool import SpanSpool
+from punie_trace.spans.span_file import SpanFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,14 @@ class Tracing:
     """
 
     def __init__(self, otlp: str, clock: Clock, run_id: str, spans_path: Path, otlp_metrics: str = "auto") -> None:
-        sender = export.connect(otlp)
+        sender = connect(otlp)
         self._metrics = connect_metrics(otlp_metrics, run_id, otlp)
         self._senders = [*([sender] if sender is not None else []), *logfire_senders()]
         self.clock = clock
         self._run_span: SpanContext | None = None
-        self.spool = SpanSpool(spans_path)
+        self.file = SpanFile(spans_path)
         metrics = [self._metrics] if self._metrics is not None else []
-        self.provider = make_tracer_provider(clock, run_id, [self.spool, *self._senders, *metrics])
+        self.provider = make_tracer_provider(clock, run_id, [self.file, *self._senders, *metrics])
         self.notes = (
             *(f"spans also go to {one.endpoint}" for one in self._senders),
             *(f"metrics go to {one.endpoint}" for one in metrics),
@@ -75,7 +77,7 @@ class Tracing:
 
     def check(self) -> None:
         """Raises `RunFolderError` where spans could not be written to the run folder."""
-        self.spool.check()
+        self.file.check()
 
     @property
     def sent_to(self) -> SentTo:
@@ -90,25 +92,25 @@ class Tracing:
         """Sends what is queued, in bounded time, and says where spans and metrics went. The run's `header` is final."""
         if self._metrics is not None:
             self._metrics.finish(header)  # it sends while the others do
-        for sender in self._senders:
-            sender.shutdown()
-        if self._metrics is not None:
-            self._metrics.shutdown(timeout_s=1.0 if self._senders else 3.0)
-        self.spool.shutdown()
-        lines = [f"{self.spool.written} spans in {self.spool.path}"]
+        deadline = monotonic() + END_S  # for all of them: they send at the same time
+        for sender in [*self._senders, *([self._metrics] if self._metrics is not None else [])]:
+            sender.close(max(0.0, deadline - monotonic()))
+        self.file.close()
+        lines = [f"{self.file.written} spans in {self.file.path}"]
         for sender in self._senders:
             counts = sender.counts()
             lost = counts.dropped + counts.failed
-            refused = f", {lost} not accepted (they are in the file)" if lost else ""
+            why = f": {counts.reason}" if counts.reason else ""
+            refused = f", {lost} not accepted (they are in the file){why}" if lost else ""
             lines.append(f"{counts.exported} spans sent to {sender.endpoint}{refused}")
         if self._metrics is not None:
             whole = self._metrics.counts().complete
             lines.append(
                 f"metrics {'sent to' if whole else 'not all accepted by'} {self._metrics.endpoint}"
-                + ("" if whole else f": 'punie-trace export {self.spool.path.parent}' sends them again")
+                + ("" if whole else f": 'punie-trace export {self.file.path.parent}' sends them again")
             )
         try:
-            self.spool.check()
+            self.file.check()
         except RunFolderError as error:
             lines.append(str(error))
         return lines

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from punie_trace.report.links import Link, dashboard_links, trace_links
 from punie_trace.runs.reader import RunRecord
-from punie_trace.spans.export import port_is_open
+from punie_trace.spans.otlp_endpoint import port_is_open
 
 JAEGER_PORT: Final = 16686
 GRAFANA_PORT: Final = 3000

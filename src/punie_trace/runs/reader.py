@@ -48,12 +48,12 @@ class RunRecord:
 
     @cached_property
     def _spans(self) -> tuple[tuple[Span, ...], tuple[str, ...]]:
-        from punie_trace.spans.otlp_json import span_rows
+        from punie_trace.spans.codec import from_line
 
         path = self.folder / SPANS_FILE
         if path.is_file() and path.stat().st_size > MOST_SPAN_BYTES:
             return _some_spans(path)
-        rows, problems = _read_lines(path, span_rows)
+        rows, problems = _read_lines(path, from_line)
         return tuple(row for line in rows for row in line), problems
 
     @property
@@ -164,7 +164,7 @@ def _read_lines(path: Path, decode: Callable[[str], T]) -> tuple[tuple[T, ...], 
 def _some_spans(path: Path) -> tuple[tuple[Span, ...], tuple[str, ...]]:
     """Spans of whole queries from evenly spread parts of a file that is too large to be held."""
     from punie_trace.spans import names
-    from punie_trace.spans.otlp_json import span_rows
+    from punie_trace.spans.codec import from_line
 
     size = path.stat().st_size
     length = MOST_SPAN_BYTES // _SPAN_PARTS
@@ -179,7 +179,7 @@ def _some_spans(path: Path) -> tuple[tuple[Span, ...], tuple[str, ...]]:
                 rows: list[Span] = []
                 while file.tell() < start + length and (line := file.readline()):
                     try:
-                        rows += span_rows(line)
+                        rows += from_line(line)
                     except ValueError:
                         continue  # the last line, cut off by the end of the run
                 kept += _whole_traces(rows, names.SENT_NS)

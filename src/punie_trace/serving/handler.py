@@ -25,11 +25,11 @@ from punie_trace.serving.http_server import BoundedServer
 from punie_trace.serving.mlx_lm_adapter import DEFAULT_MODEL, CompletionHandler
 from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
 from punie_trace.serving.request_body import CHAT_PATHS, TEXT_PATHS, Body, check_body, parse_body
-from punie_trace.serving.span_buffer import span_lines
 from punie_trace.serving.speculation import requested
 from punie_trace.serving.state import ServerState
 from punie_trace.serving.timings import timings
 from punie_trace.spans import names
+from punie_trace.spans.codec import to_line
 
 HEAD_S: Final = 15.0
 """The longest that a connection may be silent before its request's head is there."""
@@ -223,8 +223,8 @@ class TracedHandler(CompletionHandler):
             status, json.dumps({"error": message}), "application/json", {"Retry-After": "1"} if status == 503 else {}
         )
 
-    def _answer(self, status: int, text: str, kind: str, headers: dict[str, str] | None = None) -> None:
-        data = text.encode("utf-8")
+    def _answer(self, status: int, body: str | bytes, kind: str, headers: dict[str, str] | None = None) -> None:
+        data = body.encode("utf-8") if isinstance(body, str) else body
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
@@ -266,7 +266,7 @@ class TracedHandler(CompletionHandler):
         spans = self.state.spans.take(int(trace_id, 16), _SPANS_WAIT_S)
         clock = self.state.clock
         anchors = f"{clock.anchor_wall_ns},{clock.anchor_monotonic_ns}"
-        self._answer(200, span_lines(spans), "application/x-ndjson", {names.CLOCK_HEADER: anchors})
+        self._answer(200, b"".join(map(to_line, spans)), "application/x-ndjson", {names.CLOCK_HEADER: anchors})
 
 
 class _LowerCase(Getter[dict[str, str]]):

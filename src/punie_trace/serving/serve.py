@@ -33,8 +33,9 @@ from punie_trace.serving.server_spans import server_resource
 from punie_trace.serving.span_buffer import SpanBuffer
 from punie_trace.serving.speculation import server_default
 from punie_trace.serving.state import ServerState
-from punie_trace.spans import export, names
+from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
+from punie_trace.spans.otlp_sender import connect
 from punie_trace.spans.provider import ClockTracerProvider
 
 SPARE_CONNECTIONS: Final = 64
@@ -102,13 +103,13 @@ def running(
 
     The list fills with one text where the thread that generates dies; then the server has been told to end.
     """
-    sender = export.connect(options.otlp)
+    sender = connect(options.otlp)
     clock = Clock.start()
     spans = SpanBuffer()
     provider = ClockTracerProvider(clock, server_resource(f"{os.getpid()}"))
-    provider.add_span_processor(spans)
+    provider.add_sink(spans)
     if sender is not None:
-        provider.add_span_processor(sender)
+        provider.add_sink(sender)
         _log.info("Spans go to %s", sender.endpoint)
     failure: list[str] = []
     opened: list[BoundedServer] = []
@@ -155,7 +156,7 @@ def running(
         generator.wait(_JOIN_S)
         server.wait_until_idle(_JOIN_S)
         if sender is not None:
-            sender.shutdown()
+            sender.close()
 
 
 def _origins(args: argparse.Namespace) -> list[str]:

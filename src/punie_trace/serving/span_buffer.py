@@ -9,20 +9,19 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-
-from punie_trace.spans.otlp_json import encode_resource, encode_scope, span_line
+from punie_trace.spans.sink import SpanSink
+from punie_trace.spans.span import Span
 
 MOST_SPANS = 20_000
 
 
-class SpanBuffer(SpanProcessor):
-    """A span processor that keeps what ends, `most` spans at most. Safe to use from several threads."""
+class SpanBuffer(SpanSink):
+    """A sink that keeps what ends, `most` spans at most. Safe to use from several threads."""
 
     def __init__(self, most: int = MOST_SPANS) -> None:
         self._most = most
         self._kept = 0
-        self._traces: OrderedDict[int, list[ReadableSpan]] = OrderedDict()
+        self._traces: OrderedDict[int, list[Span]] = OrderedDict()
         self._open: Counter[int] = Counter()
         self._changed = threading.Condition()
 
@@ -39,50 +38,19 @@ class SpanBuffer(SpanProcessor):
                 del self._open[trace_id]
             self._changed.notify_all()
 
-    def on_end(self, span: ReadableSpan) -> None:
+    def write(self, span: Span) -> None:
         """Keep a finished span."""
-        context = span.context
-        if context is None:
-            return
         with self._changed:
-            self._traces.setdefault(context.trace_id, []).append(span)
+            self._traces.setdefault(int(span.trace_id, 16), []).append(span)
             self._kept += 1
             while self._kept > self._most and self._traces:
                 _, dropped = self._traces.popitem(last=False)
                 self._kept -= len(dropped)
 
-    def take(self, trace_id: int, timeout_s: float) -> list[ReadableSpan]:
+    def take(self, trace_id: int, timeout_s: float) -> list[Span]:
         """The spans of a trace, which are no longer kept then; waits for its open calls, `timeout_s` at most."""
         with self._changed:
             self._changed.wait_for(lambda: trace_id not in self._open, timeout_s)
             spans = self._traces.pop(trace_id, [])
             self._kept -= len(spans)
             return spans
-
-
-def span_lines(spans: list[ReadableSpan]) -> str:
-    """The spans as OTLP/JSON, one `TracesData` a line."""
-    lines: list[str] = []
-    for span in spans:
-        context, start, end = span.context, span.start_time, span.end_time
-        if context is None or start is None or end is None:
-            continue
-        scope = span.instrumentation_scope
-        lines.append(
-            span_line(
-                resource=encode_resource(span.resource.attributes),
-                scope=encode_scope("", None) if scope is None else encode_scope(scope.name, scope.version),
-                trace_id=f"{context.trace_id:032x}",
-                span_id=f"{context.span_id:016x}",
-                parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
-                name=span.name,
-                kind=span.kind.name,
-                start_ns=start,
-                end_ns=end,
-                attributes=span.attributes,
-                events=[(event.name, event.timestamp, event.attributes) for event in span.events],
-                status_code=span.status.status_code.value,
-                status_message=span.status.description,
-            )
-        )
-    return "".join(f"{line}\n" for line in lines)

@@ -11,12 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import StatusCode
-
 from punie_trace.records import Generation, JsonValue, ToolCall
 from punie_trace.spans import names
-from punie_trace.spans.span import AttributeValue, Span, SpanEvent
+from punie_trace.spans.span import AttributeValue, Span
 from punie_trace.spans.written_calls import parse_arguments
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
@@ -25,23 +22,6 @@ Defaults: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
 ERROR_PREFIX: Final = "error: "
 """What the result of a tool begins with that failed and told the model so."""
 _NOT_EXECUTED: Final = "the agent did not execute it"
-
-
-def from_sdk(span: ReadableSpan) -> Span:
-    """A finished span of the OpenTelemetry SDK as our own."""
-    context, failed = span.context, span.status.status_code is StatusCode.ERROR
-    return Span(
-        trace_id="" if context is None else f"{context.trace_id:032x}",
-        span_id="" if context is None else f"{context.span_id:016x}",
-        parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
-        name=span.name,
-        kind=span.kind.name,
-        start_ns=span.start_time or 0,
-        end_ns=span.end_time or 0,
-        attributes=dict(span.attributes or {}),  # ty: ignore[invalid-argument-type]
-        events=tuple(SpanEvent(event.name, event.timestamp) for event in span.events),
-        error=(span.status.description or "error") if failed else None,
-    )
 
 
 def is_generation(span: Span) -> bool:

@@ -17,10 +17,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from punie_trace.errors import RunFolderError
 from punie_trace.runs.header import RunHeader
+from punie_trace.spans.codec import from_line
 from punie_trace.spans.measurements import is_measured, measure
 from punie_trace.spans.metric_sender import SEND_EVERY_S
 from punie_trace.spans.metrics import RunMetrics
-from punie_trace.spans.otlp_json import span_rows
 from punie_trace.spans.span import Span
 
 MOST_STEPS: Final = 240
@@ -35,7 +35,7 @@ def readable_spans(path: Path) -> list[Span]:
         with path.open("rb") as file:
             for line in file:
                 with suppress(ValueError):
-                    spans += span_rows(line)
+                    spans += from_line(line)
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from error
     return spans

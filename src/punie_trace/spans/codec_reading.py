@@ -242,14 +242,14 @@ def error_without_message(attributes: Mapping[str, AttributeValue]) -> str:
 # ------------------------------------------------------------------------------------------------ from the SDK
 
 
-def from_sdk(span: ReadableSpan) -> Span | None:
-    """A finished span of the OpenTelemetry SDK; None for one that has no context or no times.
+def from_sdk(span: ReadableSpan) -> Span:
+    """A finished span of the OpenTelemetry SDK. Raises ValueError for one that has not ended.
 
     Maps and nested lists among the values become their JSON text, bytes their base64.
     """
     context, start, end = span.context, span.start_time, span.end_time
     if context is None or start is None or end is None:
-        return None
+        raise ValueError(f"{span.name} has not ended")
     attributes = _taken(span.attributes)
     status = span.status
     failed = status.status_code.value == STATUS_ERROR

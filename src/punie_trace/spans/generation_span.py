@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx2
 from opentelemetry.context import get_current
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
 from punie_trace.records import Generation
 from punie_trace.spans import names
@@ -54,7 +54,7 @@ class GenerationSpan:
         self._context = get_current()
         self._identity = tracer.identity(self._context)
         self._open_spans = open_spans
-        self._index = open_spans.begin_request(self._identity.trace_id, self)
+        self._index = open_spans.begin_request(format_trace_id(self._identity.trace_id), self)
         self._keep_events = keep_events
         self._resent_ns: list[int] = []
         self._connect_from_ns: int | None = None
@@ -168,7 +168,7 @@ class GenerationSpan:
         generation = self._generation(done_ns, failure, completion)
         self._write_span(generation, failure, completion)
         if self._index is not None:
-            self._open_spans.end_request(self._identity.trace_id, self._index)
+            self._open_spans.end_request(format_trace_id(self._identity.trace_id), self._index)
 
     def _failure(self, failure: Failure | None) -> Failure | None:
         """What went wrong first: the server's own words count for more than what followed from them."""

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from time import monotonic
 
-from opentelemetry.context import Context
-from opentelemetry.sdk import trace as sdk
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.trace import StatusCode
+from httpx2 import TimeoutException
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 
+from punie_trace.errors import ExportError
 from punie_trace.runs.header import RunHeader
 from punie_trace.spans.measurements import is_measured, measure
 from punie_trace.spans.metrics import RunMetrics
-from punie_trace.spans.span import Span, SpanEvent
+from punie_trace.spans.otlp_endpoint import shown
+from punie_trace.spans.otlp_post import OtlpPost
+from punie_trace.spans.otlp_sender import END_S
+from punie_trace.spans.sink import SpanSink
+from punie_trace.spans.span import Span
 
 SEND_EVERY_S = 2.5
 """A run of seconds still shows its course, and a longer one does not fill the store."""
@@ -36,47 +38,31 @@ class MetricCounts:
     complete: bool
 
 
-class MetricSender(SpanProcessor):
-    """A span processor that turns each query's spans into metrics and hands these to `exporter`.
+class MetricSender(SpanSink):
+    """A sink that turns each query's spans into metrics and posts these from a thread, which closes `post` at its end.
 
     `endpoint` is for messages only.
     """
 
-    def __init__(
-        self, metrics: RunMetrics, exporter: MetricExporter, endpoint: str, *, every_s: float = SEND_EVERY_S
-    ) -> None:
-        self.endpoint = endpoint
+    def __init__(self, metrics: RunMetrics, post: OtlpPost, *, every_s: float = SEND_EVERY_S) -> None:
+        self.endpoint = shown(post.endpoint)
         self._metrics = metrics
-        self._exporter = exporter
+        self._post = post
         self._every_s = every_s
-        self._traces: dict[int, list[ReadableSpan]] = {}
         self._lock = threading.Lock()
         self._finishing = threading.Event()
         self._sent = self._failed = self._seen = 0
         self._complete = False
+        self._answering = True
         self._thread = threading.Thread(target=self._send_until_finished, name="punie-metrics", daemon=True)
         self._thread.start()
 
-    def on_start(self, span: sdk.Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
-        """A root opens its trace: what ends after its root has no query to belong to."""
-        if span.parent is None:
-            with self._lock:
-                self._traces[span.get_span_context().trace_id] = []
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Keep a finished span until its root ends; then measure the query."""
-        if (context := span.context) is None:
+    def trace_ended(self, root: Span, others: Sequence[Span]) -> None:
+        """Measure the query whose root has ended; what ends after its root belongs to no query."""
+        if not is_measured(root):
             return
-        with self._lock:
-            if span.parent is not None:
-                if (trace := self._traces.get(context.trace_id)) is not None:
-                    trace.append(span)
-                return
-            spans = self._traces.pop(context.trace_id, [])
         try:
-            query = _row(span)
-            if is_measured(query):
-                self._metrics.record(measure(query, [_row(one) for one in spans]))
+            self._metrics.record(measure(root, others))
         except Exception:  # this runs within the measured program: a figure less is better than a query less
             logging.getLogger(__name__).exception("A query could not be measured for metrics")
 
@@ -85,16 +71,13 @@ class MetricSender(SpanProcessor):
         self._metrics.record_header(header)
         self._finishing.set()
 
-    def shutdown(self, timeout_s: float = 3.0) -> None:
-        """Wait for the last sending, for `timeout_s` at most. `finish` first, or the header's values are missing."""
-        deadline = monotonic() + timeout_s
-        self._finishing.set()
-        self._thread.join(max(0.0, deadline - monotonic()))
-        self._exporter.shutdown()  # interrupts an exporter that waits to try again
+    def close(self, timeout_s: float = END_S) -> None:
+        """Wait for the last sending, for `timeout_s` at most. `finish` first, or the header's values are missing.
 
-    def force_flush(self, timeout_millis: int = 3000) -> bool:  # noqa: ARG002
-        """Nothing waits that the next sending would not hold."""
-        return True
+        A receiver that did not answer the last request in time is not waited for.
+        """
+        self._finishing.set()
+        self._thread.join(timeout_s if self._answering else 0.0)
 
     def counts(self) -> MetricCounts:
         """What became of the sendings; final after `shutdown`."""
@@ -102,9 +85,12 @@ class MetricSender(SpanProcessor):
             return MetricCounts(self._sent, self._failed, self._complete)
 
     def _send_until_finished(self) -> None:
-        while not self._finishing.wait(self._every_s):
+        try:
+            while not self._finishing.wait(self._every_s):
+                self._send()
             self._send()
-        self._send()
+        finally:
+            self._post.close()
 
     def _send(self) -> None:
         recorded = self._metrics.recorded
@@ -113,30 +99,15 @@ class MetricSender(SpanProcessor):
         data = self._metrics.collect()
         if data is None:
             return
+        sent = self._answering = True
         try:
-            sent = self._exporter.export(data) is MetricExportResult.SUCCESS
-        except Exception:
-            logging.getLogger(__name__).exception("Sending metrics to %s failed", self.endpoint)
+            self._post.send(encode_metrics(data).SerializeToString(), tries=1)
+        except ExportError as error:
+            sent, self._answering = False, not isinstance(error.__cause__, TimeoutException)
+        except Exception:  # whatever it is, the run goes on, and its folder holds all that metrics are made of
             sent = False
         with self._lock:
             self._seen = recorded
             self._sent += sent
             self._failed += not sent
             self._complete = sent
-
-
-def _row(span: ReadableSpan) -> Span:
-    context = span.context
-    error = span.status.description or "error" if span.status.status_code is StatusCode.ERROR else None
-    return Span(
-        trace_id="" if context is None else f"{context.trace_id:032x}",
-        span_id="" if context is None else f"{context.span_id:016x}",
-        parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
-        name=span.name,
-        kind=span.kind.name,
-        start_ns=span.start_time or 0,
-        end_ns=span.end_time or 0,
-        attributes=dict(span.attributes or {}),  # ty: ignore[invalid-argument-type]
-        events=tuple(SpanEvent(event.name, event.timestamp) for event in span.events),
-        error=error,
-    )

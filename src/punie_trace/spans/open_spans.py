@@ -1,8 +1,8 @@
-"""Which spans and requests of each local trace are still open, and its generations and tool calls that finished.
+"""The traces that are open in this process: which of their spans and requests still run, and what has finished.
 
-A span processor, called in the thread that starts or ends a span. It knows nothing of ledgers: it hands out spans and
-intervals exactly as those that are exported. A generation request has its span only at its end, so that until then it
-is entered here by itself.
+What calls and generations a query had is read from here. It knows nothing of ledgers: it hands out spans and intervals
+exactly as the sinks get them. A generation request has its span only at its end, so that until then it is entered here
+by itself. Trace ids are 32 hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk import trace as sdk
 
-from punie_trace.spans import names
+from punie_trace.spans.activity import is_generation, is_tool
+from punie_trace.spans.span import Span
 
 Interval = tuple[int, int]
 
@@ -29,55 +29,50 @@ class OpenRequest(Protocol):
 
 @dataclass(slots=True)
 class _Trace:
-    open: dict[int, Span] = field(default_factory=dict)
-    generations: list[ReadableSpan] = field(default_factory=list)
-    tools: list[ReadableSpan] = field(default_factory=list)
+    open: dict[str, sdk.Span] = field(default_factory=dict)
+    finished: list[Span] = field(default_factory=list)
     requests: dict[int, OpenRequest] = field(default_factory=dict)
     begun: int = 0
 
 
-class OpenSpans(SpanProcessor):
+class OpenSpans:
     """Follows every trace from the start of its root to the root's end; traces rooted elsewhere are not followed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._traces: dict[int, _Trace] = {}
+        self._traces: dict[str, _Trace] = {}
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+    def started(self, span: sdk.Span) -> None:
         """Enter a started span; a root opens its trace."""
         context = span.get_span_context()
+        trace_id = f"{context.trace_id:032x}"
         with self._lock:
             if span.parent is None:
-                self._traces[context.trace_id] = _Trace()
-            trace = self._traces.get(context.trace_id)
+                self._traces[trace_id] = _Trace()
+            trace = self._traces.get(trace_id)
             if trace is not None:
-                trace.open[context.span_id] = span
+                trace.open[f"{context.span_id:016x}"] = span
 
-    def on_end(self, span: ReadableSpan) -> None:
-        """Strike out a finished span; keep the interval of a generation or a tool. A root ends its trace."""
-        context, start, end = span.context, span.start_time, span.end_time
-        if context is None or start is None or end is None:
-            return
-        attributes = span.attributes or {}
+    def ended(self, span: Span) -> list[Span] | None:
+        """Strike out a finished span and keep it. A root ends its trace: the others of it; None for all others."""
         with self._lock:
-            trace = self._traces.get(context.trace_id)
+            trace = self._traces.get(span.trace_id)
             if trace is None:
-                return
-            trace.open.pop(context.span_id, None)
-            if attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION:
-                trace.generations.append(span)
-            elif attributes.get(names.GEN_AI_OPERATION) == names.OPERATION_EXECUTE_TOOL:
-                trace.tools.append(span)
-            if span.parent is None:
-                del self._traces[context.trace_id]
+                return None
+            trace.open.pop(span.span_id, None)
+            if span.parent_id is None:
+                del self._traces[span.trace_id]
+                return trace.finished
+            trace.finished.append(span)
+            return None
 
-    def open_below_root(self, trace_id: int) -> list[Span]:
+    def open_below_root(self, trace_id: str) -> list[sdk.Span]:
         """Spans of this trace that are still open, the root left out, the newest first (children before parents)."""
         with self._lock:
             trace = self._traces.get(trace_id)
             return [] if trace is None else [span for span in reversed(trace.open.values()) if span.parent is not None]
 
-    def begin_request(self, trace_id: int, request: OpenRequest) -> int | None:
+    def begin_request(self, trace_id: str, request: OpenRequest) -> int | None:
         """Enter a generation request; its index in the trace, from 0. None where the trace is not followed."""
         with self._lock:
             trace = self._traces.get(trace_id)
@@ -88,29 +83,24 @@ class OpenSpans(SpanProcessor):
             trace.requests[index] = request
             return index
 
-    def end_request(self, trace_id: int, index: int) -> None:
+    def end_request(self, trace_id: str, index: int) -> None:
         """Strike out a request that has finished."""
         with self._lock:
             trace = self._traces.get(trace_id)
             if trace is not None:
                 trace.requests.pop(index, None)
 
-    def open_requests(self, trace_id: int) -> list[OpenRequest]:
+    def open_requests(self, trace_id: str) -> list[OpenRequest]:
         """The generation requests of this trace that are still open."""
         with self._lock:
             trace = self._traces.get(trace_id)
             return [] if trace is None else list(trace.requests.values())
 
-    def finished(self, trace_id: int) -> tuple[list[ReadableSpan], list[ReadableSpan]]:
-        """(generations, tools) that have finished so far, in the order of their ends."""
+    def finished(self, trace_id: str) -> list[Span]:
+        """The spans of an open trace that have finished so far, in the order of their ends; not its root."""
         with self._lock:
             trace = self._traces.get(trace_id)
-            return ([], []) if trace is None else (list(trace.generations), list(trace.tools))
-
-    def intervals(self, trace_id: int) -> tuple[list[Interval], list[Interval]]:
-        """`finished`, each span as (start_ns, end_ns)."""
-        generations, tools = self.finished(trace_id)
-        return _intervals(generations), _intervals(tools)
+            return [] if trace is None else list(trace.finished)
 
     def followed(self) -> int:
         """How many traces are open now."""
@@ -118,7 +108,8 @@ class OpenSpans(SpanProcessor):
             return len(self._traces)
 
 
-def _intervals(spans: list[ReadableSpan]) -> list[Interval]:
-    return [
-        (span.start_time, span.end_time) for span in spans if span.start_time is not None and span.end_time is not None
-    ]
+def intervals(spans: list[Span]) -> tuple[list[Interval], list[Interval]]:
+    """(generations, tools) among `spans`, each as (start_ns, end_ns), in their order."""
+    generations = [(span.start_ns, span.end_ns) for span in spans if is_generation(span)]
+    tools = [(span.start_ns, span.end_ns) for span in spans if is_tool(span)]
+    return generations, tools

@@ -1,27 +1,30 @@
-"""Posts OTLP requests one at a time and tells exactly what became of each: for sending a run that is over.
+"""Posts OTLP requests over HTTP one at a time, and says exactly what became of each.
 
-While a run is measured, `export` and `metric_sender` send with the standard exporter, which tells only whether it
-worked. Here one can wait, split what is too large, and say what to do about the rest.
+All that leaves this package for a collector goes through here: while a run is measured, one try in bounded time; when a
+finished run is sent, as often and as patiently as the receiver asks. An answer is a success only where it is one: a
+redirect or a page is no receiver's. Of an answer no more than `ANSWER_LIMIT` bytes are read.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from gzip import compress
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias
 
 import httpx2
 
 from punie_trace.errors import ExportError
-from punie_trace.spans.export import shown, split_url
+from punie_trace.spans.otlp_endpoint import shown, split_url
 
 Signal: TypeAlias = Literal["TRACES", "METRICS"]
 
 TIMEOUT_S: Final = 10.0
+"""For a whole request, its answer included."""
+ANSWER_LIMIT: Final = 64 * 1024
 TRIES: Final = 6
 LONGEST_WAIT_S: Final = 15.0
 _FIRST_WAIT_S: Final = 0.5
@@ -38,11 +41,12 @@ class RefusedError(Exception):
 
 
 class OtlpPost:
-    """A connection to one endpoint of a receiver.
+    """A connection to one endpoint of a receiver, for one thread at a time.
 
-    `OTEL_EXPORTER_OTLP_HEADERS`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE` and `_CLIENT_KEY` are honoured, and before them
-    those that are for this signal only. Raises ExportError where the address is none,
-    or a certificate cannot be read.
+    `OTEL_EXPORTER_OTLP_HEADERS`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY` and `_COMPRESSION` of `environ`
+    are honoured, and before them those that are for this signal only; `gzip` is what counts where the environment
+    does not say how to compress. `headers` go with every request. Raises ExportError where the address is none, or a
+    certificate cannot be read.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class OtlpPost:
         *,
         timeout_s: float = TIMEOUT_S,
         sleep: Callable[[float], None] = time.sleep,
+        gzip: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         if split_url(endpoint) is None:
             raise ExportError(
@@ -62,39 +68,55 @@ class OtlpPost:
         self._signal = signal
         self._environ = environ
         self._sleep = sleep
-        headers = {
-            **self._headers(),
-            "content-type": "application/x-protobuf",
-            "content-encoding": "gzip",
-        }
-        self._client = httpx2.Client(headers=headers, timeout=timeout_s, verify=self._tls())
+        self._timeout_s = timeout_s
+        compression = self._setting("COMPRESSION")
+        self._gzip = gzip if compression is None else compression.strip().lower() == "gzip"
+        sent = {**self._headers(), **(headers or {}), "content-type": "application/x-protobuf"}
+        if self._gzip:
+            sent["content-encoding"] = "gzip"
+        sent["accept-encoding"] = "identity"
+        self._client = httpx2.Client(headers=sent, timeout=timeout_s, verify=self._tls())
 
     def send(self, body: bytes, *, tries: int = TRIES) -> bytes:
-        """Post one serialized request; the response's body.
+        """Post one serialized request; the beginning of the response's body.
 
         A receiver that is busy is asked again, `tries` times in all, after as long as it says and 15 s at most. Raises
         BodyTooLargeError, RefusedError, or ExportError where nothing more can be sent there.
         """
-        packed = gzip.compress(body, compresslevel=5)
+        packed = compress(body, compresslevel=5) if self._gzip else body
         wait_s = _FIRST_WAIT_S
         for attempt in range(1, tries + 1):
             try:
-                response = self._client.post(self.endpoint, content=packed)
+                status, headers, answer = self._post(packed)
             except httpx2.HTTPError as error:
                 if attempt == tries:
                     raise ExportError(self._unreachable(error)) from error
                 self._sleep(wait_s)
             else:
-                if response.status_code not in _BUSY:
-                    return self._settled(response)
+                if status not in _BUSY:
+                    return self._settled(status, headers, answer)
                 if attempt == tries:
+                    times = "" if tries == 1 else f" {tries} times"
                     raise ExportError(
-                        f"{shown(self.endpoint)} is busy: it answered {response.status_code} {tries} times. Try again "
-                        "later; sending twice does no harm."
+                        f"{shown(self.endpoint)} is busy: it answered {status}{times}. Try again later; sending twice "
+                        "does no harm."
                     )
-                self._sleep(_retry_after(response) or wait_s)
+                self._sleep(_retry_after(headers) or wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         raise AssertionError("the last attempt returns or raises")
+
+    def _post(self, packed: bytes) -> tuple[int, httpx2.Headers, bytes]:
+        """Status, headers and the beginning of the body, read in bounded time."""
+        deadline = time.monotonic() + self._timeout_s
+        answer = b""
+        with self._client.stream("POST", self.endpoint, content=packed) as response:
+            for data in response.iter_raw():
+                answer += data
+                if len(answer) > ANSWER_LIMIT:
+                    break
+                if time.monotonic() > deadline:
+                    raise httpx2.ReadTimeout("its answer does not end")
+        return response.status_code, response.headers, answer[:ANSWER_LIMIT]
 
     def probe(self) -> None:
         """Send an empty request: is this a receiver? Raises ExportError where it is not."""
@@ -106,24 +128,26 @@ class OtlpPost:
                 "receiver, or the path is wrong."
             ) from error
 
-    def _settled(self, response: httpx2.Response) -> bytes:
-        status, where = response.status_code, shown(self.endpoint)
+    def _settled(self, status: int, headers: httpx2.Headers, answer: bytes) -> bytes:
+        where = shown(self.endpoint)
         if status == 413:
             raise BodyTooLargeError
         if status == 400:
-            raise RefusedError(_said(response))
+            raise RefusedError(_reason(headers, answer))
         if status in (401, 403):
             raise ExportError(
                 f"{where} answers {status}: it wants other credentials. Set OTEL_EXPORTER_OTLP_HEADERS, for example "
                 "'authorization=Bearer …'."
             )
-        if not 200 <= status < 300 or response.headers.get("content-type", "").startswith("text/html"):
+        if not 200 <= status < 300 or headers.get("content-type", "").startswith("text/html"):
             what = "spans" if self._signal == "TRACES" else "metrics"
+            page = " with a page" if 200 <= status < 300 else ""
             raise ExportError(
-                f"{where} answers {status} and is no OTLP/HTTP receiver of {what}. Jaeger takes spans at port 4318, "
-                "Prometheus takes metrics at /api/v1/otlp/v1/metrics if started with --web.enable-otlp-receiver."
+                f"{where} answers {status}{page} and is no OTLP/HTTP receiver of {what}. Jaeger takes spans at port "
+                "4318, Prometheus takes metrics at /api/v1/otlp/v1/metrics if started with "
+                "--web.enable-otlp-receiver."
             )
-        return response.content
+        return answer
 
     def close(self) -> None:
         """Close the connection."""
@@ -168,19 +192,31 @@ class OtlpPost:
         return f"{where} cannot be reached ({what}). Start the collector, or correct the address."
 
 
-def _retry_after(response: httpx2.Response) -> float | None:
-    text = response.headers.get("retry-after", "")
-    return min(float(text), LONGEST_WAIT_S) if text.isdigit() else None
+def _retry_after(headers: httpx2.Headers) -> float | None:
+    text = headers.get("retry-after", "")
+    return min(float(text), LONGEST_WAIT_S) if text.isascii() and text.isdigit() else None
 
 
-def _said(response: httpx2.Response) -> str:
-    """What the receiver said of a bad request: an OTLP status message, or plain text."""
+def _reason(headers: httpx2.Headers, answer: bytes) -> str:
+    """What the receiver says of a bad request: an OTLP status message, or plain text."""
     from google.protobuf.message import DecodeError
     from google.rpc.status_pb2 import Status
 
-    if response.headers.get("content-type", "").startswith("application/x-protobuf"):
+    if headers.get("content-type", "").startswith("application/x-protobuf"):
         try:
-            return Status.FromString(response.content).message[:_ERROR_LIMIT]
+            return Status.FromString(answer).message[:_ERROR_LIMIT]
         except DecodeError:
             return "an error that cannot be read"
-    return response.text.strip()[:_ERROR_LIMIT]
+    return answer.decode("utf-8", "replace").strip()[:_ERROR_LIMIT]
+
+
+def rejected_spans(answer: bytes) -> tuple[int, str]:
+    """How many spans of a request the receiver did not want, and why, by the answer to it."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    try:
+        partial = ExportTraceServiceResponse.FromString(answer).partial_success
+    except DecodeError:
+        return 0, ""  # an answer in another form, as a receiver may give that accepts all
+    return max(partial.rejected_spans, 0), partial.error_message

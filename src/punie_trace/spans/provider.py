@@ -25,7 +25,10 @@ import punie_trace
 from punie_trace.errors import ConfigurationError
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
+from punie_trace.spans.codec import from_sdk
 from punie_trace.spans.open_spans import OpenSpans
+from punie_trace.spans.sink import SpanSink
+from punie_trace.spans.span import Span
 
 # A generator of its own, seeded by the system: a call of the system for each id costs more than the span around it.
 _random = random.Random(os.urandom(32))
@@ -186,6 +189,27 @@ _LIMITS = sdk.SpanLimits(
 )
 
 
+class _Delivery(sdk.SpanProcessor):
+    """Makes a `Span` of each SDK span that ends, once, and gives it to whoever wants spans."""
+
+    def __init__(self, open_spans: OpenSpans) -> None:
+        self.sinks: list[SpanSink] = []
+        self._open_spans = open_spans
+
+    def on_start(self, span: sdk.Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        self._open_spans.started(span)
+
+    def on_end(self, span: sdk.ReadableSpan) -> None:
+        self.deliver(from_sdk(span))
+
+    def deliver(self, span: Span) -> None:
+        others = self._open_spans.ended(span)
+        for sink in self.sinks:
+            sink.write(span)
+            if others is not None:
+                sink.trace_ended(span, others)
+
+
 class ClockTracerProvider(sdk.TracerProvider):
     """The provider of one run: its clock, and which spans are open in it."""
 
@@ -201,6 +225,7 @@ class ClockTracerProvider(sdk.TracerProvider):
         self._clock_tracers: dict[InstrumentationScope, ClockTracer] = {}
         self.clock = clock
         self.open_spans = OpenSpans()
+        self._delivery = _Delivery(self.open_spans)
         tracer = self.get_tracer(names.SERVICE)
         if not isinstance(tracer, ClockTracer):
             raise ConfigurationError(
@@ -209,19 +234,16 @@ class ClockTracerProvider(sdk.TracerProvider):
             )
         self.tracer = tracer
         """For this project's own spans: to ask for a tracer by name costs as much as to start a span."""
-        self._receivers: list[sdk.SpanProcessor] = []
-        self.add_span_processor(self.open_spans)
+        self.add_span_processor(self._delivery)
 
-    def add_span_processor(self, span_processor: sdk.SpanProcessor) -> None:
-        """As the SDK's; adopted spans go to it as well."""
-        self._receivers.append(span_processor)
-        super().add_span_processor(span_processor)
+    def add_sink(self, sink: SpanSink) -> None:
+        """Have every span that ends from now on written to `sink`."""
+        self._delivery.sinks.append(sink)
 
-    def adopt(self, spans: Iterable[sdk.ReadableSpan]) -> None:
-        """Hand spans that ended elsewhere to all processors, as if they had ended here."""
+    def ingest(self, spans: Iterable[Span]) -> None:
+        """Give spans that ended elsewhere to all sinks, as if they had ended here."""
         for span in spans:
-            for receiver in self._receivers:
-                receiver.on_end(span)
+            self._delivery.deliver(span)
 
     def get_tracer(
         self,
@@ -259,14 +281,12 @@ def run_resource(run_id: str) -> Resource:
     )
 
 
-def make_tracer_provider(
-    clock: Clock, run_id: str, processors: Iterable[sdk.SpanProcessor] = ()
-) -> ClockTracerProvider:
-    """The provider of one run; `processors` (spool, exporters) get every span that ends.
+def make_tracer_provider(clock: Clock, run_id: str, sinks: Iterable[SpanSink] = ()) -> ClockTracerProvider:
+    """The provider of one run; `sinks` (the file, senders) get every span that ends.
 
     Raises ConfigurationError where the environment has switched OpenTelemetry off: without spans there is no ledger.
     """
     provider = ClockTracerProvider(clock, run_resource(run_id))
-    for processor in processors:
-        provider.add_span_processor(processor)
+    for sink in sinks:
+        provider.add_sink(sink)
     return provider

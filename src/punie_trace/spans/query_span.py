@@ -10,17 +10,17 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from opentelemetry import trace as api
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, StatusCode, format_trace_id, use_span
+from opentelemetry.trace import Link, SpanContext, StatusCode, format_trace_id, use_span
 
 from punie_trace.records import Arrival, Generation, Ledger, Path, ToolCall, Verdict
 from punie_trace.spans import names
-from punie_trace.spans.activity import Defaults, calls_of, from_sdk, generations_of
+from punie_trace.spans.activity import Defaults, calls_of, generations_of
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.open_spans import Interval
+from punie_trace.spans.open_spans import Interval, intervals
 from punie_trace.spans.provider import ClockSpan, ClockTracerProvider
-from punie_trace.spans.span import AttributeValue
-from punie_trace.spans.span import Span as FinishedSpan
+from punie_trace.spans.span import AttributeValue, Span
 
 LedgerCloser: TypeAlias = Callable[[int, int, int, Sequence[Interval], Sequence[Interval]], Ledger]
 """(due_ns, sent_ns, done_ns, generations, tools) -> Ledger; intervals lie within sent and done."""
@@ -32,15 +32,14 @@ class QuerySpan:
     """Handle of a query that runs. Times in ns on the run's clock."""
 
     def __init__(
-        self, provider: ClockTracerProvider, clock: Clock, span: Span, due_ns: int, close: LedgerCloser
+        self, provider: ClockTracerProvider, clock: Clock, span: api.Span, due_ns: int, close: LedgerCloser
     ) -> None:
         self._provider = provider
         self._clock = clock
         self._span = span
         self._close = close
-        self._trace_id = span.get_span_context().trace_id
-        self._finished: list[FinishedSpan] | None = None
-        self.trace_id = format_trace_id(self._trace_id)
+        self._finished: list[Span] | None = None
+        self.trace_id = format_trace_id(span.get_span_context().trace_id)
         self.due_ns = due_ns
         self.sent_ns: int | None = None
         self.done_ns: int | None = None
@@ -49,18 +48,16 @@ class QuerySpan:
     @property
     def generations(self) -> list[Generation]:
         """The generation requests that finished so far, in the order of their ends."""
-        return generations_of(self._spans())
+        return generations_of(self.spans)
 
     def tool_calls(self, defaults: Defaults | None = None) -> list[ToolCall]:
         """The tool calls that finished so far, in the order of their ends; then those that nobody executed."""
-        return calls_of(self._spans(), defaults)
+        return calls_of(self.spans, defaults)
 
-    def _spans(self) -> list[FinishedSpan]:
-        """Generations and tools; once the ledger is closed, those that it was made of."""
-        if self._finished is not None:
-            return self._finished
-        generations, tools = self._provider.open_spans.finished(self._trace_id)
-        return [from_sdk(span) for span in (*generations, *tools)]
+    @property
+    def spans(self) -> list[Span]:
+        """All that finished below the root, in the order of the ends; once the ledger is closed, what it was made of."""
+        return self._provider.open_spans.finished(self.trace_id) if self._finished is None else self._finished
 
     def mark_sent(self) -> None:
         """The query goes to the agent now: what came before was the client's queue. The first call counts."""
@@ -76,9 +73,9 @@ class QuerySpan:
         """
         if self.ledger is not None:
             return self.ledger
-        for request in self._provider.open_spans.open_requests(self._trace_id):
+        for request in self._provider.open_spans.open_requests(self.trace_id):
             request.abandon()
-        for span in self._provider.open_spans.open_below_root(self._trace_id):
+        for span in self._provider.open_spans.open_below_root(self.trace_id):
             if isinstance(span, ClockSpan):
                 span.abandon()
         # Read after the last child ended, so that none can end later than the query.
@@ -87,8 +84,8 @@ class QuerySpan:
             self.sent_ns = done_ns  # it never left the queue
             self._span.set_attribute(names.SENT_NS, done_ns)
         self.done_ns = max(done_ns, self.sent_ns)
-        self._finished = self._spans()
-        generations, tools = self._provider.open_spans.intervals(self._trace_id)
+        self._finished = self.spans
+        generations, tools = intervals(self._finished)
         ledger = self._close(
             self.due_ns,
             self.sent_ns,

@@ -6,26 +6,24 @@ out, as is a last line that was cut off.
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-from google.protobuf.json_format import ParseDict, ParseError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from typing import Final
 
 from punie_trace.errors import RunFolderError
-from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
+from punie_trace.spans.codec import from_line, to_proto
+from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError, rejected_spans
+from punie_trace.spans.span import Span
 
 BATCH_SPANS: Final = 512
 BATCH_BYTES: Final = 1 << 20
 """Before compression. The smallest limits in use are 1 MiB (nginx as a proxy) and 4 MiB (gRPC's default)."""
+
+
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
+_TIME_LIMIT: Final = 2**64
 
 
 @dataclass(slots=True)
@@ -58,11 +56,11 @@ def send_spans(path: Path, post: OtlpPost, sent: SpansSent, progress: Callable[[
         progress(lines)
 
 
-def _send(batch: list[TracesData], post: OtlpPost, sent: SpansSent) -> None:
-    """Send one batch, in halves where it is too large."""
-    spans = sum(map(_count, batch))
+def _send(batch: list[list[Span]], post: OtlpPost, sent: SpansSent) -> None:
+    """Send the spans of some lines, in halves where they are too large."""
+    spans = sum(map(len, batch))
     try:
-        answer = post.send(_request(batch).SerializeToString())
+        answer = post.send(to_proto(span for line in batch for span in line).SerializeToString())
     except BodyTooLargeError:
         if len(batch) == 1:
             _refuse(sent, spans, "a single line is larger than the receiver takes")
@@ -73,28 +71,29 @@ def _send(batch: list[TracesData], post: OtlpPost, sent: SpansSent) -> None:
     except RefusedError as refused:
         _refuse(sent, spans, str(refused))
     else:
-        rejected, said = _rejected(answer)
+        rejected, reason = rejected_spans(answer)
         sent.accepted += spans - rejected
         if rejected:
-            _refuse(sent, rejected, said)
+            _refuse(sent, rejected, reason)
 
 
-def _batches(path: Path, sent: SpansSent) -> Iterator[tuple[list[TracesData], int]]:
-    batch: list[TracesData] = []
+def _batches(path: Path, sent: SpansSent) -> Iterator[tuple[list[list[Span]], int]]:
+    """Batches of lines, each with its spans, and how many lines each batch takes with those that hold none."""
+    batch: list[list[Span]] = []
     spans = size = lines = 0
     for line in _lines(path):
         lines += 1
-        data = _parse(line)
-        if data is None:
+        found = _parse(line)
+        if not found:
             sent.unreadable += 1
             continue
-        count, length = _count(data), data.ByteSize()
-        if batch and (spans + count > BATCH_SPANS or size + length > BATCH_BYTES):
+        # A span takes less as a message than as a line, which is known already.
+        if batch and (spans + len(found) > BATCH_SPANS or size + len(line) > BATCH_BYTES):
             yield batch, lines - 1
             batch, spans, size, lines = [], 0, 0, 1
-        batch.append(data)
-        spans += count
-        size += length
+        batch.append(found)
+        spans += len(found)
+        size += len(line)
     if batch:
         yield batch, lines
 
@@ -107,59 +106,19 @@ def _lines(path: Path) -> Iterable[bytes]:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _parse(line: bytes) -> TracesData | None:
-    """The spans of one line; None where it holds none that can be read."""
+def _parse(line: bytes) -> list[Span]:
+    """The spans of one line; none where it holds none that can be sent."""
     try:
-        values = json.loads(line)
-        for resource in values["resourceSpans"]:
-            for scope in resource["scopeSpans"]:
-                for span in scope["spans"]:
-                    _ids_to_base64(span, "traceId", "spanId", "parentSpanId")
-                    for link in span.get("links", ()):
-                        _ids_to_base64(link, "traceId", "spanId")
-        data = ParseDict(values, TracesData(), ignore_unknown_fields=True)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ParseError):
-        return None
-    return data if _count(data) else None
+        spans = from_line(line)
+    except ValueError:
+        return []
+    return spans if all(map(_is_sendable, spans)) else []
 
 
-def _ids_to_base64(values: dict[str, Any], *names: str) -> None:
-    """OTLP's JSON has ids in hex, where protobuf's own JSON wants base64."""
-    for name in names:
-        if values.get(name):
-            values[name] = b64encode(bytes.fromhex(values[name])).decode("ascii")
-
-
-def _request(batch: Iterable[TracesData]) -> ExportTraceServiceRequest:
-    """One request, in which spans of the same resource and scope that follow each other share these."""
-    request = ExportTraceServiceRequest()
-    for data in batch:
-        for resource in data.resource_spans:
-            known = request.resource_spans[-1] if request.resource_spans else None
-            if known is None or known.resource != resource.resource:
-                request.resource_spans.append(resource)
-                continue
-            for scope in resource.scope_spans:
-                last = known.scope_spans[-1]
-                if last.scope == scope.scope:
-                    last.spans.extend(scope.spans)
-                else:
-                    known.scope_spans.append(scope)
-    return request
-
-
-def _count(data: TracesData) -> int:
-    return sum(len(scope.spans) for resource in data.resource_spans for scope in resource.scope_spans)
-
-
-def _rejected(answer: bytes) -> tuple[int, str]:
-    from google.protobuf.message import DecodeError
-
-    try:
-        partial = ExportTraceServiceResponse.FromString(answer).partial_success
-    except DecodeError:
-        return 0, ""  # an answer in another form, as a receiver may give that accepts all
-    return partial.rejected_spans, partial.error_message
+def _is_sendable(span: Span) -> bool:
+    ids = (span.trace_id, span.span_id, span.parent_id or "", *(link.trace_id + link.span_id for link in span.links))
+    times = (span.start_ns, span.end_ns, *(event.time_ns for event in span.events))
+    return all(_HEX.fullmatch(one) for one in ids) and all(0 <= one < _TIME_LIMIT for one in times)
 
 
 def _refuse(sent: SpansSent, spans: int, reason: str) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from punie_trace.spans.logfire_export import logfire_senders
+from punie_trace.spans.logfire_sender import logfire_senders
 
 if TYPE_CHECKING:
     from tests.receiver import Receiver
@@ -23,10 +23,10 @@ def test_spans_arrive_with_the_token_and_no_other_header(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-other-collectors-key=secret")
     (sender,) = logfire_senders({"LOGFIRE_TOKEN": TOKEN, "LOGFIRE_BASE_URL": receiver.url})
-    traced.provider.add_span_processor(sender)
+    traced.provider.add_sink(sender)
     span = traced.provider.get_tracer("t").start_span("s", attributes={"tool.arguments": "password = 1"})
     span.end()
-    sender.shutdown(20)
+    sender.close(20)
     assert sender.counts().exported == 1
     (arrived,) = receiver.spans
     assert arrived.start_time_unix_nano == traced.kept.one("s").start_time, "on our clock"
@@ -43,7 +43,7 @@ def test_each_token_gets_its_own_sender() -> None:
     senders = logfire_senders({"LOGFIRE_TOKEN": f"{TOKEN}, {TOKEN}", "LOGFIRE_BASE_URL": "http://127.0.0.1:9"})
     assert len(senders) == 2
     for sender in senders:
-        sender.shutdown()
+        sender.close()
 
 
 def test_logfire_still_tells_the_address_of_a_token() -> None:

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlunsplit
 
 from punie_trace.errors import ConfigurationError
-from punie_trace.spans import export
+from punie_trace.spans.otlp_endpoint import TRACES_PATH, shown, split_url
+from punie_trace.spans.otlp_post import OtlpPost
+from punie_trace.spans.otlp_sender import EXPORT_TIMEOUT_S, answers
 
 if TYPE_CHECKING:  # the SDK's metrics are loaded where metrics go somewhere
-    from opentelemetry.sdk.metrics.export import MetricExporter
-
     from punie_trace.spans.metric_sender import MetricSender
 
 PROMETHEUS_ENDPOINT: Final = "http://127.0.0.1:9090/api/v1/otlp/v1/metrics"
 """Where a Prometheus with `--web.enable-otlp-receiver` listens if nobody tells it otherwise."""
 _METRICS_PATH: Final = "/v1/metrics"
-_TRACES_PATH: Final = "/v1/traces"
 _PROMETHEUS_PATH: Final = "/api/v1/otlp"
 _PROBE_S: Final = 0.3
 
@@ -40,8 +39,8 @@ def metric_endpoints(mode: str, otlp: str = "auto", environ: Mapping[str, str] =
         if of_metrics := environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
             return (of_metrics,)
         base = otlp if otlp != "auto" else environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-        return (*([_with_path(base.removesuffix(_TRACES_PATH))] if base else []), PROMETHEUS_ENDPOINT)
-    parts = export.split_url(mode)
+        return (*([_with_path(base.removesuffix(TRACES_PATH))] if base else []), PROMETHEUS_ENDPOINT)
+    parts = split_url(mode)
     if parts is None:
         raise ConfigurationError(
             f"--otlp-metrics {mode!r} is neither 'auto', 'off' nor a URL such as http://127.0.0.1:9090."
@@ -51,24 +50,10 @@ def metric_endpoints(mode: str, otlp: str = "auto", environ: Mapping[str, str] =
     return (_with_path(mode), _with_path(urlunsplit(parts._replace(path=_PROMETHEUS_PATH))))
 
 
-def probe_metrics(endpoint: str, timeout_s: float) -> bool:
-    """Whether an OTLP/HTTP receiver of metrics answers at `endpoint`: it takes an empty request."""
-    if not export.port_is_open(endpoint, timeout_s):
-        return False
-    from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
-
-    export.silence()
-    exporter = metric_exporter(endpoint, timeout_s)
-    try:
-        return exporter.export(MetricsData(resource_metrics=[])) is MetricExportResult.SUCCESS
-    finally:
-        exporter.shutdown()
-
-
 def first_that_answers(endpoints: Sequence[str], *, asked_for: bool) -> str | None:
     """The first of the endpoints that takes metrics. One that was asked for by name may be distant, and gets longer."""
-    timeout_s = export.EXPORT_TIMEOUT_S if asked_for else _PROBE_S
-    return next((endpoint for endpoint in endpoints if probe_metrics(endpoint, timeout_s)), None)
+    timeout_s = EXPORT_TIMEOUT_S if asked_for else _PROBE_S
+    return next((endpoint for endpoint in endpoints if answers(endpoint, "METRICS", timeout_s)), None)
 
 
 def connect_metrics(
@@ -85,26 +70,19 @@ def connect_metrics(
         from punie_trace.spans.metric_sender import MetricSender
         from punie_trace.spans.metrics import RunMetrics
 
-        exporter = metric_exporter(endpoint, export.EXPORT_TIMEOUT_S)
-        return MetricSender(RunMetrics(run_id), exporter, export.shown(endpoint))
+        post = OtlpPost(endpoint, "METRICS", environ, timeout_s=EXPORT_TIMEOUT_S, gzip=False)
+        return MetricSender(RunMetrics(run_id), post)
     if asked_for and endpoints:
         raise ConfigurationError(
-            f"Nothing takes metrics at {' or '.join(export.shown(one) for one in endpoints)}. Start it (Prometheus "
+            f"Nothing takes metrics at {' or '.join(shown(one) for one in endpoints)}. Start it (Prometheus "
             "needs --web.enable-otlp-receiver), correct --otlp-metrics, or leave it out: `punie-trace export` can send "
             "the metrics of a run later."
         )
     return None
 
 
-def metric_exporter(endpoint: str, timeout_s: float) -> MetricExporter:
-    """The standard exporter, which reads OTEL_EXPORTER_OTLP_HEADERS, _CERTIFICATE and _COMPRESSION itself."""
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-    return OTLPMetricExporter(endpoint=endpoint, timeout=timeout_s)
-
-
 def _with_path(url: str) -> str:
-    parts = export.split_url(url)
+    parts = split_url(url)
     if parts is None:
         return url  # nothing will answer there
     path = parts.path.rstrip("/")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from punie_trace.errors import ConfigurationError
-from punie_trace.spans.metric_export import PROMETHEUS_ENDPOINT, connect_metrics, metric_endpoints
+from punie_trace.spans.metric_endpoint import PROMETHEUS_ENDPOINT, connect_metrics, metric_endpoints
 
 if TYPE_CHECKING:
     from tests.receiver import Receiver
@@ -53,7 +53,7 @@ def test_no_receiver_costs_nothing(closed_port: int) -> None:
     environ = {OF_METRICS: f"http://127.0.0.1:{closed_port}/v1/metrics"}
     script = (
         "import os, sys; os.environ['PYDANTIC_DISABLE_PLUGINS'] = '__all__';"
-        "from punie_trace.spans.metric_export import connect_metrics;"
+        "from punie_trace.spans.metric_endpoint import connect_metrics;"
         f"assert connect_metrics('auto', 'run', environ={environ!r}) is None;"
         "assert not {'requests', 'google.protobuf', 'logfire'} & set(sys.modules)"
     )
@@ -67,18 +67,18 @@ def test_a_prometheus_is_found_by_its_host(receiver: Receiver, monkeypatch: pyte
     assert sender is not None
     assert sender.endpoint == f"{receiver.url}/api/v1/otlp/v1/metrics"
     assert receiver.headers[-1]["x-tenant"] == "me"
-    sender.shutdown(20)
+    sender.close(20)
 
 
 def test_a_collector_that_takes_no_metrics_is_not_taken(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("punie_trace.spans.metric_export.PROMETHEUS_ENDPOINT", "http://127.0.0.1:1/no")
+    monkeypatch.setattr("punie_trace.spans.metric_endpoint.PROMETHEUS_ENDPOINT", "http://127.0.0.1:1/no")
     receiver.refused = ("/v1/metrics",)
     assert connect_metrics("auto", "run", otlp=receiver.url) is None
     receiver.refused = ()
     sender = connect_metrics("auto", "run", otlp=receiver.url)
     assert sender is not None
     assert sender.endpoint == f"{receiver.url}/v1/metrics"
-    sender.shutdown(20)
+    sender.close(20)
 
 
 def test_a_receiver_that_was_asked_for_must_answer(closed_port: int) -> None:
