@@ -74,9 +74,9 @@ def test_a_collector_that_was_asked_for_must_answer(closed_port: int) -> None:
     assert "secret" not in str(error.value)
 
 
-def test_spans_arrive(traced: Traced, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=me")
-    sender = connect("auto", {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url})
+def test_spans_arrive(traced: Traced, receiver: Receiver) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=me"}
+    sender = connect("auto", environ)
     assert sender is not None
     traced.provider.add_sink(sender)
     tracer = traced.provider.get_tracer("t")

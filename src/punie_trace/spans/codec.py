@@ -136,16 +136,18 @@ def to_proto(spans: Iterable[Span]) -> ExportTraceServiceRequest:
 
     request = ExportTraceServiceRequest()
     source: SpanSource | None = None
-    found = None
+    resource = scope = None
     for span in spans:
-        if found is None or span.source != source:
+        if scope is None or resource is None or span.source != source:
+            if resource is None or source is None or span.source.resource != source.resource:
+                resource = request.resource_spans.add()
+                resource.resource.SetInParent()
+                _fill(resource.resource.attributes, span.source.resource)
             source = span.source
-            resource = request.resource_spans.add()
-            _fill(resource.resource.attributes, source.resource)
-            found = resource.scope_spans.add()
-            found.scope.name = _whole(source.scope)
-            found.scope.version = _whole(source.scope_version or "")
-        _fill_span(found.spans.add(), span)
+            scope = resource.scope_spans.add()
+            scope.scope.name = _whole(source.scope)
+            scope.scope.version = _whole(source.scope_version or "")
+        _fill_span(scope.spans.add(), span)
     return request
 
 
@@ -166,9 +168,8 @@ def _fill_span(message: Any, span: Span) -> None:
     for link in span.links:
         message.links.add(trace_id=bytes.fromhex(link.trace_id), span_id=bytes.fromhex(link.span_id))
     status = _status(span)
-    if status:
-        message.status.code = status["code"]
-        message.status.message = _whole(status.get("message", ""))
+    message.status.code = status.get("code", 0)
+    message.status.message = _whole(status.get("message", ""))
 
 
 def _fill(message: Any, attributes: Mapping[str, AttributeValue]) -> None:

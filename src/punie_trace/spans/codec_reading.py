@@ -113,7 +113,7 @@ def _read_span(values: dict[str, Any], source: SpanSource) -> Span:
         intern(values.get("name") or ""),
         _read_kind(values.get("kind")),
         _integer(values["startTimeUnixNano"]),
-        _integer(values["endTimeUnixNano"]),
+        _integer(values.get("endTimeUnixNano", values["startTimeUnixNano"])),
         attributes,
         tuple([_read_event(event) for event in events]) if events else (),
         error,

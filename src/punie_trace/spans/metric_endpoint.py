@@ -50,10 +50,12 @@ def metric_endpoints(mode: str, otlp: str = "auto", environ: Mapping[str, str] =
     return (_with_path(mode), _with_path(urlunsplit(parts._replace(path=_PROMETHEUS_PATH))))
 
 
-def first_that_answers(endpoints: Sequence[str], *, asked_for: bool) -> str | None:
+def first_that_answers(
+    endpoints: Sequence[str], *, asked_for: bool, environ: Mapping[str, str] = os.environ
+) -> str | None:
     """The first of the endpoints that takes metrics. One that was asked for by name may be distant, and gets longer."""
     timeout_s = EXPORT_TIMEOUT_S if asked_for else _PROBE_S
-    return next((endpoint for endpoint in endpoints if answers(endpoint, "METRICS", timeout_s)), None)
+    return next((endpoint for endpoint in endpoints if answers(endpoint, "METRICS", timeout_s, environ)), None)
 
 
 def connect_metrics(
@@ -65,7 +67,7 @@ def connect_metrics(
     """
     endpoints = metric_endpoints(mode, otlp, environ)
     asked_for = mode != "auto"
-    endpoint = first_that_answers(endpoints, asked_for=asked_for)
+    endpoint = first_that_answers(endpoints, asked_for=asked_for, environ=environ)
     if endpoint is not None:
         from punie_trace.spans.metric_sender import MetricSender
         from punie_trace.spans.metrics import RunMetrics

@@ -150,20 +150,20 @@ class OtlpSender(SpanSink):
             self._changed.notify_all()
 
 
-def probe(endpoint: str, timeout_s: float = 0.3) -> bool:
+def probe(endpoint: str, timeout_s: float = 0.3, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether an OTLP/HTTP receiver answers at `endpoint`: it takes an empty request.
 
     A closed port is found out at once, and without loading a client.
     """
-    return answers(endpoint, "TRACES", timeout_s)
+    return answers(endpoint, "TRACES", timeout_s, environ)
 
 
-def answers(endpoint: str, signal: Signal, timeout_s: float) -> bool:
+def answers(endpoint: str, signal: Signal, timeout_s: float, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether a receiver of that signal takes an empty request at `endpoint`."""
     if not port_is_open(endpoint, timeout_s):
         return False
     try:
-        with OtlpPost(endpoint, signal, timeout_s=timeout_s) as post:
+        with OtlpPost(endpoint, signal, environ, timeout_s=timeout_s) as post:
             post.probe()
     except ExportError:
         return False
@@ -180,7 +180,7 @@ def connect(mode: str, environ: Mapping[str, str] = os.environ) -> OtlpSender | 
         return None
     asked_for = mode != "auto"
     # Who names a collector may name a distant one: give it longer.
-    if not probe(endpoint, timeout_s=EXPORT_TIMEOUT_S if asked_for else 0.3):
+    if not probe(endpoint, timeout_s=EXPORT_TIMEOUT_S if asked_for else 0.3, environ=environ):
         if asked_for:
             raise ConfigurationError(
                 f"No OTLP/HTTP collector answers at {shown(endpoint)}. Start it, correct --otlp, or leave --otlp out: "
