@@ -56,7 +56,7 @@ class QuerySpan:
 
     @property
     def spans(self) -> list[Span]:
-        """All that finished below the root, in the order of the ends; once the ledger is closed, what it was made of."""
+        """What finished below the root, in the order of the ends; once the ledger is closed, what it was made of."""
         return self._provider.open_spans.finished(self.trace_id) if self._finished is None else self._finished
 
     def mark_sent(self) -> None:
