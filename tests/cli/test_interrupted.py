@@ -97,12 +97,13 @@ def test_killed_at_once_leaves_no_server_and_a_readable_folder(
     assert read_run(bench.out).header.status == "running"
 
 
-def test_ctrl_c_ends_servers_keeps_the_run_and_prints_it(
-    running: tuple[Bench, subprocess.Popen[str], list[psutil.Process]],
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_servers_keeps_the_run_and_prints_it(
+    running: tuple[Bench, subprocess.Popen[str], list[psutil.Process]], number: signal.Signals
 ) -> None:
     bench, runner, children = running
     wait_for_first_outcome(bench.out)
-    os.kill(runner.pid, signal.SIGINT)
+    os.kill(runner.pid, number)
     out, err = runner.communicate(timeout=30)
     assert runner.returncode == 130, err
     assert gone_within(children, 5.0)

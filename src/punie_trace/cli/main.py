@@ -16,6 +16,7 @@ from punie_trace.cli import run_command
 from punie_trace.cli.compare_command import compare
 from punie_trace.cli.doctor_command import doctor
 from punie_trace.cli.export_command import export
+from punie_trace.cli.output import forgiving_streams
 from punie_trace.cli.report_command import report
 from punie_trace.cli.serve_command import serve
 from punie_trace.cli.suites_command import suites
@@ -73,7 +74,8 @@ def main() -> None:
     # logfire's pydantic plugin costs half a second at the first model and is of no use here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
     try:
-        app(prog_name="punie-trace")
+        with forgiving_streams():
+            app(prog_name="punie-trace")
     finally:
         # Else the interpreter looks through all of it for garbage before it lets it go, twice of these without asking.
         gc.disable()

@@ -18,7 +18,8 @@ from punie_trace.engine.plan import Plan, PlannedConfiguration
 from punie_trace.engine.progress import Announcer, Noted, PhaseStarted, ServerChanged
 from punie_trace.engine.targets import ask_options, http_target, inprocess_target
 from punie_trace.engine.tracing import Tracing
-from punie_trace.errors import ModelError, ServerError
+from punie_trace.engine.unexpected import first_error, in_words
+from punie_trace.errors import RunFolderError
 from punie_trace.runs.header import ConfigurationRecord, ServerRecord
 from punie_trace.runs.reader import SERVERS_FOLDER
 from punie_trace.runs.writer import RunWriter
@@ -54,10 +55,13 @@ class ServerGroups:
                 return await self._load_in_process(stack, group, configurations)
             server = await stack.enter_async_context(self._server(group, configurations))
             return {c.name: await self._http_target(stack, c, server) for c in configurations}
-        except (ServerError, ModelError) as error:
+        except RunFolderError:
+            raise
+        except Exception as error:
             self.announce(ServerChanged(group, "failed"))
+            reason = str(in_words(first_error(error), self.writer.folder))
             for configuration in configurations:
-                self.on_failure(configuration.name, str(error))
+                self.on_failure(configuration.name, reason)
             return {}
 
     @asynccontextmanager

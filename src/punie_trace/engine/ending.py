@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
+import anyio.lowlevel
+from anyio.abc import TaskStatus
 
 ENDING: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -27,15 +28,14 @@ class Ending:
         self._scope: anyio.CancelScope | None = None
 
     def ask(self) -> None:
-        """End what runs within `watched`, now or as soon as it begins. May be called from any thread, and again."""
+        """End what runs within `watch`, now or as soon as it begins. May be called from any thread, and again."""
         with self._lock:
             self.asked = True
             if self._loop is not None and self._scope is not None:
                 self._loop.call_soon_threadsafe(self._scope.cancel)
 
-    @asynccontextmanager
-    async def watched(self) -> AsyncGenerator[None]:
-        """Runs its body until it is done or told to end, which `asked` then says; signals where they can be had."""
+    async def watch(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does `work` until it is done or told to end, which `asked` then says; by signals too, in the main thread."""
         with anyio.CancelScope() as scope:
             with self._lock:
                 self._loop, self._scope = asyncio.get_running_loop(), scope
@@ -43,17 +43,19 @@ class Ending:
                     scope.cancel()
             try:
                 if threading.current_thread() is not threading.main_thread():
-                    yield
+                    await anyio.lowlevel.checkpoint()
+                    await work()
                     return
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._listen)
-                    yield
+                    await tasks.start(self._listen)
+                    await work()
                     tasks.cancel_scope.cancel()
             finally:
                 with self._lock:
                     self._loop = self._scope = None
 
-    async def _listen(self) -> None:
+    async def _listen(self, *, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(*ENDING) as signals:
+            task_status.started()
             async for _ in signals:
                 self.ask()

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import traceback
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +31,8 @@ from punie_trace.engine.plan import Plan, make_plan
 from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
 from punie_trace.engine.rounds import most_rounds
 from punie_trace.engine.tracing import SentTo, Tracing
-from punie_trace.errors import ConfigurationError, PunieTraceError, RunFolderError, UnexpectedError
+from punie_trace.engine.unexpected import first_error, in_words
+from punie_trace.errors import ConfigurationError, PunieTraceError, RunFolderError
 from punie_trace.runs.header import RunStatus
 from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.servers.models import check_models
@@ -45,7 +44,6 @@ from punie_trace.suite.load import Suite, load_suite, sample_workspace
 
 RUNS: Final = Path("runs")
 """Where run folders go if nothing else is asked for."""
-TRACEBACK_FILE: Final = "traceback.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,48 +224,28 @@ def _queries_each(plan: Plan, suite: Suite) -> int:
 def _run(measurement: Measurement, tracing: Tracing, ending: Ending) -> tuple[RunStatus, PunieTraceError | None]:
     """Runs it, and says how it ended. Whatever is raised below ends here: what was measured is worth keeping."""
     interrupted = False
-    errors: list[BaseException] = []
+    error: PunieTraceError | None = None
     try:
         anyio.run(partial(_guarded, measurement, tracing, ending), backend_options={"loop_factory": new_event_loop})
     except* KeyboardInterrupt:
         interrupted = True
     except* Exception as group:
-        errors += _leaves(group)
+        error = in_words(first_error(group), measurement.writer.folder)
     if interrupted or ending.asked:
         return "interrupted", None
-    if errors:
-        return "ended-early", _in_words(errors, measurement.writer)
+    if error is not None:
+        return "ended-early", error
     everything_failed = {c.name for c in measurement.plan.configurations} <= measurement.failures.reasons.keys()
     return ("ended-early" if measurement.ended_early or everything_failed else "done"), None
 
 
 async def _guarded(measurement: Measurement, tracing: Tracing, ending: Ending) -> None:
-    async with ending.watched():
+    async def work() -> None:
         with tracing.run_span():
             await measurement.run()
+
+    await ending.watch(work)
     tracing.check()
-
-
-def _leaves(group: BaseExceptionGroup) -> list[BaseException]:
-    return [
-        leaf
-        for error in group.exceptions
-        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    ]
-
-
-def _in_words(errors: Sequence[BaseException], writer: RunWriter) -> PunieTraceError:
-    """The first error that a user can mend; else what was not expected, with its traceback in the run folder."""
-    for error in errors:
-        if isinstance(error, PunieTraceError):
-            return error
-    first = errors[0]
-    path = writer.folder / TRACEBACK_FILE
-    try:
-        path.write_text("".join(traceback.format_exception(first)), encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        return UnexpectedError(f"{type(first).__name__}: {first}")
-    return UnexpectedError(f"{type(first).__name__}: {first} ({path} says where)")
 
 
 def _close(writer: RunWriter, tracing: Tracing, announce: Announcer, status: RunStatus) -> PunieTraceError | None:

@@ -7,7 +7,7 @@ the time it was measured.
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -26,6 +26,7 @@ from punie_trace.engine.plan import Plan
 from punie_trace.engine.progress import Announcer, ConfigurationFailed, Noted, PhaseStarted, QueryEnded
 from punie_trace.engine.rounds import Rounds
 from punie_trace.engine.tracing import Tracing
+from punie_trace.engine.unexpected import first_error, in_words
 from punie_trace.errors import RunFolderError
 from punie_trace.records import Ledger, Outcome
 from punie_trace.runs.writer import RunWriter
@@ -54,12 +55,30 @@ class Measurement:
         """Measures every batch of server groups; raises only what ends the whole run."""
         groups = ServerGroups(self.plan, self.toolbox, self.writer, self.announce, self.tracing, self._fail)
         for batch in self.plan.batches:
-            async with AsyncExitStack() as servers:
-                targets: dict[str, Target] = {}
-                for group in batch:
-                    targets.update(await groups.bring_up(servers, group))
-                if targets:
-                    await self._measure(targets)
+            try:
+                async with AsyncExitStack() as servers:
+                    targets: dict[str, Target] = {}
+                    for group in batch:
+                        targets.update(await groups.bring_up(servers, group))
+                    if targets:
+                        await self._measure(targets)
+            except Exception as error:
+                if not self._costs_only(batch, error):
+                    raise
+
+    def _costs_only(self, batch: Sequence[str], error: Exception) -> bool:
+        """Whether what a batch of servers failed with leaves others to be measured: then it costs its own alone.
+
+        A run folder that cannot be written ends the run: nothing that is measured after that would be kept.
+        """
+        first = first_error(error)
+        if isinstance(first, RunFolderError) or batch == self.plan.batches[-1]:
+            return False
+        for group in batch:
+            for configuration in self.plan.of_group(group):
+                if configuration.name not in self.failures.reasons:
+                    self._fail(configuration.name, str(in_words(first, self.writer.folder)))
+        return True
 
     async def _measure(self, targets: Mapping[str, Target]) -> None:
         gc.freeze()  # what was imported is no garbage: looking through it again would be a pause in what is timed
