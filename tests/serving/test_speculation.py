@@ -12,6 +12,7 @@ from punie_trace.serving.speculation import requested, server_default
 from punie_trace.speculative.request import OFF, Speculation
 
 FIXED = Speculation("fixed", 3, "model")
+REQUEST = Speculation("off", memory="request")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,11 @@ FIXED = Speculation("fixed", 3, "model")
         ({"speculation": {"mode": "fixed"}}, OFF, Speculation("fixed", None, "model")),
         ({"speculation": {"mode": "fixed", "k": 7}, "num_draft_tokens": 1}, FIXED, Speculation("fixed", 7, "model")),
         ({"speculation": {"min_acceptance": 0.9}}, FIXED, Speculation("fixed", 3, "model", 0.9)),
+        ({"speculation": "adaptive"}, REQUEST, Speculation("adaptive", None, "hybrid", memory="request")),
+        ({"num_draft_tokens": 5}, REQUEST, Speculation("fixed", 5, "model", memory="request")),
+        ({"speculation": {"memory": "server"}}, REQUEST, Speculation("adaptive", None, "hybrid", memory="server")),
+        ({"cache_salt": "a"}, FIXED, Speculation("fixed", 3, "model", salt="a")),
+        ({"cache_salt": "a", "speculation": "off"}, FIXED, OFF),
         ({"speculation": {"mode": "fixed", "tree": True}}, OFF, Speculation("fixed", None, "model", tree=True)),
     ],
 )
@@ -59,13 +65,14 @@ def test_the_default_of_a_server(drafter: object, adaptive: bool, tokens: int, m
         adaptive=adaptive,
         num_draft_tokens=tokens,
         has_draft_model=model,
+        memory="conversation",
     )
-    assert default.mode == mode
+    assert (default.mode, default.memory) == (mode, "conversation")
     assert drafter is None or default.drafter == drafter
 
 
 values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3)
-asked = st.dictionaries(st.sampled_from(["mode", "k", "drafter", "min_acceptance", "tree", "x"]), values)
+asked = st.dictionaries(st.sampled_from(["mode", "k", "drafter", "min_acceptance", "tree", "memory", "x"]), values)
 
 
 @given(asked | values, st.booleans())

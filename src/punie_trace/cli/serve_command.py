@@ -8,6 +8,7 @@ import typer
 
 from punie_trace.cli.exits import errors_as_messages
 from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.serving.speculation import MEMORIES
 from punie_trace.speculative.registry import drafter_names, needs_draft_model, without_draft_model
 
 
@@ -27,24 +28,37 @@ def serve(
     max_draft_memory: Annotated[
         str | None, typer.Option(help="The most that drafting may take, e.g. 500MB; beyond it, decoding is plain.")
     ] = None,
+    memory: Annotated[
+        str, typer.Option(help=f"What drafts may know of earlier requests: {', '.join(MEMORIES)}.")
+    ] = "conversation",
     otlp: Annotated[
         str, typer.Option(help="Send spans to a collector: auto (if one answers), off, or a URL.")
     ] = "auto",
     max_requests: Annotated[int, typer.Option(min=1, help="Requests that may be open at once.")] = 256,
     max_body_bytes: Annotated[int, typer.Option(min=1024, help="The longest body of a request.")] = 16 << 20,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name by which this server may be reached; can be repeated.")
+    ] = None,
+    allow_model: Annotated[
+        list[str] | None,
+        typer.Option(help="Another model, draft or adapter that requests may have loaded, * for any; can be repeated."),
+    ] = None,
 ) -> None:
     """Serve a model with speculative decoding that adapts, and with spans of the server's own time.
 
     Takes every flag of `mlx_lm.server` as well (--host, --port, --temp, --max-tokens, --prompt-cache-size, ...), and
-    speaks the same API; it listens on 127.0.0.1:8080 if not told otherwise.
+    speaks the same API; it listens on 127.0.0.1:8080 if not told otherwise. It answers to loopback's names and to those
+    of --allow-host, and to pages of no other origin than those of --allowed-origins.
     """
     with errors_as_messages():
+        if memory not in MEMORIES:
+            raise ConfigurationError(f"--memory {memory!r}: {nearest(memory, MEMORIES)}")
         model, draft_model = _models(model, draft_model, drafter)
         _check_models(model, draft_model)
         from punie_trace.cli.openblas import restart_with_openblas
 
         restart_with_openblas()
-        from punie_trace.serving.serve import ServeOptions, parse_size
+        from punie_trace.serving.serve import Allowed, ServeOptions, parse_size
         from punie_trace.serving.serve import serve as serve_until_ended
 
         flags = ["--model", model, *(["--draft-model", draft_model] if draft_model else [])]
@@ -53,10 +67,12 @@ def serve(
         options = ServeOptions(
             drafter=drafter,
             adaptive=adaptive,
+            memory=memory,
             max_draft_memory=parse_size(max_draft_memory) if max_draft_memory is not None else None,
             otlp=otlp,
             max_requests=max_requests,
             max_body_bytes=max_body_bytes,
+            allowed=Allowed(tuple(allow_host or ()), tuple(allow_model or ())),
         )
         serve_until_ended([*flags, *context.args], options)
 

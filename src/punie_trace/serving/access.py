@@ -63,7 +63,7 @@ class Access:
 def access(bound: str, hosts: Iterable[str], origins: Iterable[str]) -> Access:
     """The rules of a server that listens on `bound`, with the names and origins that its operator added."""
     named = {name.lower().rstrip(".") for name in (bound, *hosts) if name not in WILDCARDS}
-    return Access(frozenset(named), frozenset(one.lower().rstrip("/") for one in origins), bound in WILDCARDS)
+    return Access(frozenset(named), frozenset(one.strip().lower().rstrip("/") for one in origins), bound in WILDCARDS)
 
 
 def host_name(header: str) -> str | None:

@@ -61,6 +61,10 @@ class DraftingDecoder:
             speculation=request.speculation,
         )
 
+    def forget(self) -> None:
+        """Have all drafters forget what earlier requests taught them."""
+        self._decoder.forget()
+
     def record(self) -> GenerationRecord | None:
         """All rounds of the generation that ended last."""
         return self._decoder.last_generation

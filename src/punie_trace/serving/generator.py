@@ -2,15 +2,15 @@
 
 One thread loads the models and generates, as in mlx_lm. Requests that do not draft go into mlx_lm's batch; those that
 draft are served one at a time, unless several wait and may be batched, where batching wins. What mlx_lm hands back
-through each request's queue passes `_Stamps`, which notes the time, and ends a generation that nobody reads.
+through each request's queue passes a `StampedQueue`, which notes the time, and ends a generation that nobody reads.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import queue
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import mlx.core as mx
@@ -31,57 +31,28 @@ from punie_trace.serving.models import LoadedModel, ServedModels
 from punie_trace.serving.prompt_caches import ExactPromptCaches
 from punie_trace.serving.prompts import SHORT, PromptTurns, characters_of, check_length, check_tokens
 from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
+from punie_trace.serving.stamped_queue import ENDING, StampedQueue, given_up
 from punie_trace.speculative.sampling import TemperatureSampler
 
 GENERATION_THREAD: Final = "punie-generation"
 _POLL_S: Final = 0.5
 BATCHED = "load: several requests at once: decoded in one batch, which wins over drafts"
-ENDING = "the server is ending"
 _log = logging.getLogger(__name__)
 
 
-class _Stamps:
-    """Stands before a request's queue, in the thread that generates."""
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Whether stores and caches are empty, and how many requests were being decoded then."""
 
-    def __init__(self, inner: queue.Queue[Any], call: Call, ended: Callable[[_Stamps], None]) -> None:
-        self.call = call
-        self._inner = inner
-        self._ended = ended
-        self._context: GenerationContext | None = None
-        self._over = False
-
-    def put(self, item: Any) -> None:
-        """Note what passes, and pass it on; nothing follows an end or an error."""
-        if self._over:
-            return
-        call = self.call
-        if isinstance(item, GenerationContext):
-            self._context = item
-            call.prompt_tokens = len(item.prompt)
-        elif isinstance(item, Response):
-            call.last_token_ns = now_ns()
-            if call.first_token_ns is None:
-                call.first_token_ns = call.last_token_ns
-            if self._context is not None:
-                call.cached_tokens = max(self._context.prompt_cache_count, 0)
-            call.output_tokens += 1
-            call.finish_reason = item.finish_reason
-            if math.isnan(item.logprob):
-                item = GenerationError("the model's logits are not numbers (NaN): its weights or their precision")
-        if item is not None and not isinstance(item, Exception) and call.abandoned():
-            item = _given_up(call)
-        if isinstance(item, Exception) and self._context is not None:
-            self._context.stop()
-        self._over = item is None or isinstance(item, Exception)
-        self._inner.put(item)
-        if self._over:
-            self._ended(self)
+    done: bool
+    open: int
 
 
 class TracedGenerator(mlx_lm.GenerationThread):
     """mlx_lm's, for requests that carry a `Call`. Its thread starts at once and loads the default model."""
 
     model_provider: ServedModels
+    prompt_cache: ExactPromptCaches
 
     def __init__(
         self,
@@ -93,7 +64,8 @@ class TracedGenerator(mlx_lm.GenerationThread):
         self.admission = admission
         self.ready_error: str | None = None
         self._on_death = on_death
-        self._open: set[_Stamps] = set()
+        self._open: set[StampedQueue] = set()
+        self._from_before: set[StampedQueue] = set()
         self._turns = PromptTurns()
         super().__init__(models, prompt_cache, GENERATION_THREAD)  # starts the thread: all it needs must be there
 
@@ -154,11 +126,35 @@ class TracedGenerator(mlx_lm.GenerationThread):
             if self.stopping or not self.generation_available():
                 raise GenerationError(self.ready_error or ENDING)
             if arguments.call.abandoned():
-                raise _given_up(arguments.call)
+                raise given_up(arguments.call)
         current = models.current
         if current is not None and current.sees and mlx_lm.has_images(request):
             return None
         return current if current is not None and current.key == models.key_of(arguments.model) else None
+
+    def forget(self, timeout_s: float) -> Forgotten:
+        """Have the thread empty all stores of drafts and all prompt caches between two steps.
+
+        A request that is decoded alone ends first; those of a batch go on, and what they leave is not kept. Waits at
+        most `timeout_s`; what was not done by then is done as soon as the request that is being decoded ends.
+        """
+        done = threading.Event()
+
+        def empty() -> None:
+            self.prompt_cache.forget()
+            self.model_provider.forget()
+            self._from_before = {stamps for stamps in self._open if stamps.call.taken_ns is not None}
+            self.prompt_cache.keeps = not self._from_before
+            done.set()
+
+        self.run_between_steps(empty)
+        return Forgotten(done.wait(timeout_s), len(self._from_before))
+
+    def step_begins(self) -> None:
+        """Once no request is open that began before stores and caches were emptied, caches are kept again."""
+        if self._from_before:
+            self._from_before &= self._open
+            self.prompt_cache.keeps = not self._from_before
 
     def stop_all(self) -> None:
         """End every open generation at its next token, and the thread after it. Does not wait."""
@@ -185,10 +181,10 @@ class TracedGenerator(mlx_lm.GenerationThread):
 
     def take_up(self, answers: Any, request: Any, args: Any) -> tuple[Any, Any, Any] | None:
         """Put the stamps before the request's queue; drop a request whose client is gone."""
-        stamps = _Stamps(answers, args.call, self._open.discard)
+        stamps = StampedQueue(answers, args.call, self._open.discard)
         self._open.add(stamps)
         if args.call.abandoned():
-            stamps.put(_given_up(args.call))
+            stamps.put(given_up(args.call))
             return None
         return stamps, request, args
 
@@ -222,7 +218,7 @@ class TracedGenerator(mlx_lm.GenerationThread):
         finally:
             args.call.tokenized_ns = now_ns()
 
-    def serve_alone(self, answers: _Stamps, request: CalledRequest, args: CalledArguments) -> None:
+    def serve_alone(self, answers: StampedQueue, request: CalledRequest, args: CalledArguments) -> None:
         """Decode one request by our decoder."""
         try:
             last = self._decode(answers, request, args)
@@ -235,7 +231,7 @@ class TracedGenerator(mlx_lm.GenerationThread):
             answers.put(last)
         answers.put(None)
 
-    def _decode(self, answers: _Stamps, request: CalledRequest, args: CalledArguments) -> Response | None:
+    def _decode(self, answers: StampedQueue, request: CalledRequest, args: CalledArguments) -> Response | None:
         """One generation; its last response is returned, not put, so that all is known when the client has it."""
         models = self.model_provider
         call = answers.call
@@ -264,7 +260,7 @@ class TracedGenerator(mlx_lm.GenerationThread):
         def progress(done: int, whole: int) -> None:
             answers.put((done, whole))
             if call.stopped:
-                raise _given_up(call)
+                raise given_up(call)
 
         decoder = models.decoder(call.speculation)
         tokens = decoder.decode(
@@ -319,8 +315,3 @@ def _sampler(args: CalledArguments, tokenizer: Any) -> Any:
     if sampling.temperature > 0 and sampling.xtc_probability == 0 and args.seed is None:
         return TemperatureSampler(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k)
     return mlx_lm.sampler(args, tokenizer)
-
-
-def _given_up(call: Call) -> Exception:
-    """Why a call that is abandoned is: on whose side."""
-    return GenerationError(ENDING) if call.ending else ClientGoneError("the client closed its connection")

@@ -6,6 +6,7 @@ The answer's form, streamed or whole, is mlx_lm's (`mlx_lm_adapter.CompletionHan
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import re
@@ -35,6 +36,8 @@ HEAD_S: Final = 15.0
 """The longest that a connection may be silent before its request's head is there."""
 CLIENT_S: Final = 60.0
 """The longest that a client may take to send the next piece of its body, or to read the next piece of an answer."""
+FORGET_S: Final = 30.0
+"""The longest wait for a request that is being decoded alone, before its server can forget."""
 _SPANS_WAIT_S: Final = 2.0
 _DRAIN_S: Final = 1.0
 _DRAIN_BYTES: Final = 1 << 20
@@ -71,8 +74,8 @@ class TracedHandler(CompletionHandler):
         )
 
     def do_POST(self) -> None:  # noqa: N802
-        """A completion, if it is let in."""
-        self._answer_by(dict.fromkeys((*CHAT_PATHS, *TEXT_PATHS), self._completion))
+        """A completion, if it is let in; or to forget."""
+        self._answer_by({**dict.fromkeys((*CHAT_PATHS, *TEXT_PATHS), self._completion), "/forget": self._forget})
 
     def do_OPTIONS(self) -> None:  # noqa: N802
         """What a browser asks before it lets a page ask."""
@@ -97,6 +100,18 @@ class TracedHandler(CompletionHandler):
         except RefusedError as error:
             self.state.metrics.refused(error.status)
             self._answer_error(error.status, str(error))
+
+    def _forget(self) -> None:
+        """Empty stores and prompt caches, for whoever asks from this machine."""
+        self._whole()
+        if not ipaddress.ip_address(self.client_address[0].partition("%")[0]).is_loopback:
+            raise RefusedError(403, "only a program on this machine may have the server forget")
+        forgotten = self.state.generator.forget(FORGET_S)
+        self._answer(
+            200 if forgotten.done else 202,
+            json.dumps({"forgotten": forgotten.done, "open_requests": forgotten.open}),
+            "application/json",
+        )
 
     def _whole(self) -> None:
         """The request is here whole: from now on its connection is no longer a silent one."""
@@ -205,7 +220,8 @@ class TracedHandler(CompletionHandler):
         if call is not None:
             call.fail("failed", 500, f"{type(error).__name__}: {error}")
         # What failed in the thread that generates was logged there, with its traceback.
-        _log.error("A request failed: %s", error, exc_info=None if isinstance(error, GenerationError) else error)
+        level = logging.INFO if call is not None and call.ending else logging.ERROR
+        _log.log(level, "A request failed: %s", error, exc_info=None if isinstance(error, GenerationError) else error)
         try:
             if self._streaming:
                 self.wfile.write(f"data: {json.dumps({'error': str(error)})}\n\n".encode())

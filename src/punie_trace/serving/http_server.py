@@ -18,7 +18,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any, Final
 
 BACKLOG: Final = 128  # mlx_lm's five is less than a burst of one agent's parallel requests
-GRACE_S: Final = 1.0
+GRACE_S: Final = 0.1
 """A connection younger than this is not closed for another: its request is on its way."""
 RECEIVE_S: Final = 120.0
 """The longest that a request may take to come whole, body included."""

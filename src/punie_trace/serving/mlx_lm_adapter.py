@@ -234,6 +234,14 @@ class GenerationThread(stock.ResponseGenerator):
         """mlx_lm's own way from a request to tokens: chat template, tools, images."""
         return Tokenized(*super()._tokenize(tokenizer, request, args))
 
+    def run_between_steps(self, action: Callable[[], None]) -> None:
+        """Have the thread call `action` between two steps, when no request is being decoded but those of a batch."""
+        self.requests.put((None, action, None))
+
+    @abstractmethod
+    def step_begins(self) -> None:
+        """Called in the thread before it looks for a request; what the step before left has been stored."""
+
     def stops(self, model_key: Any, tokenizer: Any, stop_words: Sequence[str]) -> tuple[Any, Any]:
         """What finds stop sequences among tokens, and what splits text into answer, thinking and calls."""
         return self._make_state_machine(model_key, tokenizer, stop_words)
@@ -241,8 +249,7 @@ class GenerationThread(stock.ResponseGenerator):
     def _run_generate(self) -> None:
         super()._run_generate()
         while not self.requests.empty():
-            answers, request, args = self.requests.get_nowait()
-            self.take_up(answers, request, args)
+            self._taken(*self.requests.get_nowait())
         self.ended(self._generation_failed)
 
     def _generate(self) -> None:
@@ -255,8 +262,15 @@ class GenerationThread(stock.ResponseGenerator):
                     raise
 
     def _next_request(self, timeout: float | None = None) -> Any:
+        self.step_begins()
         taken = super()._next_request(timeout)
-        return None if taken is None else self.take_up(*taken)
+        return None if taken is None else self._taken(*taken)
+
+    def _taken(self, answers: Any, request: Any, args: Any) -> Any:
+        if answers is None:
+            request()
+            return None
+        return self.take_up(answers, request, args)
 
     def _is_batchable(self, args: Any) -> bool:
         return super()._is_batchable(args) and self.may_batch(args.call)

@@ -134,6 +134,11 @@ class ServedModels(ModelHolder):
             return self._plain_decoder(reason)
         return self._drafting
 
+    def forget(self) -> None:
+        """Empty what drafters learned of earlier requests; what was measured of costs and acceptance stays."""
+        if self._drafting is not None:
+            self._drafting.forget()
+
     def _plain_decoder(self, reason: str | None) -> PlainDecoder:
         args = self.cli_args
         model, tokenizer = self.target

@@ -13,7 +13,13 @@ from punie_trace.serving.mlx_lm_adapter import LRUPromptCache, can_trim_prompt_c
 
 
 class ExactPromptCaches(LRUPromptCache):
-    """Keys are (model and salt, tokens read)."""
+    """Keys are (model and salt, tokens read). While `keeps` is False nothing is stored."""
+
+    keeps = True
+
+    def forget(self) -> None:
+        """Let go of every cache."""
+        self.trim_to(n_sequences=0)
 
     def fetch_nearest_cache(self, model: Any, tokens: list[int]) -> tuple[list[Any] | None, list[int]]:
         """A copy of the nearest cache and the tokens that it has not read, one at least; (None, tokens) for none."""
@@ -33,6 +39,8 @@ class ExactPromptCaches(LRUPromptCache):
 
         Where nothing in it counts, `tokens` are believed: mlx_lm's plain decoding reads each token that it gives out.
         """
+        if not self.keeps:
+            return
         length = cached_length(prompt_cache)
         if length is not None and length > len(tokens):
             extra = length - len(tokens)

@@ -37,12 +37,15 @@ from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.otlp_sender import connect
 from punie_trace.spans.provider import ClockTracerProvider
+from punie_trace.speculative.request import Memory
 
 SPARE_CONNECTIONS: Final = 64
 """Connections beyond the requests that may be open: for health, metrics, spans, and for saying 'come again'."""
-SILENT_CONNECTIONS: Final = 128
+SILENT_CONNECTIONS: Final = 256
 """Connections whose request has not come yet."""
 _JOIN_S: Final = 5.0
+_NO_ORIGINS: Final = "--allowed-origins="
+"""Stands before the flags that were given, one of which may say otherwise: mlx_lm's own default is every origin."""
 _NO_LIMIT: Final = 1 << 63
 _log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class ServeOptions:
 
     drafter: str | None = None
     adaptive: bool = False
+    memory: Memory = "conversation"
     max_draft_memory: int | None = None
     otlp: str = "auto"
     max_requests: int = 256
@@ -89,7 +93,7 @@ def serve(arguments: Sequence[str], options: ServeOptions) -> NoReturn:
 
 def read_flags(arguments: Sequence[str]) -> tuple[str, int, argparse.Namespace]:
     """Host, port and all flags as mlx_lm's own parser reads them. Ends the process with its usage where it does not."""
-    host, port, args = mlx_lm_adapter.read_flags(arguments, "punie-trace serve")
+    host, port, args = mlx_lm_adapter.read_flags([_NO_ORIGINS, *arguments], "punie-trace serve")
     if mx.distributed.init().size() > 1:
         raise ConfigurationError("serve runs on one machine; start it without mlx.launch")
     return host, port, args
@@ -126,6 +130,7 @@ def running(
         adaptive=options.adaptive,
         num_draft_tokens=args.num_draft_tokens,
         has_draft_model=draft_model is not None,
+        memory=options.memory,
     )
     models = ServedModels(args, options.max_draft_memory, options.allowed.models)
     caches = ExactPromptCaches(args.prompt_cache_size, args.prompt_cache_bytes or _NO_LIMIT)
@@ -143,7 +148,7 @@ def running(
         provider.get_tracer(names.SERVER_SERVICE),
         spans,
         options.max_body_bytes,
-        access(host, options.allowed.hosts, _origins(args)),
+        access(host, options.allowed.hosts, filter(None, args.allowed_origins)),
     )
     server.RequestHandlerClass = partial(TracedHandler, state)
     opened.append(server)
@@ -157,12 +162,6 @@ def running(
         server.wait_until_idle(_JOIN_S)
         if sender is not None:
             sender.close()
-
-
-def _origins(args: argparse.Namespace) -> list[str]:
-    """Those of `--allowed-origins`. mlx_lm's default, all, is the text '*'; one that was given is a list."""
-    given = args.allowed_origins
-    return [one.strip() for one in given if one.strip()] if isinstance(given, list) else []
 
 
 def _bind(host: str, port: int, options: ServeOptions) -> BoundedServer:

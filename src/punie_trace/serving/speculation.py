@@ -6,26 +6,33 @@ Pure. Whether a drafter can really be used is for the decoder to find out; here 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from punie_trace.errors import nearest
 from punie_trace.records import JsonValue
 from punie_trace.serving.refusal import RefusedError
 from punie_trace.speculative.registry import drafter_names, needs_draft_model, without_draft_model
-from punie_trace.speculative.request import OFF, Mode, Speculation
+from punie_trace.speculative.request import MEMORIES, MODES, OFF, Memory, Mode, Speculation
 
-MODES: Final[tuple[Mode, ...]] = ("off", "fixed", "adaptive")
 MAX_K: Final = 64
 T = TypeVar("T", bound=str)
-_KEYS: Final = ("mode", "k", "drafter", "min_acceptance", "tree")
+_KEYS: Final = ("mode", "k", "drafter", "min_acceptance", "tree", "memory")
 
 
 def requested(body: Mapping[str, JsonValue], default: Speculation, *, has_draft_model: bool) -> Speculation:
     """What `body` asks for; `default` where it does not say. Raises `RefusedError` (400) that names the field.
 
-    `speculation` is a mode, or an object of `mode`, `k`, `drafter`, `min_acceptance` and `tree`. mlx_lm's
-    `num_draft_tokens` alone means that many in each round, and 0 none.
+    `speculation` is a mode, or an object of `mode`, `k`, `drafter`, `min_acceptance`, `tree` and `memory`. mlx_lm's
+    `num_draft_tokens` alone means that many in each round, and 0 none. What drafters remember is kept apart by
+    `cache_salt`, as prompt caches are.
     """
+    salt = body.get("cache_salt")
+    meant = _meant(body, default, has_draft_model=has_draft_model)
+    return replace(meant, salt=salt) if isinstance(salt, str) and meant.mode != "off" else meant
+
+
+def _meant(body: Mapping[str, JsonValue], default: Speculation, *, has_draft_model: bool) -> Speculation:
     asked = body.get("speculation")
     if asked is None:
         tokens = body.get("num_draft_tokens")
@@ -33,7 +40,8 @@ def requested(body: Mapping[str, JsonValue], default: Speculation, *, has_draft_
             return default
         if tokens == 0 or not (has_draft_model or default.drafter):
             return OFF  # as mlx_lm: without anything that drafts, the number means nothing
-        return Speculation("fixed", _length(tokens, "num_draft_tokens"), default.drafter or "model")
+        k = _length(tokens, "num_draft_tokens")
+        return Speculation("fixed", k, default.drafter or "model", memory=default.memory)
     if isinstance(asked, str):
         asked = {"mode": asked}
     if not isinstance(asked, dict):
@@ -65,7 +73,8 @@ def requested(body: Mapping[str, JsonValue], default: Speculation, *, has_draft_
     tree = asked.get("tree", default.tree)
     if not isinstance(tree, bool):
         raise RefusedError(400, "speculation.tree must be true or false")
-    return Speculation(mode, k, drafter, least, tree)
+    memory = _one_of(asked.get("memory", default.memory), MEMORIES, "memory")
+    return Speculation(mode, k, drafter, least, tree, memory)
 
 
 def _one_of(value: JsonValue, known: tuple[T, ...], name: str) -> T:
@@ -87,14 +96,17 @@ def _default_drafter(mode: Mode, has_draft_model: bool) -> str:
     return "hybrid" if mode == "adaptive" else "model"
 
 
-def server_default(*, drafter: str | None, adaptive: bool, num_draft_tokens: int, has_draft_model: bool) -> Speculation:
+def server_default(
+    *, drafter: str | None, adaptive: bool, num_draft_tokens: int, has_draft_model: bool, memory: Memory
+) -> Speculation:
     """What requests get that do not say, from the server's flags.
 
     `--adaptive` chooses each round, up to the longest draft that pays; a drafter or a draft model alone means rounds of
     `--num-draft-tokens`, as in mlx_lm; none of them means plain decoding.
     """
     if adaptive:
-        return Speculation("adaptive", None, drafter or _default_drafter("adaptive", has_draft_model))
+        chosen = drafter or _default_drafter("adaptive", has_draft_model)
+        return Speculation("adaptive", None, chosen, memory=memory)
     if num_draft_tokens > 0 and (drafter is not None or has_draft_model):
-        return Speculation("fixed", num_draft_tokens, drafter or "model")
-    return OFF
+        return Speculation("fixed", num_draft_tokens, drafter or "model", memory=memory)
+    return Speculation("off", memory=memory)
