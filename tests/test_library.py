@@ -74,6 +74,7 @@ def test_from_a_script_a_run_is_measured_and_told_by_events(tmp_path: Path) -> N
     assert (run.status, run.exit_code, run.error) == ("done", 0, None)
     assert run.header.argv == ()
     assert [one.verdict for one in run.outcomes] == ["correct"] * 3
+    assert [one.asked_before for one in run.outcomes] == [0] * 3
     assert run.configurations["baseline"].wall_ms is not None
     (planned,) = [one for one in events if isinstance(one, RunPlanned)]
     assert (planned.folder, dict(planned.groups), planned.queries_each) == (run.folder, {"baseline": "server-1"}, 3)

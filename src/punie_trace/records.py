@@ -187,6 +187,9 @@ class Outcome:
     """First chunk with output of the query's first generation, minus that request's sending."""
     served_model: str | None
     evaluations: tuple[Evaluation, ...] = ()
+    asked_before: int | None = None
+    """How often what answered had been asked this before, as far as it was not made to forget. None: nobody noted it,
+    and it follows from the order of the outcomes."""
 
     @property
     def wall_ns(self) -> int:

@@ -285,3 +285,23 @@ def test_failures_are_told_once() -> None:
     assert failures.skips("a")
     assert not failures.skips("b")
     assert failures.skipped == {"a": 1}
+
+
+async def test_an_outcome_says_how_often_its_server_was_asked_this_before() -> None:
+    recorder = Recorder()
+    shared = [replace(target(name, answer), memory="server-1") for name in ("one", "two")]
+    made = driver([*shared, target("alone", answer)], recorder)
+    warm = plan_warm_up(["one", "two", "alone"], QUERIES[:1], 1)
+    await made.drive(warm, Failures(), warm_up=True)
+    rounds = plan_rounds(["one", "two", "alone"], QUERIES[:2], 2, seed=0)
+    await replace(made, limits=Limits()).drive(rounds, Failures())
+    asked: dict[tuple[str, str], list[int | None]] = {}
+    for outcome in recorder.outcomes:
+        memory = "alone" if outcome.configuration == "alone" else "server-1"
+        asked.setdefault((memory, outcome.query), []).append(outcome.asked_before)
+    assert asked == {
+        ("server-1", "one"): [2, 3, 4, 5],  # the warm-up counts
+        ("server-1", "two"): [0, 1, 2, 3],
+        ("alone", "one"): [1, 2],
+        ("alone", "two"): [0, 1],
+    }

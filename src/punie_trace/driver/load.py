@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from punie_trace.driver.arrivals import due_offsets
+from punie_trace.driver.asks import Asks
 from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.net import MAX_CHARS, ask_safely, generation_failure
@@ -58,6 +59,8 @@ class Driver:
     on_failure: OnFailure
     judges_apart: bool = False
     """Whether judging may take long, so that the load must not wait for it."""
+    asks: Asks = field(default_factory=Asks)
+    """What was asked so far, of servers that other drivers of the run may have asked as well."""
 
     async def drive(
         self,
@@ -161,6 +164,7 @@ class Driver:
         lost: str | None = None
         with self.open_query(arrival, target.path, stage.warm_up) as span:
             span.mark_sent()
+            asked_before = self.asks.enter(target.memory or target.configuration, item.query.text)
             with stage.in_flight(held=held, late_ns=(span.sent_ns or due_ns) - due_ns) as scope:
                 answer = await ask_safely(target.ask, item.query)
             ledger = span.finish()
@@ -203,7 +207,7 @@ class Driver:
             answer = answer or Answer("", calls, generations)
             if error is None:
                 error = answer.error or judgement.reason or _reason(answer, judgement.verdict)
-            outcome = _outcome(arrival, target, span, ledger, answer, judgement, error)
+            outcome = _outcome(arrival, target, span, ledger, answer, judgement, error, asked_before)
             self.on_outcome(outcome, ledger)
             stage.ended(outcome)
         if lost is not None and stage.failures.add(item.configuration, lost):
@@ -218,6 +222,7 @@ def _outcome(
     answer: Answer,
     judgement: Judgement,
     error: str | None,
+    asked_before: int,
 ) -> Outcome:
     generations = answer.generations
     sent_ns = arrival.due_ns + ledger.client_queue_ns
@@ -243,6 +248,7 @@ def _outcome(
         ttft_ns=None if first is None or first.first_chunk_ns is None else first.first_chunk_ns - first.sent_ns,
         served_model=target.served_model or next((g.served_model for g in generations), None),
         evaluations=judgement.evaluations,
+        asked_before=asked_before,
     )
 
 

@@ -36,6 +36,8 @@ class Target:
     verify: Callable[[Generation], None]
     alive: Callable[[], None]
     served_model: str | None = None
+    memory: str = ""
+    """What remembers together: targets of one process, or of one part of it, have the same; '' is its own."""
     defaults: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     """Tool's name -> argument's name -> its default: what a call leaves out is recorded as if it had been written."""
     collect: Callable[[str], Awaitable[None]] | None = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from punie_trace.agent.toolbox import Toolbox
+from punie_trace.driver.asks import Asks
 from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver
@@ -50,6 +51,7 @@ class Measurement:
     """Whether a limit ended what was not meant to find that limit."""
     _rounds: Rounds | None = None
     _asked: int = 0
+    _asks: Asks = field(default_factory=Asks)
 
     async def run(self) -> None:
         """Measures every batch of server groups; raises only what ends the whole run."""
@@ -101,6 +103,7 @@ class Measurement:
             self._on_outcome,
             self._fail,
             judges_apart=self.judge is not judge_by_facts,
+            asks=self._asks,
         )
         alone = f" {names[0]}" if one_by_one(experiment) else ""
         if experiment.warm_up:

@@ -82,9 +82,15 @@ async def http_target(
         verify=server.verify,
         alive=alive,
         served_model=server.identity.model,
+        memory=_memory(configuration),
         defaults=argument_defaults(toolbox),
         collect=collect,
     )
+
+
+def _memory(configuration: PlannedConfiguration) -> str:
+    """Configurations of one process share what it remembers, but for those that a cache salt keeps apart."""
+    return f"{configuration.group} {configuration.request.get('cache_salt', '')}"
 
 
 async def _collector(

@@ -46,6 +46,8 @@ def encode_outcome(outcome: Outcome) -> bytes:
         ]
     else:
         del values["evaluations"]  # most suites have none, and a line is written while queries are timed
+    if outcome.asked_before is None:
+        del values["asked_before"]
     try:
         text = _ENCODER.encode(values)
     except ValueError:  # a model may write NaN among a tool's arguments, and JSON has none
@@ -91,6 +93,7 @@ def decode_outcome(line: str) -> Outcome:
         ttft_ns=values["ttft_ns"],
         served_model=None if model is None else sys.intern(model),
         evaluations=_evaluations(values.get("evaluations")),
+        asked_before=_count(values.get("asked_before"), "asked_before"),
     )
 
 
@@ -130,6 +133,12 @@ def _calls_held_once(text: str) -> tuple[ToolCall, ...]:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"'tool_calls' does not hold name, arguments and ok: {error}") from error
+
+
+def _count(value: object, name: str) -> int | None:
+    if value is not None and (type(value) is not int or value < 0):
+        raise ValueError(f"{name!r} is {value!r}")
+    return value
 
 
 def _evaluations(values: object) -> tuple[Evaluation, ...]:
