@@ -67,7 +67,7 @@ def start_bound(
     reading, writing = os.pipe()
     try:
         popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LAUNCHER), str(reading), "", "--", *argv],
+            [sys.executable, "-I", "-S", str(LAUNCHER), str(reading), "", "", "--", *argv],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

@@ -1,12 +1,15 @@
 """Run a server so that it cannot outlive the runner, however the runner dies. Standard library only; run by path.
 
-    python -I -S launch.py LIFELINE_FD LD_PRELOAD -- ARGV...
+    python -I -S launch.py LIFELINE_FD REPORT_FD LD_PRELOAD -- ARGV...
 
 The runner holds the other end of the pipe LIFELINE_FD. When it dies, by whatever signal, the kernel closes that end;
 we read end-of-file and end our process group: TERM, `GRACE_S` seconds, KILL. This works alike on Linux and macOS.
 
 On Linux there is more (prctl(2)): the server gets PR_SET_PDEATHSIG, so that it dies even where this launcher is killed
 first, and the launcher is a PR_SET_CHILD_SUBREAPER, so that what the server leaves behind is found and ended too.
+
+When the server itself ends, its wait status is written to the pipe REPORT_FD ('' for none) at once: what it started
+may take longer.
 
 The launcher leads the process group, ignores TERM while the server ends, and then ends as the server did: same exit
 code, or same signal. It is single-threaded, so forking is safe and the parent-death signal, which follows the forking
@@ -35,8 +38,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main(arguments: list[str]) -> NoReturn:
     """Start the server, wait for its end or the runner's, and end likewise."""
-    lifeline, preload, _, *argv = arguments
-    os.set_inheritable(int(lifeline), False)
+    lifeline, report, preload, _, *argv = arguments
+    for pipe in filter(None, (lifeline, report)):
+        os.set_inheritable(int(pipe), False)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -47,6 +51,9 @@ def main(arguments: list[str]) -> NoReturn:
     if server == 0:
         _become(argv, preload)
     status = _wait(server, [woken, int(lifeline)])
+    if status is not None and report:
+        with suppress(OSError):  # the runner may be gone
+            os.write(int(report), b"%d\n" % status)
     deadline = time.monotonic() + GRACE_S
     if status is None:
         os.killpg(0, signal.SIGTERM)

@@ -42,7 +42,10 @@ from punie_trace.servers.kinds import UrlConfig
         ({"kind": "url", "url": "http://[::1"}, "does not parse"),
         ({"kind": "url", "url": "http://u:secret@x/v1"}, "must not hold a user name or password"),
         ({"kind": "url", "url": "http://x/v1?a=1"}, "query"),
-        ({"kind": "url", "url": "http://x", "port": 80}, "kind 'url' does not take port, which 'mlx_lm' and 'punie'"),
+        (
+            {"kind": "url", "url": "http://x", "port": 80},
+            "kind 'url' does not take port, which 'mlx_lm', 'punie' and 'command' do",
+        ),
         ({"kind": "url", "url": "http://x", "kv_bit": 4}, "did you mean 'kv_bits'? Kind 'url' does not take that"),
         (
             {"kind": "url", "url": "http://x", "zzzzzz": 4},

@@ -190,7 +190,8 @@ async def test_a_server_that_dies_in_the_middle(fake_program: Fake, tmp_path: Pa
         with pytest.raises(httpx2.HTTPError):
             (await ask(server.base_url)).raise_for_status()
         await until(lambda: server.failure() is not None)
-        assert server.failure() == "the server exited with code 3\nmy last words"
+        assert server.failure() == "exited with code 3"
+        assert server.log_tail() == "my last words"
         with pytest.raises(ServerError, match=r"exited with code 3\nIts last output:\nmy last words"):
             server.verify(answer(error="cut"))
 
@@ -296,7 +297,9 @@ async def test_something_else_runs_at_the_url(tmp_path: Path, quick: ServerTimeo
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, serve)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        with pytest.raises(ServerError, match=r"no OpenAI-compatible server: <html>"):
+        with pytest.raises(
+            ServerError, match=r"no OpenAI-compatible server: a web page, as of a login or a proxy \(<html>\)"
+        ):
             await opened(UrlConfig(url=f"http://127.0.0.1:{port}", model="m"), tmp_path / "log", quick)
         with pytest.raises(ServerError, match=r"does not list models .*; set model"):
             await opened(UrlConfig(url=f"http://127.0.0.1:{port}"), tmp_path / "log", quick)
@@ -305,7 +308,9 @@ async def test_something_else_runs_at_the_url(tmp_path: Path, quick: ServerTimeo
 
 async def test_a_server_with_several_models_must_be_told_which(tmp_path: Path, quick: ServerTimeouts) -> None:
     async with scripted_server(Script(models=("small", "large"))) as fake:
-        with pytest.raises(ServerError, match="lists 2 models; set model to one of: small, large"):
+        with pytest.raises(
+            ServerError, match=r"lists 2 models; set model \(or --served-model\) to one of: small, large"
+        ):
             await opened(UrlConfig(url=fake.base_url), tmp_path / "log", quick)
         config = UrlConfig(url=fake.base_url, model="large")
         async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
@@ -327,21 +332,13 @@ async def test_the_key_is_read_from_its_variable_and_kept_nowhere(
     assert fake.probes[-1].headers["authorization"] == "Bearer s3cret"
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"served_model": "other"}, "'fake-model' was asked and 'other' answered"),
-        ({"served_model": None}, "does not say which model"),
-    ],
-)
-async def test_an_answer_from_elsewhere_is_refused(
-    fields: dict[str, object], said: str, tmp_path: Path, quick: ServerTimeouts
-) -> None:
+async def test_an_answer_from_elsewhere_is_refused(tmp_path: Path, quick: ServerTimeouts) -> None:
     async with scripted_server(Script()) as fake:
         config = UrlConfig(url=fake.base_url)
         async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
-            with pytest.raises(IdentityError, match=said):
-                server.verify(answer(**fields))
+            with pytest.raises(IdentityError, match=r"'fake-model' was asked and 'other' answered.*check_identity"):
+                server.verify(answer(served_model="other"))
+            server.verify(answer(served_model=None))  # nothing contradicts: many streams do not name their model
             server.verify(answer(served_model="fake-model-2025-01-31"))
             server.verify(answer(served_model=None, fingerprint=None, status=500))
             server.verify(answer(served_model=None, fingerprint=None, status=None, error="refused"))

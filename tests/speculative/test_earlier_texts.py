@@ -12,7 +12,7 @@ from punie_trace.errors import ConfigurationError
 from punie_trace.speculative import HybridDrafter, ModelDrafter, Speculation, SpeculativeDecoder, SuffixDrafter
 from punie_trace.speculative.automaton import BYTES_PER_TOKEN
 from punie_trace.speculative.earlier_texts import TextStores
-from punie_trace.speculative.request import Memory
+from punie_trace.speculative.memory import Memory
 from tests.speculative.tiny import near, reference, tiny_model, tiny_tokenizer
 
 TARGET = tiny_model(1)

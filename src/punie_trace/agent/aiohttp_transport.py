@@ -3,7 +3,7 @@
 aiohttp reads HTTP in C: it costs a sixth of the time that httpx2's own transport does for the same streamed answer, and
 that time is what a client adds to the latencies it measures. Everything above it (headers, cookies, credentials, base
 URL, errors) stays httpx2's: requests go out and errors come back as its own transport has them. No redirect is
-followed, no proxy is asked and no request is sent twice. It needs asyncio.
+followed and no request is sent twice; a proxy is asked where the route says so. It needs asyncio.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import aiohttp
 import httpx2
 from yarl import URL
 
+from punie_trace.proxy_routes import Route
 from punie_trace.spans.transport import BufferedStream, TraceHook
 
 _KEEPALIVE_S: Final = 30.0
@@ -38,7 +39,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     the host and for TLS as well; `write` and `pool` do not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, route: Route | None = None) -> None:
+        self._route = route
+        """The way to the server that is asked, through an HTTP proxy or none; None goes directly."""
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
 
@@ -51,7 +54,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         tls: ssl.SSLContext | bool = True
         if url.scheme == "https":
             # Made when first needed: it reads all certificates of the machine.
-            tls = self._tls = self._tls or httpx2.create_ssl_context()
+            tls = self._tls = self._tls or self._certificates()
         given = request.extensions.get("timeout") or {}
         try:
             response = await session.request(
@@ -62,6 +65,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 allow_redirects=False,
                 timeout=_timeout(given.get("connect"), given.get("read")),
                 ssl=tls,
+                proxy=None if self._route is None else self._route.proxy,
                 trace_request_ctx=request.extensions.get("trace"),
             )
         except _FAILURES as error:
@@ -80,6 +84,10 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def _certificates(self) -> ssl.SSLContext:
+        found = None if self._route is None else self._route.certificates()
+        return httpx2.create_ssl_context() if found is None else found
 
     def _opened(self) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()

@@ -17,7 +17,18 @@ Suite = Annotated[str | None, typer.Option(help="A shipped suite or a pydantic-e
 Workspace = Annotated[Path | None, typer.Option(help="The code base that the tools read. [the shipped one]")]
 Model = Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped one]")]
 DraftModel = Annotated[str | None, typer.Option(help="A draft model; adds speculative-2, -3 and -5.")]
-Url = Annotated[str | None, typer.Option(help="Measure a server that already runs, e.g. http://127.0.0.1:8080/v1.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        help="Measure a server that already runs, e.g. http://127.0.0.1:8080/v1 (--served-model, --api-key-env)."
+    ),
+]
+ServedModel = Annotated[
+    str | None, typer.Option(help="With --url: which of the models that it serves to ask.", hidden=True)
+]
+ApiKeyEnv = Annotated[
+    str | None, typer.Option(help="With --url: the name of the variable that holds the key.", hidden=True)
+]
 Agent = Annotated[
     str | None, typer.Option(help="Your own agent, or what makes one: package.module:name or path/file.py:name.")
 ]

@@ -18,6 +18,8 @@ from punie_trace.driver.target import Target
 from punie_trace.engine.askers import open_asker
 from punie_trace.engine.plan import PlannedConfiguration
 from punie_trace.errors import ServerError
+from punie_trace.http_clients import async_transport
+from punie_trace.proxy_routes import route_to
 from punie_trace.records import Generation
 from punie_trace.servers.server import Server
 from punie_trace.servers.server_spans import fetch_spans
@@ -54,23 +56,26 @@ async def http_target(
 ) -> Target:
     """A target for the paths that ask over HTTP; its connections are closed with `stack`."""
     key = server.api_key() or NO_KEY
-    inner = None
-    if configuration.path == "http":
+    base_url = f"{server.base_url.rstrip('/')}/"
+    route = route_to(base_url)
+    inner: httpx2.AsyncBaseTransport = async_transport(route)
+    if configuration.path == "http" and not route.socks:
         # Loaded here because the other paths have no use for it.
         from punie_trace.agent.aiohttp_transport import AiohttpTransport
 
-        inner = AiohttpTransport()
+        inner = AiohttpTransport(route)
     transport = TracedTransport(provider, clock, inner, tidy=configuration.path == "agent")
-    base_url = f"{server.base_url.rstrip('/')}/"
     client = await stack.enter_async_context(
-        httpx2.AsyncClient(transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"})
+        httpx2.AsyncClient(
+            transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"}, trust_env=False
+        )
     )
     context = AskerContext(base_url, key, client, options, toolbox, provider, clock, configuration.agent)
     asker = await open_asker(configuration.path, stack, context)
 
     def alive() -> None:
         if (failure := server.failure()) is not None:
-            raise ServerError(f"the server {failure.splitlines()[0]}", server.log_tail())
+            raise ServerError(f"the server {failure}", server.log_tail())
 
     collect = None
     if configuration.server.kind == "punie":

@@ -31,6 +31,12 @@ _NEEDED = {
     "url": "needs url: the server's address, like http://127.0.0.1:8080/v1",
 }
 
+_INSTEAD = {
+    ("url", "model_path"): "set model to the name of the model to ask for (--served-model on the command line)",
+    ("url", "draft_model"): "a server that already runs has its draft model, or none",
+    ("command", "draft_model"): "write it into command, as the server wants it",
+}
+
 
 def server_config(settings: Mapping[str, object], where: str = "") -> ServerConfig:
     """The configuration that plain values make, with every mistake in one message.
@@ -80,7 +86,8 @@ def _mistake(location: object, type_: object, message: object, kind: str) -> str
 def _unknown(name: str, kind: str) -> str:
     others = _kinds_with(name)
     if others:
-        return f"kind {kind!r} does not take {name}, which {_kinds(others)}; remove it, or choose another kind"
+        advice = _INSTEAD.get((kind, name), "remove it, or choose another kind")
+        return f"kind {kind!r} does not take {name}, which {_kinds(others)}; {advice}"
     own = list(KINDS[kind].model_fields)
     if _close(name, own):
         return f"unknown key {name!r}; {nearest(name, own)}"
@@ -100,5 +107,6 @@ def _kinds_with(name: str) -> list[str]:
 
 
 def _kinds(names: list[str]) -> str:
-    listed = " and ".join(repr(name) for name in names)
+    *first, last = (repr(name) for name in names)
+    listed = f"{', '.join(first)} and {last}" if first else last
     return f"{listed} {'does' if len(names) == 1 else 'do'}"

@@ -14,18 +14,24 @@ from typing import Literal
 
 import httpx2
 
-from punie_trace.errors import IdentityError, ServerError, nearest
+from punie_trace.errors import IdentityError, ServerError
 from punie_trace.models.weights_digest import Digest, weights_digest
-from punie_trace.records import Generation, ServerKind
-from punie_trace.servers.config import MLX_KINDS
+from punie_trace.outside_text import one_line
+from punie_trace.records import Generation, JsonValue, ServerKind
+from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.kinds import MlxConfig
 from punie_trace.servers.models import local_folder, weight_files
-from punie_trace.servers.readiness import NotYetError
+from punie_trace.servers.probe import FirstToken, NotYetError, small_answer
 
 DEFAULT_MODEL = "default_model"
 """The name under which mlx_lm serves the model of its argv. Any other name makes it load that model."""
 
-# 'gpt-4o' may answer as 'gpt-4o-2024-08-06', 'name-0613' or 'name-20250101'; a registry's ':latest' says nothing more.
-_DATED = re.compile(r"-\d{4}-\d{2}-\d{2}|-\d{8}|-\d{4}|:latest")
+# 'gpt-4o' may answer as 'gpt-4o-2024-08-06', 'name-0613' or 'name-20250101'; 'name' as 'name-Q4_K_M.gguf', 'name:4bit'.
+_VARIANT = re.compile(
+    r"(?:[-_:.@](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{4}"
+    r"|(?:i?q\d|tq\d|ud-i?q\d)[\w]*|[fb]?f?(?:16|32)|bf16|fp(?:4|8|16|32)|mxfp4|nvfp4|int[48]|w\da\d+|[2-8]-?bit"
+    r"|gguf|ggml|mlx|awq|gptq(?:-int[48])?|exl[23]|bnb|nf4|dwq))+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +53,6 @@ class ServedIdentity:
     device: str | None = None
 
 
-async def listed_models(client: httpx2.AsyncClient) -> list[str]:
-    """The ids that /v1/models lists, in its order. Raises ServerError where there is no such list."""
-    try:
-        answer = await client.get("models")
-        answer.raise_for_status()
-        return [str(entry["id"]) for entry in answer.json()["data"]]
-    except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
-        msg = f"{client.base_url}models does not list models ({type(error).__name__}: {error})"
-        raise ServerError(msg) from None
-
-
-async def only_model(client: httpx2.AsyncClient) -> str:
-    """The one model that a foreign server lists.
-
-    Raises ServerError where that is not exactly one, NotYetError where asking again may help.
-    """
-    try:
-        names = await listed_models(client)
-    except ServerError as error:
-        cause = error.__context__
-        if isinstance(cause, httpx2.ConnectError):
-            msg = f"it refuses connections ({cause})"
-            raise NotYetError(msg) from None
-        if isinstance(cause, httpx2.HTTPStatusError) and cause.response.status_code >= 500:
-            msg = f"it answered {cause.response.status_code} when asked for its models"
-            raise NotYetError(msg) from None
-        raise ServerError(f"{error}; set model to the name that the server knows") from None
-    if len(names) != 1:
-        msg = f"the server lists {len(names)} models; set model to one of: {', '.join(names) or '(it lists none)'}"
-        raise ServerError(msg)
-    return names[0]
-
-
 def check_served(resolved: str, listed: Sequence[str]) -> None:
     """mlx_lm lists the hub cache first and the model that it serves last. Raises IdentityError for another one."""
     if not listed or listed[-1] != resolved:
@@ -87,32 +60,110 @@ def check_served(resolved: str, listed: Sequence[str]) -> None:
         raise IdentityError(msg)
 
 
-def check_answered(requested: str, answered: str | None, kind: ServerKind) -> None:
-    """Raises IdentityError where `answered` is another model than `requested`; dated variants count as the same
-    for servers that mlx_lm is not."""
-    if answered == requested:
-        return
+def identified(
+    config: ServerConfig, requested: str, first: FirstToken, listed: Sequence[str] | None
+) -> tuple[Expected, str | None]:
+    """Which name answers must give, from what the first one gave; and a note on what could not be made sure.
+
+    `listed` are the names that a foreign server lists, None where it was not asked or does not tell. A server that
+    lists the name it was asked for and answers under another serves an alias: that other name is then to be expected.
+    Raises IdentityError where another model answers.
+    """
+    answered = first.model
+    if isinstance(config, MlxConfig):
+        if answered != requested:
+            raise IdentityError(_other(requested, answered))
+        return Expected((requested,), strict=True), None
+    if not config.check_identity:
+        return Expected((), strict=False), "which model answers was not checked (check_identity = false)"
     if answered is None:
-        raise IdentityError(f"{requested!r} was asked, and the answer does not say which model made it")
-    suffix = answered.removeprefix(requested)
-    if kind not in MLX_KINDS and suffix != answered and _DATED.fullmatch(suffix):
-        return
-    raise IdentityError(f"{requested!r} was asked and {answered!r} answered; {nearest(requested, [answered])}")
+        return Expected((requested, *_given(config.served_model)), strict=False), (
+            f"the server does not name the model that answers; {requested!r} was asked for"
+        )
+    if config.served_model is not None:
+        if not same_model(config.served_model, answered):
+            raise IdentityError(f"{_other(config.served_model, answered)} (served_model says which name to expect)")
+        return Expected((config.served_model, answered), strict=False), None
+    if same_model(requested, answered):
+        return Expected((requested, answered), strict=False), None
+    if listed is not None and requested in listed and answered not in listed:
+        return Expected((answered,), strict=False), (
+            f"the server answers {requested!r} under the name {answered!r}, which was taken for an alias; "
+            f"served_model = {answered!r} says so for good"
+        )
+    raise IdentityError(f"{_other(requested, answered)}. {_WAYS_ON}")
 
 
-def check_generation(identity: ServedIdentity, requested: str, names_model: bool, generation: Generation) -> None:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The names under which the right model answers; none where anything may. `strict`: each answer must give one."""
+
+    names: tuple[str, ...]
+    strict: bool
+
+    def check(self, answered: str | None, requested: str) -> None:
+        """Raises IdentityError where `answered` is another model."""
+        if answered is None:
+            if self.strict:
+                raise IdentityError(f"{requested!r} was asked, and the answer does not say which model made it")
+            return
+        if not self.names or answered in self.names:
+            return
+        if self.strict or not any(same_model(name, answered) for name in self.names):
+            raise IdentityError(_other(requested, answered) + ("" if self.strict else f". {_WAYS_ON}"))
+
+
+_WAYS_ON = (
+    "Ask for another model with model (or --served-model), say with served_model which name its answers give, or "
+    "measure whatever answers with check_identity = false"
+)
+
+
+def same_model(asked: str, answered: str) -> bool:
+    """Whether two names mean the same model: they differ in a path or organisation before it, a revision ('@main'), a
+    registry's tag (':latest'), a date, or the file's kind and quantization behind it."""
+    ours, theirs = (_plain(name) for name in (asked, answered))
+    if ours == theirs:
+        return True
+    longer, shorter = (ours, theirs) if len(ours) > len(theirs) else (theirs, ours)
+    if longer.endswith(f"/{shorter}"):
+        return True
+    if "/" in ours and "/" in theirs and ours.rpartition("/")[0] != theirs.rpartition("/")[0]:
+        return False
+    base, other = (name.rpartition("/")[2] for name in (shorter, longer))
+    base, other = sorted((base, other), key=len)
+    return other.startswith(base) and bool(_VARIANT.fullmatch(other[len(base) :]))
+
+
+def _plain(name: str) -> str:
+    name = name.strip().replace("\\", "/").rstrip("/").lower()
+    name = re.sub(r"@[\w.-]+$", "", name)
+    return name.removesuffix(":latest").removesuffix(".gguf")
+
+
+def _other(expected: str, answered: str | None) -> str:
+    if answered is None:
+        return f"{expected!r} was asked, and the answer does not say which model made it"
+    return f"{expected!r} was asked and {one_line(answered, 120)!r} answered"
+
+
+def _given(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (name,)
+
+
+def check_generation(identity: ServedIdentity, requested: str, expected: Expected, generation: Generation) -> None:
     """Raises IdentityError where `generation` came from another model or server than `identity`.
 
-    A generation that failed before it named a model is not judged; neither is one of a server that never names any
-    (`names_model` False). Fingerprints are compared where we started the server: hosted ones change theirs at will.
+    A generation that failed before it named a model is not judged. Fingerprints are compared where we started the
+    server: hosted ones change theirs at will.
     """
     failed = generation.error is not None or generation.status not in (None, 200)
-    if generation.served_model is not None or (names_model and not failed):
-        check_answered(requested, generation.served_model, identity.kind)
+    if generation.served_model is not None or not failed:
+        expected.check(generation.served_model, requested)
     seen = generation.fingerprint
     known = None if identity.kind == "url" else identity.fingerprint
     if seen is not None and known is not None and seen != known:
-        msg = f"the server's fingerprint changed from {known!r} to {seen!r}: it was replaced meanwhile"
+        msg = f"the server's fingerprint changed from {known!r} to {one_line(seen)!r}: it was replaced meanwhile"
         raise IdentityError(msg)
 
 
@@ -139,27 +190,26 @@ def _digest(name: str | None) -> Digest | None:
         return None
 
 
-async def own_identity(client: httpx2.AsyncClient, port: int | None) -> dict[str, object]:
-    """What a server of ours says of itself. Raises ServerError where it is none."""
-    address = client.base_url.copy_with(path="/identity", port=port)
+async def own_identity(client: httpx2.AsyncClient, port: int | None, limit_s: float) -> dict[str, JsonValue]:
+    """What a server of ours tells of itself. Raises ServerError where it is none."""
+    address = str(client.base_url.copy_with(path="/identity", port=port))
     try:
-        answer = await client.get(address)
-        answer.raise_for_status()
-        said = answer.json()
-    except (httpx2.HTTPError, ValueError) as error:
-        raise ServerError(f"{address} does not say who it is ({type(error).__name__}: {error})") from None
-    if not isinstance(said, dict) or said.get("kind") != "punie":
-        raise IdentityError(f"{address} is not a server of punie-trace")
-    return said
+        answer = await small_answer(client, "GET", address, limit_s=limit_s)
+    except NotYetError as error:
+        raise ServerError(f"{address} does not say who it is: {error}") from None
+    content = answer.json()
+    if answer.status != 200 or not isinstance(content, dict) or content.get("kind") != "punie":
+        raise IdentityError(f"{address} is not a server of punie-trace ({answer.status}: {answer.text})")
+    return content
 
 
-def check_digests(known: Digests, said: Mapping[str, object]) -> None:
+def check_digests(known: Digests, identity: Mapping[str, object]) -> None:
     """Raises IdentityError where the server holds other weights than the files that it was told to serve."""
     pairs = (("model", known.weights, "weights_digest"), ("draft model", known.draft, "draft_digest"))
     for what, ours, key in pairs:
-        if ours is not None and said.get(key) != ours:
+        if ours is not None and identity.get(key) != ours:
             raise IdentityError(
-                f"the server holds another {what} than it was told to: digest {said.get(key)}, not {ours}"
+                f"the server holds another {what} than it was told to: digest {identity.get(key)}, not {ours}"
             )
 
 

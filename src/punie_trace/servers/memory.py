@@ -63,6 +63,7 @@ class MemorySampler:
         self._pids: list[int] = []
         self._peaks: dict[int, int] = {}
         self._method = ""
+        self._missed = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="memory-sampler", daemon=True)
@@ -80,12 +81,20 @@ class MemorySampler:
 
     def peak(self) -> MemoryReading | None:
         """A sample now, combined with all before; None where nothing could ever be read."""
-        return self._sample(look_again=True)
+        with suppress(OSError, psutil.Error):
+            return self._sample(look_again=True)
+        self._missed += 1
+        with self._lock:
+            return self._combined(0)
 
     def _run(self) -> None:
         count = 0
         while not self._stopping.wait(EVERY_S):
-            self._sample(look_again=count % _TREE_EVERY == 0)
+            # Whatever keeps one sample from being taken (no descriptor left, say) must not end those that follow.
+            try:
+                self._sample(look_again=count % _TREE_EVERY == 0)
+            except Exception:
+                self._missed += 1
             count += 1
 
     def _sample(self, look_again: bool) -> MemoryReading | None:
@@ -99,10 +108,14 @@ class MemorySampler:
                     now += reading.now_bytes
                     self._peaks[pid] = max(self._peaks.get(pid, 0), reading.peak_bytes)
                     self._method = reading.method
-            if not self._peaks:
-                return None
-            several = f", summed over {len(self._peaks)} processes" if len(self._peaks) > 1 else ""
-            return MemoryReading(sum(self._peaks.values()), now, f"{self._method}{several}")
+            return self._combined(now)
+
+    def _combined(self, now: int) -> MemoryReading | None:
+        if not self._peaks:
+            return None
+        several = f", summed over {len(self._peaks)} processes" if len(self._peaks) > 1 else ""
+        missed = f", {self._missed} samples failed" if self._missed else ""
+        return MemoryReading(sum(self._peaks.values()), now, f"{self._method}{several}{missed}")
 
 
 def _resident(pid: int) -> MemoryReading | None:

@@ -56,7 +56,7 @@ def reachable(host: str) -> str:
 
 def owner(port: int) -> str | None:
     """'pid 123 (program)' of whoever listens on `port`; None where the system does not tell."""
-    with suppress(psutil.Error, OSError):
+    with suppress(psutil.Error, OSError, RuntimeError):
         for connection in psutil.net_connections("tcp"):
             if _listens(connection, port) and connection.pid:
                 return f"pid {connection.pid} ({psutil.Process(connection.pid).name()})"

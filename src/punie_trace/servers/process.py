@@ -20,9 +20,9 @@ import psutil
 
 from punie_trace.bound_process import LAUNCHER
 from punie_trace.errors import ServerError
+from punie_trace.servers import ports
+from punie_trace.servers.server_log import LogLimit, log_tail
 
-_TAIL_BYTES = 6000
-_TAIL_LINES = 40
 _KILL_S = 5.0
 _POLL_S = 0.02
 
@@ -30,9 +30,16 @@ _POLL_S = 0.02
 class ServerProcess:
     """A running (or ended) process group. Made by `start_process`."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], lifeline: int, argv: Sequence[str], log_path: Path) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], lifeline: int, report: int, argv: Sequence[str], log_path: Path
+    ) -> None:
         self._popen = popen
         self._lifeline = lifeline
+        self._report = report
+        """From it the launcher's report of the server's end is read."""
+        self._status: int | None = None
+        self._log_limit = LogLimit(log_path)
+        self._log_limit.start()
         self._seen: dict[int, psutil.Process] = {}
         self.argv = tuple(argv)
         self.log_path = log_path
@@ -43,12 +50,27 @@ class ServerProcess:
         return self._popen.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs; -N where signal N ended it."""
-        return self._popen.poll()
+        """None while the server itself runs; -N where signal N ended it. What it started may outlive it a little."""
+        if self._status is None:
+            with suppress(BlockingIOError, ValueError, OSError):
+                self._status = int(os.read(self._report, 32))
+        return self._popen.poll() if self._status is None else os.waitstatus_to_exitcode(self._status)
+
+    def listens(self, pid: int, port: int) -> bool:
+        """Whether the process `pid` of ours still runs, or another of ours listens on `port` now.
+
+        True where the system does not tell.
+        """
+        if (known := self._seen.get(pid)) is None or _runs(known):
+            return True
+        try:
+            return ports.listener(self.processes(), port) is not None
+        except psutil.Error:
+            return True
 
     def processes(self) -> list[psutil.Process]:
         """The server and all that it started and that still runs, the server first; the launcher is left out."""
-        with suppress(psutil.Error):
+        with suppress(psutil.Error, OSError):
             for process in psutil.Process(self.group).children(recursive=True):
                 self._seen.setdefault(process.pid, process)
         return [process for process in self._seen.values() if _runs(process)]
@@ -86,20 +108,23 @@ class ServerProcess:
                 survivors = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(left, timeout=_KILL_S)[1])
             finally:
                 os.close(self._lifeline)
-        if self.exit_code() is None or survivors:
+                self.exit_code()  # read while it can be
+                os.close(self._report)
+                await anyio.to_thread.run_sync(self._log_limit.stop)
+        if self._popen.poll() is None or survivors:
             pids = [self.group, *(process.pid for process in survivors)]
             msg = f"the server could not be ended: {' '.join(self.argv)} (pids {pids}); end it by hand"
             raise ServerError(msg, self.log_tail())
 
     def _signal(self, number: signal.Signals) -> None:
         # The launcher ends last of what obeys, so while it is unreaped the group's id cannot belong to anyone else.
-        if self.exit_code() is None:
+        if self._popen.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.group, number)
 
     async def _ended(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
-        while self.exit_code() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - processes send no event
+        while self._popen.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - processes send no event
             await anyio.sleep(_POLL_S)
 
 
@@ -114,8 +139,9 @@ def start_process(argv: Sequence[str], environment: Mapping[str, str], preload: 
     except OSError as error:
         msg = f"the server's log '{log_path}' cannot be written: {error.strerror}; give a folder that can"
         raise ServerError(msg) from None
-    with log, _pipe() as (reading, writing):
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(reading), preload, "--"]
+    with log, _pipe() as (reading, writing), _pipe() as (report, reporting):
+        os.set_blocking(report, False)
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(reading), str(reporting), preload, "--"]
         popen = subprocess.Popen(
             [*launcher, *argv],
             stdin=subprocess.DEVNULL,
@@ -123,25 +149,9 @@ def start_process(argv: Sequence[str], environment: Mapping[str, str], preload: 
             stderr=subprocess.STDOUT,
             env=dict(environment),
             start_new_session=True,
-            pass_fds=(reading,),
+            pass_fds=(reading, reporting),
         )
-        return ServerProcess(popen, os.dup(writing), argv, log_path)
-
-
-def log_tail(path: Path) -> str:
-    """The end of a log file, fit to be shown: whole lines, no control characters; '' where there is none."""
-    try:
-        with path.open("rb") as opened:
-            size = opened.seek(0, os.SEEK_END)
-            opened.seek(max(0, size - _TAIL_BYTES))
-            text = opened.read().decode(errors="replace")
-    except OSError:
-        return ""
-    if size > _TAIL_BYTES:
-        text = text.partition("\n")[2] or text
-    lines = (line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n"))
-    clean = ["".join(c for c in line if c.isprintable() or c == "\t") for line in lines]
-    return "\n".join(clean[-_TAIL_LINES:]).strip()
+        return ServerProcess(popen, os.dup(writing), os.dup(report), argv, log_path)
 
 
 @contextmanager
@@ -157,5 +167,5 @@ def _pipe() -> Generator[tuple[int, int]]:
 def _runs(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return False

@@ -11,15 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
-import httpx2
 import psutil
 
 from punie_trace.errors import ServerError
 from punie_trace.servers import ports
+from punie_trace.servers.probe import FirstToken, NotYetError
 from punie_trace.servers.process import ServerProcess
-
-_SHOWN = 300
-_LATER = frozenset({408, 425, 429})  # asked too early or too often; every 5xx counts likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +29,17 @@ class ServerTimeouts:
     """How long a server that should already be running may refuse connections."""
     request_s: float = 30.0
     """One small request, such as listing models."""
+    broken_s: float = 20.0
+    """How long a server may answer every request with an error that a loading one does not give."""
     poll_s: float = 0.1
+    """Between two looks or tries; it grows to `slow_poll_s` while a server keeps answering that it is not ready."""
+    slow_poll_s: float = 2.0
     stop_s: float = 10.0
     """From TERM to KILL."""
 
 
-@dataclass(frozen=True, slots=True)
-class FirstToken:
-    """What the first completion said about who answered."""
-
-    model: str | None
-    fingerprint: str | None
-
-
 class PortTakenError(ServerError):
     """Somebody else listens on the port that our process was given."""
-
-
-class NotYetError(Exception):
-    """The server answers, but not with a completion yet. `str(error)` says what it did."""
 
 
 async def wait_listening(
@@ -82,65 +71,47 @@ async def wait_listening(
         await anyio.sleep(timeouts.poll_s)
 
 
-async def first_token(client: httpx2.AsyncClient, model: str) -> FirstToken:
-    """Ask for one token. Raises NotYetError where asking again may help, ServerError where it will not."""
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": "Hi"}],
-        "max_tokens": 1,
-        "temperature": 0,
-        "stream": False,
-    }
-    try:
-        answer = await client.post("chat/completions", json=body)
-    except httpx2.ConnectError as error:
-        msg = f"it refuses connections ({error})"
-        raise NotYetError(msg) from None
-    except httpx2.HTTPError as error:
-        msg = f"the connection broke ({type(error).__name__})"
-        raise NotYetError(msg) from None
-    text = " ".join(answer.text.split())[:_SHOWN]
-    if answer.status_code != 200:
-        msg = f"it answered {answer.status_code} to a one-token completion for model {model!r}: {text}"
-        if answer.status_code >= 500 or answer.status_code in _LATER:
-            raise NotYetError(msg)
-        raise ServerError(f"{msg}. {_advice(answer.status_code)}")
-    try:
-        content = answer.json()
-        _ = content["choices"][0]
-        found = [content.get(name) for name in ("model", "system_fingerprint")]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        msg = f"what answers {client.base_url} is no OpenAI-compatible server: {text or 'an empty answer'}"
-        raise ServerError(msg) from None
-    return FirstToken(*(value if isinstance(value, str) and value else None for value in found))
-
-
 async def wait_answering(
-    ask: Callable[[], Awaitable[FirstToken]], process: ServerProcess | None, timeouts: ServerTimeouts, deadline: float
+    ask: Callable[[], Awaitable[FirstToken]],
+    process: ServerProcess | None,
+    timeouts: ServerTimeouts,
+    deadline: float,
+    on_state: Callable[[str], None],
 ) -> FirstToken:
     """Ask until an answer comes. Raises ServerError where asking cannot help, the process ends or the deadline passes.
 
-    Without a `process` of ours, a server that only refuses connections is given up after `connect_s`.
+    Without a `process` of ours, a server that only refuses connections is given up after `connect_s`; one that answers
+    with errors that do not go away, after `broken_s`. `on_state` hears of each new reason to wait.
     """
-    give_up = time.monotonic() + timeouts.connect_s
-    last = "it did not answer"
+    started = time.monotonic()
+    broken_since: float | None = None
+    last, tries, pause_s = "it did not answer", 0, timeouts.poll_s
     while True:
         if process is not None:
             raise_if_ended(process, "before it was ready")
+        tries += 1
         try:
             with anyio.move_on_after(max(0.0, deadline - time.monotonic())):
                 if (answer := await _unless_ended(ask, process, timeouts.poll_s)) is not None:
                     return answer
         except NotYetError as error:
+            if str(error) != last:
+                on_state(f"waiting: {error}")
             last = str(error)
+            now = time.monotonic()
+            broken_since = (now if broken_since is None else broken_since) if error.broken else None
+            if process is None and error.refused and now - started > timeouts.connect_s:
+                msg = f"nothing is running there: {last}; start the server first, or use kind 'command' to start it"
+                raise ServerError(msg) from None
+            if broken_since is not None and now - broken_since > timeouts.broken_s:
+                msg = f"{last} (asked {tries} times in {now - started:.0f} s); see its log, or check the model's name"
+                raise ServerError(msg, _log_of(process)) from None
         except ServerError as error:
-            raise ServerError(str(error), process.log_tail() if process is not None else "") from None
-        if process is None and time.monotonic() > give_up and "refuses" in last:
-            msg = f"nothing is running there: {last}; start the server first, or use kind 'command' to have it started"
-            raise ServerError(msg)
+            raise ServerError(str(error), _log_of(process)) from None
         if time.monotonic() > deadline:
             raise never_ready(process, timeouts, last)
-        await anyio.sleep(timeouts.poll_s)
+        await anyio.sleep(pause_s)
+        pause_s = min(1.5 * pause_s, max(timeouts.slow_poll_s, timeouts.poll_s))
 
 
 async def _unless_ended(
@@ -179,13 +150,12 @@ def raise_if_ended(process: ServerProcess, when: str) -> None:
 
 def never_ready(process: ServerProcess | None, timeouts: ServerTimeouts, last: str) -> ServerError:
     """The error for a server that is not ready in time."""
-    msg = f"the server was not ready within {timeouts.ready_s:g} s: {last}; give it more time, or see its log"
-    return ServerError(msg, process.log_tail() if process is not None else "")
+    msg = (
+        f"the server was not ready within {timeouts.ready_s:g} s: {last}; give it more time (ready_timeout_s), or see "
+        "its log"
+    )
+    return ServerError(msg, _log_of(process))
 
 
-def _advice(status: int) -> str:
-    if status in {401, 403}:
-        return "Name the environment variable that holds the key in api_key_env"
-    if status == 404:
-        return "Check the url and the model's name"
-    return "Check the model and its options"
+def _log_of(process: ServerProcess | None) -> str:
+    return "" if process is None else process.log_tail()

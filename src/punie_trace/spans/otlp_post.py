@@ -17,6 +17,7 @@ from typing import Final, Literal, Self, TypeAlias
 
 import httpx2
 
+from punie_trace import http_clients
 from punie_trace.errors import ExportError
 from punie_trace.spans.otlp_endpoint import shown, split_url
 
@@ -46,7 +47,7 @@ class OtlpPost:
     `OTEL_EXPORTER_OTLP_HEADERS`, `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY` and `_COMPRESSION` of `environ`
     are honoured, and before them those that are for this signal only; `gzip` is what counts where the environment
     does not say how to compress. `headers` go with every request. Raises ExportError where the address is none, or a
-    certificate cannot be read.
+    certificate cannot be read, and ConfigurationError where the environment names a proxy that cannot be used.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class OtlpPost:
         if self._gzip:
             sent["content-encoding"] = "gzip"
         sent["accept-encoding"] = "identity"
-        self._client = httpx2.Client(headers=sent, timeout=timeout_s, verify=self._tls())
+        self._client = http_clients.client(endpoint, headers=sent, timeout=timeout_s, verify=self._tls())
 
     def send(self, body: bytes, *, tries: int = TRIES) -> bytes:
         """Post one serialized request; the beginning of the response's body.
@@ -170,10 +171,10 @@ class OtlpPost:
 
         return dict(parse_env_headers(self._setting("HEADERS") or "", liberal=True))
 
-    def _tls(self) -> ssl.SSLContext | bool:
+    def _tls(self) -> ssl.SSLContext | None:
         authority, own, key = map(self._setting, ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"))
         if not authority and not own:
-            return True
+            return None
         try:
             context = ssl.create_default_context(cafile=authority)
             if own:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import mlx.core as mx
 
 from punie_trace.speculative.cache import trim_to
-from punie_trace.speculative.request import Memory
+from punie_trace.speculative.memory import Memory
 
 _SPARED = 64  # tokens at the end of a text that are cheaper read again than kept: the end of an answer, say
 _SHARED = 64  # tokens in common from which on a copy is worth its memory

@@ -14,7 +14,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from punie_trace.speculative.request import Memory
+from punie_trace.speculative.memory import Memory
 from punie_trace.speculative.rules import point_mass
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from punie_trace.speculative.automaton import BYTES_PER_TOKEN, SuffixAutomaton
-from punie_trace.speculative.request import Memory
+from punie_trace.speculative.memory import Memory
 
 _CONVERSATIONS = 64  # kept at most, the one used longest ago goes first
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, KnownSampler
-from punie_trace.speculative.request import Memory
+from punie_trace.speculative.memory import Memory
 
 
 class HybridDrafter:

@@ -20,8 +20,8 @@ from punie_trace.speculative.arrays import doubles, integers, numbers
 from punie_trace.speculative.cache import length_of, refusal
 from punie_trace.speculative.draft_caches import DraftCaches
 from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, DraftToken, KnownSampler
+from punie_trace.speculative.memory import Memory
 from punie_trace.speculative.registry import without_draft_model
-from punie_trace.speculative.request import Memory
 
 _LEAST_LIMIT = 16 << 20
 _AT_ONCE = 64  # tokens read together with the one that is proposed after

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.speculative.memory import MEMORIES, Memory
 from punie_trace.speculative.registry import registration
 
 Mode: TypeAlias = Literal["off", "fixed", "adaptive"]
-Memory: TypeAlias = Literal["request", "conversation", "server"]
 MODES: tuple[Mode, ...] = ("off", "fixed", "adaptive")
-MEMORIES: tuple[Memory, ...] = ("request", "conversation", "server")
 _LONGEST = 64
 
 

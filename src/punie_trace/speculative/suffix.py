@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from punie_trace.speculative.automaton import SuffixAutomaton
 from punie_trace.speculative.drafting import EMPTY, Draft, DraftToken, FreeDrafter, KnownSampler
 from punie_trace.speculative.earlier_texts import TextStores
+from punie_trace.speculative.memory import Memory
 from punie_trace.speculative.ngram import continuation
-from punie_trace.speculative.request import Memory
 
 _LEAD = 24  # tokens of the prompt's end kept before an answer, so that the start of the next answer finds a match
 _CERTAIN = 32  # tokens of repetition that are held to be the same text again, template and names
