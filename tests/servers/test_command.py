@@ -141,7 +141,7 @@ def test_who_shares_a_process() -> None:
 def test_our_server_takes_speculation_with_each_request() -> None:
     values = {"kind": "punie", "model_path": "m", "draft_model": "d", "max_draft_memory": "1GB"}
     adaptive = server_config({**values, "speculation": "adaptive", "min_acceptance": 0.8, "cache_salt": "a"})
-    fixed = server_config({**values, "num_draft_tokens": 4, "drafter": "ngram", "tree": True})
+    fixed = server_config({**values, "num_draft_tokens": 4, "drafter": "ngram", "tree": True, "memory": "server"})
     plain = server_config(values)
     assert len({server_key(config) for config in (adaptive, fixed, plain)}) == 1
     assert build_server_command(process_part(adaptive), 80) == [
@@ -151,7 +151,7 @@ def test_our_server_takes_speculation_with_each_request() -> None:
     asked = [request_options(config).get("speculation") for config in (adaptive, fixed, plain)]
     assert asked == [
         {"mode": "adaptive", "min_acceptance": 0.8},
-        {"mode": "fixed", "k": 4, "drafter": "ngram", "tree": True},
+        {"mode": "fixed", "k": 4, "drafter": "ngram", "tree": True, "memory": "server"},
         {"mode": "off"},
     ]
     assert request_options(adaptive)["cache_salt"] == "a"

@@ -43,3 +43,21 @@ async def test_it_is_the_one_that_was_started_and_hands_its_spans_over(target: P
             assert '"server chat"' in spans.lines
             assert '"punie.speculation.drafted"' in spans.lines
             assert await fetch_spans(client, f"{root}/nowhere", TRACE) is None
+
+
+async def test_it_forgets_when_it_is_told_to(target: Path, tmp_path: Path) -> None:
+    config = PunieConfig(model_path=str(target), speculation="adaptive", drafter="suffix", memory="server")
+    body = {"messages": [{"role": "user", "content": "once more"}], "max_tokens": 4, **request_options(config)}
+    async with (
+        open_server(config, log_path=tmp_path / "log", timeouts=TIMEOUTS) as server,
+        httpx2.AsyncClient(trust_env=False, timeout=60) as client,
+    ):
+
+        async def cached() -> int:
+            answer = await client.post(f"{server.base_url}/chat/completions", json=body)
+            return answer.json()["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+        first = await cached()  # what it shares with the probe of whether the server is ready
+        assert await cached() > first
+        assert await server.forget() is None
+        assert await cached() == 0

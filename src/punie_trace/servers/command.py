@@ -58,6 +58,7 @@ _SPECULATION_KEYS: Mapping[str, str] = {
     "drafter": "drafter",
     "min_acceptance": "min_acceptance",
     "tree": "tree",
+    "memory": "memory",
 }
 _NOT_OF_THE_PROCESS = (
     *_REQUEST_KEYS,

@@ -145,6 +145,9 @@ class PunieConfig(MlxConfig):
     """With `adaptive`: keep accepted / drafted above this, even where drafting more would be faster."""
     tree: bool = False
     """Draft trees instead of single continuations, where the model allows it."""
+    memory: Literal["request", "conversation", "server"] | None = None
+    """What drafts may know of earlier requests: nothing, those that this one goes on from (the server's default), or
+    all of the same `cache_salt`."""
     max_draft_memory: str | None = None
     """The most that drafting may take, like '500MB'; beyond it decoding falls back to plain."""
     cache_salt: str | None = None

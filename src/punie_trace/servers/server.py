@@ -22,6 +22,7 @@ from punie_trace.servers import ports
 from punie_trace.servers.blas import blas_advice, variables_for
 from punie_trace.servers.command import build_server_command, process_part
 from punie_trace.servers.config import ServerConfig, Startable
+from punie_trace.servers.forgetting import forget
 from punie_trace.servers.identity import Expected, ServedIdentity
 from punie_trace.servers.keys import api_key
 from punie_trace.servers.kinds import MlxConfig, UrlConfig
@@ -68,6 +69,10 @@ class Server:
     def failure(self) -> str | None:
         """How the server died ('exited with code 1'); None while it lives, and always for kind `url`."""
         return self._ended()
+
+    async def forget(self) -> str | None:
+        """Have the server forget what earlier requests taught it; None where it did, else why it did not."""
+        return await forget(self.config, self.base_url)
 
     def memory(self) -> MemoryReading | None:
         """Memory of the server's process; None for kind `url` or where the system does not tell."""
