@@ -313,7 +313,7 @@ def _run_of(measured: engine.Measured) -> Run:
             raise ServerError(
                 "no server could be brought up, and nothing was measured:\n"
                 + "\n".join(f"{_named(run, reason)}: {reason}" for reason in reasons)
-                + f"\nwhat they printed is in {run.folder}"
+                + f"\nwhat there is of the run is in {run.folder}"
             )
     return run
 

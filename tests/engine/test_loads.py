@@ -141,7 +141,13 @@ def test_a_concurrency_beside_a_rate_or_its_sweep_is_refused(load: dict[str, obj
 
 @pytest.mark.parametrize(
     ("load", "says"),
-    [({"duration_s": 0}, "a duration"), ({"cool_down_s": -1}, "cool_down_s"), ({"think_time_s": math.nan}, "think")],
+    [
+        ({"duration_s": 0}, "a duration"),
+        ({"duration_s": 1e300}, "more than a year"),
+        ({"cool_down_s": -1}, "cool_down_s"),
+        ({"think_time_s": math.nan}, "think"),
+        ({"think_time_s": 1e300}, "think"),
+    ],
 )
 def test_a_limit_that_cannot_be_is_refused(load: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
@@ -172,7 +178,7 @@ def test_a_load_is_described_in_a_few_words(load: dict[str, object], says: str) 
     assert describe_load(config(load)) == says
 
 
-@pytest.mark.parametrize("text", ["1\nsoon\n", "1\n0.5\n", "", "1\nnan\n"])
+@pytest.mark.parametrize("text", ["1\nsoon\n", "1\n0.5\n", "", "1\nnan\n", "0\n1e300\n", "-1e308\n1e308\n"])
 def test_times_that_cannot_be_replayed_name_the_file(tmp_path: Path, text: str) -> None:
     times = tmp_path / "times.txt"
     times.write_text(text)

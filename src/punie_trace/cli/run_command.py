@@ -38,6 +38,7 @@ def run(
     config: options.Config = None,
     suite: options.Suite = None,
     workspace: options.Workspace = None,
+    evaluators: options.Evaluators = None,
     model: options.Model = None,
     draft_model: options.DraftModel = None,
     url: options.Url = None,
@@ -82,6 +83,7 @@ def run(
             {
                 "suite": suite,
                 "workspace": workspace,
+                "evaluators": evaluators,
                 "only": only,
                 "rounds": rounds,
                 "until": until,

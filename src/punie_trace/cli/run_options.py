@@ -15,6 +15,13 @@ import typer
 Config = Annotated[Path | None, typer.Option(help="A TOML file with any of these settings and more.")]
 Suite = Annotated[str | None, typer.Option(help="A shipped suite or a pydantic-evals file. [discrimination]")]
 Workspace = Annotated[Path | None, typer.Option(help="The code base that the tools read. [the shipped one]")]
+Evaluators = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="An evaluator of your own that the suite names: module:Class or file.py:Class; may be repeated.",
+        hidden=True,
+    ),
+]
 Model = Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped one]")]
 DraftModel = Annotated[str | None, typer.Option(help="A draft model; adds speculative-2, -3 and -5.")]
 Url = Annotated[

@@ -32,6 +32,8 @@ from typing import Final, Protocol, TypeAlias
 from punie_trace.errors import ConfigurationError
 
 MAX_RATE: Final = 10_000.0
+MAX_SECONDS: Final = 366 * 86_400.0
+"""A year: what is longer was not meant in seconds."""
 """Queries a second beyond which one client process cannot send, whatever it is told."""
 MIN_BURSTINESS: Final = 0.01
 NS_PER_S: Final = 1e9
@@ -167,6 +169,11 @@ def recorded(offsets_s: Sequence[float], source: str) -> Recorded:
     for number, (before, after) in enumerate(zip([offsets_s[0], *offsets_s], offsets_s, strict=False), start=1):
         if not math.isfinite(after):
             raise ConfigurationError(f"{source}: arrival {number} is at {after:g} s, which is no time")
+        if after - offsets_s[0] > MAX_SECONDS:
+            raise ConfigurationError(
+                f"{source}: arrival {number} is {after - offsets_s[0]:g} s after the first, which is more than a year; "
+                "are these seconds?"
+            )
         if after < before:
             raise ConfigurationError(
                 f"{source}: arrival {number} is at {after:g} s, before the one above it at {before:g} s; "
@@ -194,3 +201,5 @@ def check_seconds(seconds: float, what: str) -> None:
     """Raises `ConfigurationError` for what is no length of time."""
     if not math.isfinite(seconds) or seconds <= 0:
         raise ConfigurationError(f"{what} cannot be {seconds:g} s: give a number above 0")
+    if seconds > MAX_SECONDS:
+        raise ConfigurationError(f"{what} cannot be {seconds:g} s, which is more than a year")

@@ -5,13 +5,12 @@ It checks what cannot be, and says so in the words of the flags. It reads a reco
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from punie_trace.driver.arrivals import Arrivals, Flat, Ramp, Steps, Timed, check_seconds
+from punie_trace.driver.arrivals import MAX_SECONDS, Arrivals, Flat, Ramp, Steps, Timed, check_seconds
 from punie_trace.driver.limits import Limits
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned, plan_endless, plan_rounds
 from punie_trace.engine.experiment import Experiment
@@ -61,8 +60,8 @@ def limits_of(experiment: Experiment) -> Limits:
     if load.duration_s is not None:
         check_seconds(load.duration_s, "a duration")
     for seconds, name in ((load.cool_down_s, "cool_down_s"), (load.think_time_s, "a think time")):
-        if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
-            raise ConfigurationError(f"{name} cannot be {seconds:g} s: give 0 or more")
+        if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
+            raise ConfigurationError(f"{name} cannot be {seconds:g} s: give 0 or more, and a year at most")
     return Limits(
         query_timeout_s=experiment.agent_settings.query_timeout_s,
         duration_s=load.duration_s,

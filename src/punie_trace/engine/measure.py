@@ -21,7 +21,6 @@ from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.analysis.gates import Gate
 from punie_trace.driver.precise_loop import new_event_loop
-from punie_trace.engine.askers import check_source
 from punie_trace.engine.ending import Ending
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.header import header_of
@@ -30,12 +29,12 @@ from punie_trace.engine.measurement import Measurement
 from punie_trace.engine.plan import Plan, make_plan
 from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
 from punie_trace.engine.rounds import most_rounds
+from punie_trace.engine.setup import check_configurations
 from punie_trace.engine.tracing import SentTo, Tracing
 from punie_trace.engine.unexpected import first_error, in_words
-from punie_trace.errors import ConfigurationError, PunieTraceError, RunFolderError
+from punie_trace.errors import PunieTraceError, RunFolderError
 from punie_trace.runs.header import RunStatus
 from punie_trace.runs.writer import RunWriter, new_run_id
-from punie_trace.servers.models import check_models
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.metric_endpoint import metric_endpoints
 from punie_trace.spans.otlp_endpoint import endpoint_for
@@ -86,30 +85,15 @@ class Measured:
 def prepare(experiment: Experiment, options: Options) -> Prepared:
     """Plans the experiment and looks for all that it needs; raises `PunieTraceError` for what is not there.
 
-    What is wrong with the models and agents of several configurations is said of all of them at once.
+    What is wrong with the servers, models and agents of several configurations is said of all of them at once.
     """
     suite = load_suite(str(experiment.suite))
     workspace = Workspace(Path(experiment.workspace).expanduser() if experiment.workspace else sample_workspace())
     plan = make_plan(experiment)
     endpoint_for(options.otlp)  # what is neither a word nor a URL is said now
     metric_endpoints(options.otlp_metrics, options.otlp)
-    _check(plan)
+    check_configurations(plan)
     return Prepared(plan, suite, Toolbox(workspace, max_chars=plan.tool_output_chars))
-
-
-def _check(plan: Plan) -> None:
-    """Raises one error with all that is wrong with what the configurations need."""
-    wrong: dict[str, PunieTraceError] = {}
-    for configuration in plan.configurations:
-        try:
-            check_source(configuration.path, configuration.agent)
-            check_models(configuration.server)
-        except PunieTraceError as error:
-            wrong.setdefault(str(error), error)
-    if wrong:
-        kinds = {type(error) for error in wrong.values()}
-        kind = kinds.pop() if len(kinds) == 1 else ConfigurationError
-        raise kind("\n".join(wrong))
 
 
 def measure(experiment: Experiment, options: Options, listener: Listener | None = None) -> Measured:

@@ -1,0 +1,41 @@
+"""What is wrong with the set-up of a run, of all its configurations at once, before any server is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from punie_trace.engine.askers import check_source
+from punie_trace.engine.plan import Plan, PlannedConfiguration
+from punie_trace.errors import ConfigurationError, PunieTraceError
+from punie_trace.servers.setup_checks import check_setup
+
+
+def check_configurations(plan: Plan) -> None:
+    """Raises one error with all that is wrong with the servers, models and agents of the configurations.
+
+    It is of the kind of what is wrong, or `ConfigurationError` where there are several kinds.
+    """
+    found: dict[str, list[str]] = {}
+    kinds: set[type[PunieTraceError]] = set()
+    for configuration in plan.configurations:
+        for problem in _problems(configuration):
+            found.setdefault(str(problem), []).append(configuration.name)
+            kinds.add(type(problem))
+    if found:
+        kind = kinds.pop() if len(kinds) == 1 else ConfigurationError
+        raise kind("\n".join(_line(message, names, plan) for message, names in found.items()))
+
+
+def _problems(configuration: PlannedConfiguration) -> Iterator[PunieTraceError]:
+    try:
+        check_source(configuration.path, configuration.agent)
+    except PunieTraceError as error:
+        yield error
+    yield from check_setup(configuration.server)
+
+
+def _line(message: str, names: Sequence[str], plan: Plan) -> str:
+    """The message, with whom it is about where that is not everybody."""
+    if len(names) == len(plan.configurations):
+        return message
+    return f"configuration{'' if len(names) == 1 else 's'} {', '.join(map(repr, names))}: {message}"
