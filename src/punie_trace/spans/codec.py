@@ -4,7 +4,9 @@ A line is OTLP/JSON in the form of OpenTelemetry's file exporter, one `TracesDat
 numbers, 64-bit integers as strings (protobuf's own JSON has base64 ids and is not it). Writing is in this module,
 reading in `codec_reading`. No file is opened here and nothing is sent.
 
-There is one way of each, through plain dictionaries and pydantic's JSON: `bench/span_codec.py` compares it with others.
+There is one way of each, through plain dictionaries and pydantic's JSON. The beginning of a line, which is the same for
+all spans of a source, is encoded and decoded once: that saves 21 % of writing and 15 % of reading a line of 3 kB
+(`bench/span_codec.py`), which the standard library's JSON would take 2.7 and 1.5 times as long for.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def to_line(span: Span) -> bytes:
 
 
 def _before(source: SpanSource) -> bytes:
-    """The text before a span, which is the same for all of a source: a line costs a quarter less with it kept."""
+    """The text before a span, which is the same for all of a source."""
     known = _befores.get(id(source))
     if known is None:
         resource = _with_whole_characters({"attributes": _attributes(source.resource)})

@@ -72,20 +72,23 @@ def _of_known_source(data: bytes) -> list[Span] | None:
 
 
 def _of_any_source(data: bytes) -> list[Span]:
-    values = _parsed(data)
+    spans = _spans_of(_parsed(data))
+    begin = data[: data.find(_SPANS)]
+    if spans and data.count(_SPANS) == 1 and begin.startswith(_RESOURCE) and _SCOPE in begin:
+        if len(_known_sources) >= _MOST_SOURCES:
+            _known_sources.clear()
+        _known_sources[begin] = spans[0].source
+    return spans
+
+
+def _spans_of(values: dict[str, Any]) -> list[Span]:
     spans: list[Span] = []
-    source = None
     for of_resource in values.get("resourceSpans", ()):
         resource = _read_attributes((of_resource.get("resource") or {}).get("attributes") or ())
         for of_scope in of_resource.get("scopeSpans", ()):
             scope = of_scope.get("scope") or {}
             source = _source(resource, scope.get("name"), scope.get("version"))
             spans += [_read_span(span, source) for span in of_scope.get("spans", ())]
-    begin = data[: data.find(_SPANS)]
-    if source is not None and data.count(_SPANS) == 1 and begin.startswith(_RESOURCE) and _SCOPE in begin:
-        if len(_known_sources) >= _MOST_SOURCES:
-            _known_sources.clear()
-        _known_sources[begin] = source
     return spans
 
 
