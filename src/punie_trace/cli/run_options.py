@@ -13,7 +13,9 @@ from typing import Annotated
 import typer
 
 Config = Annotated[Path | None, typer.Option(help="A TOML file with any of these settings and more.")]
-Suite = Annotated[str | None, typer.Option(help="A shipped suite or a pydantic-evals file. [discrimination]")]
+Suite = Annotated[
+    str | None, typer.Option(help="A shipped suite, fresh:60, or a file of pydantic-evals. [discrimination]")
+]
 Workspace = Annotated[Path | None, typer.Option(help="The code base that the tools read. [the shipped one]")]
 Evaluators = Annotated[
     list[str] | None,

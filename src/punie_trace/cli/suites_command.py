@@ -7,7 +7,9 @@ import typer
 
 def suites() -> None:
     """List the shipped suites."""
+    from punie_trace.engine.questions import FRESH, FRESH_COUNT
     from punie_trace.suite.load import shipped_suites
 
-    for name, description in shipped_suites().items():
+    made = {f"{FRESH}:{FRESH_COUNT}": "as many new questions as you say, about a code base made with them, by --seed."}
+    for name, description in {**shipped_suites(), **made}.items():
         typer.echo(f"{name:20} {description}")

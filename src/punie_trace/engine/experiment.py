@@ -103,7 +103,9 @@ class Experiment(Settings):
     a model that is not there is found when the experiment is measured, before anything is started.
     """
 
-    suite: str = Field(default="discrimination", description="a shipped suite's name, or a pydantic-evals file")
+    suite: str | Path = Field(
+        default="discrimination", description="a shipped suite's name, fresh:60, or a pydantic-evals file"
+    )
     workspace: Annotated[
         Path | str | None, Field(description="the folder that the tools read; the sample if absent")
     ] = None

@@ -18,7 +18,6 @@ from typing import Final
 import anyio
 
 from punie_trace.agent.toolbox import Toolbox
-from punie_trace.agent.workspace import Workspace
 from punie_trace.analysis.gates import Gate
 from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.engine.ending import Ending
@@ -28,6 +27,7 @@ from punie_trace.engine.loads import planned_each
 from punie_trace.engine.measurement import Measurement
 from punie_trace.engine.plan import Plan, make_plan
 from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
+from punie_trace.engine.questions import Questions, questions_of
 from punie_trace.engine.rounds import most_rounds
 from punie_trace.engine.setup import check_configurations
 from punie_trace.engine.tracing import SentTo, Tracing
@@ -39,7 +39,7 @@ from punie_trace.spans.clock import Clock
 from punie_trace.spans.metric_endpoint import metric_endpoints
 from punie_trace.spans.otlp_endpoint import endpoint_for
 from punie_trace.suite.judging import EvaluatingJudge, Evaluators
-from punie_trace.suite.load import Suite, load_suite, sample_workspace
+from punie_trace.suite.load import Suite
 
 RUNS: Final = Path("runs")
 """Where run folders go if nothing else is asked for."""
@@ -61,11 +61,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan whose suite, workspace and models were found to be there."""
+    """A plan whose questions, workspace and models were found to be there."""
 
     plan: Plan
-    suite: Suite
-    toolbox: Toolbox
+    questions: Questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +86,12 @@ def prepare(experiment: Experiment, options: Options) -> Prepared:
 
     What is wrong with the servers, models and agents of several configurations is said of all of them at once.
     """
-    suite = load_suite(str(experiment.suite))
-    workspace = Workspace(Path(experiment.workspace).expanduser() if experiment.workspace else sample_workspace())
+    questions = questions_of(experiment)
     plan = make_plan(experiment)
     endpoint_for(options.otlp)  # what is neither a word nor a URL is said now
     metric_endpoints(options.otlp_metrics, options.otlp)
     check_configurations(plan)
-    return Prepared(plan, suite, Toolbox(workspace, max_chars=plan.tool_output_chars))
+    return Prepared(plan, questions)
 
 
 def measure(experiment: Experiment, options: Options, listener: Listener | None = None) -> Measured:
@@ -164,7 +162,7 @@ def _in_event_loop() -> bool:
 
 
 def _measure_here(prepared: Prepared, options: Options, listener: Listener | None, ending: Ending) -> Measured:
-    plan, suite = prepared.plan, prepared.suite
+    plan, suite = prepared.plan, prepared.questions.suite
     if len(plan.configurations) > 1:
         import numpy  # noqa: F401, ICN001  # comparisons need it, at the end, when somebody waits
     announce = Announcer(listener)
@@ -183,10 +181,12 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
                 writer.add_note(note)
                 announce(Noted(note))
             announce(RunPlanned(folder, {c.name: c.group for c in plan.configurations}, _queries_each(plan, suite)))
-            measurement = Measurement(plan, suite, prepared.toolbox, writer, announce, tracing)
+            workspace = prepared.questions.workspace_in(folder)
+            toolbox = Toolbox(workspace, max_chars=plan.tool_output_chars)
+            measurement = Measurement(plan, suite, toolbox, writer, announce, tracing)
             if evaluators is not None:
-                workspace = prepared.toolbox.workspace.root
-                measurement.judge = EvaluatingJudge(suite, evaluators, tracing.provider.open_spans.finished, workspace)
+                finished = tracing.provider.open_spans.finished
+                measurement.judge = EvaluatingJudge(suite, evaluators, finished, workspace.root)
             status, error = _run(measurement, tracing, ending)
         finally:
             error = _close(writer, tracing, announce, status) or error

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.engine.experiment import Experiment
+from punie_trace.engine.questions import FRESH_COUNT, questions_of
+from punie_trace.errors import ConfigurationError, PunieTraceError, RunFolderError, SuiteError
+from punie_trace.suite.load import sample_workspace
+
+
+def test_a_shipped_suite_asks_about_the_sample_unless_told_otherwise(tmp_path: Path) -> None:
+    questions = questions_of(Experiment())
+    assert (questions.suite.name, questions.workspace_in(tmp_path).root) == ("discrimination", sample_workspace())
+    assert questions_of(Experiment(workspace=tmp_path)).workspace_in(tmp_path / "run").root == tmp_path
+
+
+def test_fresh_questions_are_made_by_seed_and_number_with_their_code_base(tmp_path: Path) -> None:
+    first, again = (questions_of(Experiment(suite="fresh:12", seed=7)) for _ in range(2))
+    other = questions_of(Experiment(suite="fresh:12", seed=8))
+    assert first.suite.digest == again.suite.digest != other.suite.digest
+    assert len(first.suite.queries) == 12
+    assert len(questions_of(Experiment(suite="fresh")).suite.queries) == FRESH_COUNT
+    workspace = first.workspace_in(tmp_path)
+    assert workspace.root == tmp_path / "workspace"
+    find = Toolbox(workspace).functions()["find_definition"]
+    asked = next(query for query in first.suite.queries if query.tools == ("find_definition",))
+    assert all(text in find(asked.arguments_contain[0]) for text in asked.answer_contains)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"suite": "fresh:many"}, SuiteError, "names no number of questions; write fresh:60"),
+        ({"suite": "fresh:"}, SuiteError, "names no number"),
+        ({"suite": "fresh:0"}, SuiteError, "1 to 1000"),
+        ({"suite": "fresh:99999"}, SuiteError, "1 to 1000"),
+        ({"suite": "fresh", "workspace": "."}, ConfigurationError, "leave the workspace out"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(settings: dict[str, Any], error: type[PunieTraceError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        questions_of(Experiment(**settings))
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "workspace").write_text("in the way")
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        questions_of(Experiment(suite="fresh:3")).workspace_in(tmp_path)
