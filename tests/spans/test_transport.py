@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -10,8 +12,9 @@ import httpx2
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
+from punie_trace.agent.aiohttp_transport import AiohttpTransport
 from punie_trace.records import Generation
-from punie_trace.spans import names
+from punie_trace.spans import completion, names, transport
 from punie_trace.spans.activity import generations_of
 from punie_trace.spans.codec import from_sdk
 from punie_trace.spans.transport import TracedTransport, is_generation
@@ -250,3 +253,132 @@ async def test_another_trace_hook_is_still_called(traced: Traced, scripted: Serv
     assert "connection.connect_tcp.complete" in seen
     assert "http11.receive_response_headers.complete" in seen
     assert names.CONNECT_NS in (traced.kept.one("POST").attributes or {})
+
+
+async def tidied(traced: Traced, base_url: str) -> bytes:
+    """What a client that is given tidy streams reads."""
+    transport = TracedTransport(traced.provider, traced.clock, tidy=True)
+    async with httpx2.AsyncClient(transport=transport) as client:
+        return (await client.post(base_url + "/chat/completions", json=BODY)).content
+
+
+async def test_a_sound_stream_passes_the_tidying_byte_for_byte(traced: Traced, scripted: ServeScript) -> None:
+    sound = [*ANSWER[:-2], b"id: 7\n" + ANSWER[-2][:9], ANSWER[-2][9:], b"\r\n: bye\n\n", DONE]
+    async with scripted([Reply(ANSWER), Reply(sound)]) as server:
+        assert await tidied(traced, server.base_url) == b"".join(ANSWER)
+        assert await tidied(traced, server.base_url) == b"".join(sound)
+
+
+async def test_odd_chunks_are_passed_on_in_openais_own_form(traced: Traced, scripted: ServeScript) -> None:
+    odd = [
+        b'\xef\xbb\xbfdata: {"created": 1e15, "choices": null}\n\n',
+        b'data: {"choices": [{"delta": {"tool_calls": [{"id": "", "function": {"name": "f", "argu',
+        b'ments": {"a": 1}}}]}}]}\r\n\r\ndata: null\n\n',
+        b'data: {"choices": [{"delta": {"content": [{"text": "hi"}]}, "finish_reason": "stop"}], "usage": []}\n\n',
+    ]
+    async with scripted([Reply(odd)]) as server:
+        content = await tidied(traced, server.base_url)
+    chunks = [json.loads(line[6:]) for line in content.split(b"\n") if line.startswith(b"data: ")]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    (called,) = [delta["tool_calls"] for delta in deltas if "tool_calls" in delta]
+    assert called[0]["function"] == {"name": "f", "arguments": '{"a": 1}'}
+    assert (called[0]["index"], called[0]["id"] != "") == (0, True)
+    assert [delta["content"] for delta in deltas if "content" in delta] == ["hi"]
+    assert {type(chunk["created"]) for chunk in chunks} == {int}
+    assert all("usage" not in chunk for chunk in chunks)
+    assert (traced.kept.one("POST").attributes or {})[names.TOOL_CALLS] == 1
+
+
+async def test_one_json_body_is_passed_on_as_a_stream(traced: Traced, scripted: ServeScript) -> None:
+    body = {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}
+    async with scripted([Reply([json.dumps(body).encode()], content_type="application/json")]) as server:
+        content = await tidied(traced, server.base_url)
+    assert content.startswith(b"data: {")
+    assert b'"content":"Hello"' in content
+    assert content.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_body_that_was_compressed_all_the_same_is_read(traced: Traced, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def post_to(inner: httpx2.AsyncBaseTransport) -> httpx2.Response:
+        async with httpx2.AsyncClient(transport=TracedTransport(traced.provider, traced.clock, inner)) as client:
+            return await client.post("http://t/v1/chat/completions", json=BODY)
+
+    def compressed(data: bytes) -> httpx2.MockTransport:
+        headers = {"content-encoding": "gzip", "content-type": "text/event-stream"}
+        return httpx2.MockTransport(
+            lambda request: httpx2.Response(200, headers=headers, stream=Once(gzip.compress(data)))
+        )
+
+    response = await post_to(compressed(b"".join(ANSWER)))
+    assert response.content == b"".join(ANSWER)
+    (generation,) = generations_of([from_sdk(span) for span in traced.kept.named("POST")])
+    assert (generation.chunks, generation.output_tokens, generation.error) == (2, 2, None)
+    monkeypatch.setattr(transport, "LONGEST_BODY", 1_000_000)
+    with pytest.raises(httpx2.DecodingError, match="longer than 1000000 bytes"):
+        await post_to(compressed(b"x" * 3_000_000))
+
+
+class Once(httpx2.AsyncByteStream):
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._data
+
+
+async def test_a_kept_connection_that_the_server_had_closed_is_no_error_of_the_servers(traced: Traced) -> None:
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(httpx2.Request("POST", url, json=BODY).content))
+        body = b"".join(ANSWER)
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        await reader.read(1)  # the next request: too late, it is closed unread
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
+    for inner in (None, AiohttpTransport()):
+        tracing = TracedTransport(traced.provider, traced.clock, inner)
+        async with httpx2.AsyncClient(transport=tracing) as client:
+            for _ in range(3):
+                assert (await client.post(url, json=BODY)).content == b"".join(ANSWER)
+    server.close()
+    spans = traced.kept.named("POST")
+    assert connections == 6
+    assert [(span.attributes or {}).get(names.RESENT) for span in spans] == [None, 1, 1] * 2
+    assert all(names.ERROR_TYPE not in (span.attributes or {}) for span in spans)
+    assert sum(event.name == names.EVENT_RESENT for event in spans[1].events) == 1
+
+
+async def test_a_request_that_fails_on_a_new_connection_is_not_sent_again(traced: Traced) -> None:
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await post(traced, url)
+    server.close()
+    assert connections == 1
+    assert names.RESENT not in (traced.kept.one("POST").attributes or {})
+
+
+async def test_an_answer_without_end_is_cut_off(
+    traced: Traced, scripted: ServeScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completion, "LONGEST_BODY", 2000)
+    async with scripted([Reply([chunk({"content": "x" * 300})] * 20 + [HANG])]) as server:
+        with pytest.raises(httpx2.RemoteProtocolError, match="longer than 2000 bytes"):
+            await post(traced, server.base_url)
+    assert (traced.kept.one("POST").attributes or {})[names.ERROR_TYPE] == "too_long"

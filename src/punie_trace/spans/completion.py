@@ -190,8 +190,8 @@ class CompletionReader:
 
     def take_events(self) -> list[bytes] | None:
         """The events since the last time, tidied where a strict client would stumble; None where none needed it."""
-        kept, odd = self._kept or [], self._odd or self._events.marked
-        self._kept, self._odd, self._events.marked = [], False, False
+        kept, odd = self._kept or [], self._odd or self._events.odd
+        self._kept, self._odd, self._events.odd = [], False, False
         return kept if odd else None
 
     def on_comment(self, line: bytes, now_ns: int) -> None:
@@ -220,7 +220,7 @@ class CompletionReader:
                     self._template.learn(data, chunk)
                 else:
                     return  # `_read_object` has kept it in a form of its own
-            elif data.strip() == b"null":
+            elif data.strip() in (b"null", b""):
                 self._odd = True
                 return
             elif self.malformed is None:

@@ -45,8 +45,9 @@ class EventSplitter:
         self._line_bytes = 0
         """Bytes of whole lines since the last event or empty line."""
         self._first_line = True
-        self.marked = False
-        """Whether a byte-order mark stood at the beginning."""
+        self._fields = False
+        self.odd = False
+        """Whether a byte-order mark, or an event without data, has come, over which strict readers stumble."""
 
     @property
     def pending(self) -> int:
@@ -91,7 +92,7 @@ class EventSplitter:
         self._line_bytes += raw_bytes
         if self._first_line:
             self._first_line = False
-            self.marked = line.startswith(_BYTE_ORDER_MARK)
+            self.odd = line.startswith(_BYTE_ORDER_MARK)
             line = line.removeprefix(_BYTE_ORDER_MARK)
         if not line:
             self._line_bytes = 0
@@ -100,9 +101,14 @@ class EventSplitter:
                 self._data = []
                 self._held = 0
                 self._receiver.on_event(event, now_ns)
+            elif self._fields:
+                self.odd = True
+            self._fields = False
         elif line.startswith(b"data:"):
             data = line[6:] if line[5:6] == b" " else line[5:]
             self._data.append(data)
             self._held += len(data)
         elif line.startswith(b":"):
             self._receiver.on_comment(line, now_ns)
+        else:
+            self._fields = True

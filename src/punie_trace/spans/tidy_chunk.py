@@ -18,7 +18,7 @@ from punie_trace.spans.written_calls import CallPiece
 _LATEST_TIME: Final = 32_503_680_000
 """Seconds: the year 3000. What is beyond is in other units."""
 _ID: Final = "chatcmpl-tidied"
-_COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+_COUNTS: Final = ("prompt_tokens", "completion_tokens")
 _MOST_TOKENS: Final = 2**53
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -100,7 +100,9 @@ def _choice_is_tidy(choice: JsonValue, pieces: Sequence[CallPiece], text: str) -
 def _usage_is_tidy(usage: JsonValue) -> bool:
     if usage is None:
         return True
-    if not isinstance(usage, dict) or not all(_is_count(usage.get(key, 0)) for key in _COUNTS):
+    if not isinstance(usage, dict) or not all(_is_count(usage.get(key)) for key in _COUNTS):
+        return False
+    if not _is_count(usage.get("total_tokens", 0)):
         return False
     details = [value for key, value in usage.items() if key.endswith("_details") and value is not None]
     return all(

@@ -127,8 +127,11 @@ class _TracedStream(httpx2.AsyncByteStream):
         self._first = first
         """What came before anybody asked, and has been told already."""
         self._tidier = _Tidier(span.reader) if tidy else None
+        self._over = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._over:  # the openai client reads on after an end mark that came last, for ever
+            return
         tidier = self._tidier
         if self._first:
             first, self._first = self._first, b""
@@ -146,6 +149,7 @@ class _TracedStream(httpx2.AsyncByteStream):
         except BaseException as error:
             self._span.failed(error)
             raise
+        self._over = True
         self._span.ended()
         if tidier is not None and (out := tidier.end()):
             yield out
