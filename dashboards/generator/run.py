@@ -41,6 +41,8 @@ _LEGEND = f"{{{{{CONFIGURATION}}}}}"
 _DOTS = "Each dot is one of them: hover over it and open its trace in Jaeger."
 _SO_FAR = "Line: the median of all that ended up to then. " + _DOTS
 
+_NO_AGENT = "No query went through the agent (path 'http' or 'inprocess')."
+
 
 def run_dashboard() -> dashboard.Dashboard:
     """The dashboard, ready to be built."""
@@ -125,7 +127,34 @@ def _parts() -> list[Builder[Panel]]:
             so_far(0.5, names.METRIC_AGENT_DURATION, labels=_BY),
             _LEGEND,
             exemplars=True,
-            empty="No query went through the agent (path 'http' or 'inprocess').",
+            empty=_NO_AGENT,
+        ),
+        over_time(
+            "How far apart do the chunks of an answer come?",
+            "The mean time between two chunks of one generation; a tool call may come in a single one. " + _SO_FAR,
+            "s",
+            so_far(0.5, names.METRIC_TIME_PER_OUTPUT_CHUNK, labels=_BY),
+            _LEGEND,
+            exemplars=True,
+            width=THIRD,
+        ),
+        over_time(
+            "How many generations does the agent need?",
+            "In one agent run. " + _SO_FAR,
+            "none",
+            so_far(0.5, names.METRIC_AGENT_INFERENCE_CALLS, labels=_BY),
+            _LEGEND,
+            width=THIRD,
+            empty=_NO_AGENT,
+        ),
+        over_time(
+            "How many tools does the agent call?",
+            "In one agent run. " + _SO_FAR,
+            "none",
+            so_far(0.5, names.METRIC_AGENT_TOOL_CALLS, labels=_BY),
+            _LEGEND,
+            width=THIRD,
+            empty=_NO_AGENT,
         ),
     ]
 

@@ -113,13 +113,14 @@ def test_tools_and_agent_measure_their_time() -> None:
     )
     agent = span(4, 3.9, attributes={names.GEN_AI_OPERATION: names.OPERATION_INVOKE_AGENT})
     chat = span(5, 3.1, attributes={names.GEN_AI_OPERATION: names.OPERATION_CHAT})
-    measured = measure(query(), [tool, agent, chat])
+    measured = measure(query(), [tool, agent, chat, generation()])
     (tool_time,) = of(names.METRIC_TOOL_DURATION, measured)
     assert tool_time.value == 0.5
     assert tool_time.labels[names.GEN_AI_TOOL_NAME] == "read_file"
     assert tool_time.labels[names.ERROR_TYPE] == "KeyError"
     assert [one.value for one in of(names.METRIC_AGENT_DURATION, measured)] == [3.9]
-    assert not of(names.METRIC_OPERATION_DURATION, measured)  # pydantic-ai's own span around our POST
+    (request,) = of(names.METRIC_OPERATION_DURATION, measured)
+    assert request.value == 3, "our POST counts, and not pydantic-ai's own span around it"
 
 
 def test_speculation_is_measured_where_a_server_tells_it() -> None:
@@ -140,3 +141,32 @@ def test_only_queries_that_count_are_measured() -> None:
     assert not is_measured(query(**{names.WARM_UP: True}))
     assert not is_measured(span(1, 10))
     assert not is_measured(generation())
+
+
+def test_an_agent_measures_the_calls_anywhere_below_it() -> None:
+    agent = span(10, 3, attributes={names.GEN_AI_OPERATION: names.OPERATION_INVOKE_AGENT, names.GEN_AI_AGENT_NAME: "a"})
+    inner = replace(agent, span_id=f"{11:016x}", parent_id=f"{12:016x}")
+    tool = {names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL, names.GEN_AI_TOOL_NAME: "t"}
+    spans = [
+        agent,
+        replace(span(12, 1, attributes=tool), parent_id=agent.span_id),
+        inner,
+        replace(generation(), span_id=f"{13:016x}", parent_id=inner.span_id),
+        replace(generation(), span_id=f"{14:016x}", parent_id=agent.span_id),
+        replace(generation(), span_id=f"{15:016x}"),
+    ]
+    measured = measure(query(), spans)
+    inferences = {one.span_id: one for one in of(names.METRIC_AGENT_INFERENCE_CALLS, measured)}
+    calls = {one.span_id: one.value for one in of(names.METRIC_AGENT_TOOL_CALLS, measured)}
+    assert {span_id: one.value for span_id, one in inferences.items()} == {agent.span_id: 2, inner.span_id: 1}
+    assert calls == {agent.span_id: 1, inner.span_id: 0}
+    assert inferences[agent.span_id].labels[names.GEN_AI_AGENT_NAME] == "a"
+
+
+def test_the_time_between_chunks_is_their_mean() -> None:
+    first, last = SpanEvent(names.EVENT_FIRST_CHUNK, 100 * S), SpanEvent(names.EVENT_LAST_CHUNK, 102 * S)
+    timed = replace(generation(**{names.CHUNKS: 5}), events=(first, last))
+    (between,) = of(names.METRIC_TIME_PER_OUTPUT_CHUNK, measure(query(), [timed]))
+    assert between.value == 0.5
+    single = replace(generation(**{names.CHUNKS: 1}), events=(first, first))
+    assert not of(names.METRIC_TIME_PER_OUTPUT_CHUNK, measure(query(), [single, generation()]))

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from punie_trace.errors import LedgerError
 from punie_trace.records import Ledger
-from punie_trace.spans import names
+from punie_trace.spans import conventions, names
 from punie_trace.spans.span import Span
 
 Interval: TypeAlias = tuple[int, int]
@@ -107,15 +107,14 @@ def query_span(spans: Sequence[Span]) -> Span:
     return found[0]
 
 
-def generation_spans(spans: Iterable[Span]) -> list[Span]:
-    """The spans that count as generation, by their start."""
-    return _by_start([span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION])
+def generation_spans(spans: Sequence[Span]) -> list[Span]:
+    """The spans of a trace that count as generation, by their start."""
+    return _by_start(conventions.generations(spans))
 
 
-def tool_spans(spans: Iterable[Span]) -> list[Span]:
-    """The spans that count as tools, by their start."""
-    operation, tool = names.GEN_AI_OPERATION, names.OPERATION_EXECUTE_TOOL
-    return _by_start([span for span in spans if span.attributes.get(operation) == tool])
+def tool_spans(spans: Sequence[Span]) -> list[Span]:
+    """The spans of a trace that count as tools, by their start."""
+    return _by_start(conventions.tools(spans))
 
 
 def _by_start(spans: list[Span]) -> list[Span]:

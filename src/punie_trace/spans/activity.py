@@ -1,18 +1,18 @@
 """What a query did, read from its spans: the generations it had and the tool calls it made, whoever's agent it was.
 
-Live runs and traces from elsewhere go through this one reading. Executed calls are spans whose operation is
-`execute_tool`; what a generation asked for and no such span answers was not executed. Pure.
+Live runs and traces from elsewhere go through this one reading. Executed calls are spans that a convention calls
+a tool; what a generation asked for and no such span answers was not executed. Pure.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from punie_trace.records import Generation, JsonValue, ToolCall
-from punie_trace.spans import names
+from punie_trace.spans import conventions, names
 from punie_trace.spans.span import AttributeValue, Span
 from punie_trace.spans.written_calls import parse_arguments
 
@@ -24,19 +24,9 @@ ERROR_PREFIX: Final = "error: "
 _NOT_EXECUTED: Final = "the agent did not execute it"
 
 
-def is_generation(span: Span) -> bool:
-    """Whether the span is a request for tokens as we time it."""
-    return span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION
-
-
-def is_tool(span: Span) -> bool:
-    """Whether the span is a tool call."""
-    return span.attributes.get(names.GEN_AI_OPERATION) == names.OPERATION_EXECUTE_TOOL
-
-
-def generations_of(spans: Iterable[Span]) -> list[Generation]:
+def generations_of(spans: Sequence[Span]) -> list[Generation]:
     """The generations among `spans`, in their order."""
-    return [_generation(span) for span in spans if is_generation(span)]
+    return [_generation(span) for span in conventions.generations(spans)]
 
 
 def calls_of(spans: Sequence[Span], defaults: Defaults | None = None) -> list[ToolCall]:
@@ -44,9 +34,9 @@ def calls_of(spans: Sequence[Span], defaults: Defaults | None = None) -> list[To
 
     Arguments that a call leaves out have their default where `defaults` gives one: calls that mean the same are equal.
     """
-    tools = [span for span in spans if is_tool(span)]
+    tools = conventions.tools(spans)
     calls = [_call(span, defaults or {}) for span in tools]
-    answered = Counter(_key(span.attributes) for span in tools)
+    answered = Counter((tool.call_id or "", tool.name) for tool in map(conventions.tool_of, tools))
     for span in spans:
         for written in _written(span):
             key = (str(written.get("id") or ""), str(written.get("name") or ""))
@@ -64,6 +54,7 @@ def _generation(span: Span) -> Generation:
     attributes = span.attributes
     at = {event.name: event.time_ns for event in span.events}
     reasons = attributes.get(names.GEN_AI_FINISH_REASONS)
+    usage = conventions.usage_of(span)
     return Generation(
         sent_ns=span.start_ns,
         done_ns=span.end_ns,
@@ -74,23 +65,23 @@ def _generation(span: Span) -> Generation:
         chunks=_count(attributes, names.CHUNKS) or 0,
         status=_count(attributes, names.HTTP_STATUS),
         error=span.error,
-        requested_model=_text(attributes, names.GEN_AI_REQUEST_MODEL),
-        served_model=_text(attributes, names.GEN_AI_RESPONSE_MODEL),
+        requested_model=usage.requested_model,
+        served_model=usage.served_model,
         fingerprint=_text(attributes, names.FINGERPRINT),
         finish_reason=str(reasons[0]) if isinstance(reasons, tuple) and reasons else None,
         tool_calls=_count(attributes, names.TOOL_CALLS) or 0,
         unusable_call=_text(attributes, names.UNUSABLE_CALL),
-        input_tokens=_count(attributes, names.GEN_AI_INPUT_TOKENS),
-        output_tokens=_count(attributes, names.GEN_AI_OUTPUT_TOKENS),
-        cached_tokens=_count(attributes, names.GEN_AI_CACHED_TOKENS),
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cached_tokens,
     )
 
 
 def _call(span: Span, defaults: Defaults) -> ToolCall:
     attributes = span.attributes
-    name = _text(attributes, names.GEN_AI_TOOL_NAME) or span.name.removeprefix(names.OPERATION_EXECUTE_TOOL).strip()
-    arguments, problem = parse_arguments(_text(attributes, names.GEN_AI_TOOL_ARGUMENTS) or "")
-    result = _text(attributes, names.GEN_AI_TOOL_RESULT) or ""
+    tool = conventions.tool_of(span)
+    name, result = tool.name, tool.result or ""
+    arguments, problem = parse_arguments(tool.arguments or "")
     refused = _text(attributes, names.TOOL_REFUSED)
     if refused is None and attributes.get(names.PYDANTIC_AI_TOOL_FAILURE) == "validation":
         refused = problem or " ".join(result.split()) or span.error or _NOT_EXECUTED
@@ -108,18 +99,13 @@ def _filled(name: str, arguments: dict[str, JsonValue], defaults: Defaults) -> d
 
 def _written(span: Span) -> list[dict[str, JsonValue]]:
     text = _text(span.attributes, names.WRITTEN_CALLS)
-    if text is None or not is_generation(span):
+    if text is None:
         return []
     try:
         value = json.loads(text)
     except ValueError:
         return []
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _key(attributes: Mapping[str, AttributeValue]) -> tuple[str, str]:
-    call_id, name = attributes.get(names.GEN_AI_TOOL_CALL_ID, ""), attributes.get(names.GEN_AI_TOOL_NAME, "")
-    return str(call_id), str(name)
 
 
 def _text(attributes: Mapping[str, AttributeValue], key: str) -> str | None:

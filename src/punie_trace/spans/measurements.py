@@ -5,12 +5,13 @@ Pure. It reads spans and nothing else, so that the metrics of a run can be made 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from punie_trace.records import Verdict
-from punie_trace.spans import names
+from punie_trace.spans import conventions, names
 from punie_trace.spans.span import Span
 
 Labels: TypeAlias = Mapping[str, str]
@@ -35,6 +36,7 @@ _SPECULATION: Final = (
 _UNANSWERED: Final = (Verdict.ERROR.value, Verdict.TIMEOUT.value)
 _API: Final = "openai"  # the flavour of the API, as the conventions have it for servers that speak it
 _IN_PROCESS: Final = "mlx_lm"
+_OLD_PROVIDER: Final = "gen_ai.system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,14 @@ def measure(query: Span, spans: Sequence[Span]) -> list[Measurement]:
         names.PATH: str(query.attributes.get(names.PATH, "")),
     }
     measured = list(_of_query(query, labels))
+    generations, tools = conventions.generations(spans), conventions.tools(spans)
+    for span in generations:
+        measured += _of_generation(span, labels)
+    for span in tools:
+        tool = {names.GEN_AI_TOOL_NAME: conventions.tool_of(span).name}
+        measured.append(_duration(names.METRIC_TOOL_DURATION, span, {**labels, **tool}))
+    measured += _of_agents(spans, generations, tools, labels)
     for span in spans:
-        operation = span.attributes.get(names.GEN_AI_OPERATION)
-        if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION:
-            measured += _of_generation(span, labels)
-        elif operation == names.OPERATION_EXECUTE_TOOL:
-            tool = {names.GEN_AI_TOOL_NAME: str(span.attributes.get(names.GEN_AI_TOOL_NAME, ""))}
-            measured.append(_duration(names.METRIC_TOOL_DURATION, span, {**labels, **tool}))
-        elif operation == names.OPERATION_INVOKE_AGENT:
-            measured.append(_duration(names.METRIC_AGENT_DURATION, span, labels))
         for metric, attribute in _SPECULATION:
             if (count := _count(span, attribute)) is not None:
                 measured.append(_of(span, metric, count, labels))
@@ -87,18 +88,44 @@ def _of_query(query: Span, labels: Labels) -> Iterator[Measurement]:
     yield _of(query, names.METRIC_QUERY_OUTCOMES, 1, {**labels, **category, names.VERDICT: verdict})
 
 
+def _of_agents(
+    spans: Sequence[Span], generations: Sequence[Span], tools: Sequence[Span], labels: Labels
+) -> Iterator[Measurement]:
+    """Of each invocation of an agent: its time, and the calls anywhere below it, its own agents' among them."""
+    agents = [span for span in spans if conventions.kind_of(span) == "agent"]
+    if not agents:
+        return
+    by_id = {span.span_id: span for span in spans}
+    inferences, calls = (
+        Counter(above.span_id for span in found for above in conventions.ancestors(span, by_id))
+        for found in (generations, tools)
+    )
+    for span in agents:
+        name = span.attributes.get(names.GEN_AI_AGENT_NAME)
+        named = labels if name is None else {**labels, names.GEN_AI_AGENT_NAME: str(name)}
+        yield _duration(names.METRIC_AGENT_DURATION, span, named)
+        yield _of(span, names.METRIC_AGENT_INFERENCE_CALLS, inferences[span.span_id], named)
+        yield _of(span, names.METRIC_AGENT_TOOL_CALLS, calls[span.span_id], named)
+
+
 def _of_generation(span: Span, labels: Labels) -> Iterator[Measurement]:
     attributes = span.attributes
+    default = _API if span.kind == "CLIENT" else _IN_PROCESS
     generation = {
         **labels,
         names.GEN_AI_OPERATION: names.OPERATION_CHAT,
-        names.GEN_AI_PROVIDER: _API if span.kind == "CLIENT" else _IN_PROCESS,
+        names.GEN_AI_PROVIDER: str(attributes.get(names.GEN_AI_PROVIDER) or attributes.get(_OLD_PROVIDER) or default),
     }
     for name in (names.GEN_AI_REQUEST_MODEL, names.GEN_AI_RESPONSE_MODEL):
         if name in attributes:
             generation[name] = str(attributes[name])
     yield _duration(names.METRIC_OPERATION_DURATION, span, generation)
-    first = next((event.time_ns for event in span.events if event.name == names.EVENT_FIRST_CHUNK), None)
+    at = {event.name: event.time_ns for event in span.events}
+    first, last = at.get(names.EVENT_FIRST_CHUNK), at.get(names.EVENT_LAST_CHUNK)
+    chunks = _count(span, names.CHUNKS) or 0
+    if first is not None and last is not None and chunks > 1:
+        between = (last - first) / (chunks - 1) / NS_PER_S
+        yield _of(span, names.METRIC_TIME_PER_OUTPUT_CHUNK, between, generation)
     if first is not None:
         output = {names.GENERATION_OUTPUT: TOOL_CALL if _calls_a_tool(span) else TEXT}
         seconds = (first - span.start_ns) / NS_PER_S

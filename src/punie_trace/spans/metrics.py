@@ -25,6 +25,10 @@ OPERATION_BUCKETS: Final = tuple(0.01 * 2**step for step in range(16))
 """Seconds: the conventions' 0.01 to 81.92, and twice as far again and again for prefill on one's own machine."""
 TOOL_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, *OPERATION_BUCKETS)
 """Seconds: tools that read a file take less than the conventions' first bucket."""
+CHUNK_BUCKETS: Final = tuple(0.0005 * 2**step for step in range(14))
+"""Seconds, 0.0005 to 4.096: a token of a small model on one's own machine takes about a millisecond."""
+CALL_BUCKETS: Final = tuple(2**step for step in range(8))
+"""Calls, as in the conventions: 1 to 128."""
 QUERY_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, *(0.01 * 2 ** (step / 4) for step in range(61)))
 """Seconds, a factor of 1.19 apart from 0.01 to 327.68: in the conventions' buckets, which double, two configurations
 that differ by a third would often look the same."""
@@ -37,6 +41,9 @@ HISTOGRAMS: Final = (
     (names.METRIC_TOKEN_USAGE, "{token}", TOKEN_BUCKETS, "Tokens of one generation"),
     (names.METRIC_TOOL_DURATION, "s", TOOL_BUCKETS, "One execution of a tool"),
     (names.METRIC_AGENT_DURATION, "s", OPERATION_BUCKETS, "One run of the agent"),
+    (names.METRIC_AGENT_INFERENCE_CALLS, "{inference_call}", CALL_BUCKETS, "Generations of one run of the agent"),
+    (names.METRIC_AGENT_TOOL_CALLS, "{tool_call}", CALL_BUCKETS, "Executions of tools in one run of the agent"),
+    (names.METRIC_TIME_PER_OUTPUT_CHUNK, "s", CHUNK_BUCKETS, "Mean time between the chunks of one generation"),
     (names.METRIC_QUERY_DURATION, "s", QUERY_BUCKETS, "A query's time in one line of its ledger; 'wall' is all of it"),
 )
 COUNTERS: Final = (

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from opentelemetry.sdk import trace as sdk
 
-from punie_trace.spans.activity import is_generation, is_tool
+from punie_trace.spans import conventions
 from punie_trace.spans.span import Span
 
 Interval = tuple[int, int]
@@ -110,6 +110,9 @@ class OpenSpans:
 
 def intervals(spans: list[Span]) -> tuple[list[Interval], list[Interval]]:
     """(generations, tools) among `spans`, each as (start_ns, end_ns), in their order."""
-    generations = [(span.start_ns, span.end_ns) for span in spans if is_generation(span)]
-    tools = [(span.start_ns, span.end_ns) for span in spans if is_tool(span)]
-    return generations, tools
+    generations, tools = conventions.generations(spans), conventions.tools(spans)
+    return _times(generations), _times(tools)
+
+
+def _times(spans: list[Span]) -> list[Interval]:
+    return [(span.start_ns, span.end_ns) for span in spans]
