@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"analysis", "runs", "spans"},
     "serving": {"speculative", "spans", "models"},
     "engine": {"suite", "models", "servers", "spans", "agent", "driver", "runs", "analysis"},
-    "cli": {"engine", "report", "runs", "suite", "models", "servers", "spans", "serving"},
+    "cli": {"engine", "report", "suite", "models", "servers", "spans", "serving"},
 }
 ALSO = {  # the doctor's checks say in the report's words what they found
     "engine/checks.py": {"report"},

@@ -31,7 +31,8 @@ from punie_trace.runs.header import RunHeader, RunStatus
 from punie_trace.runs.reader import RunRecord, not_collecting
 from punie_trace.runs.reader import read_run as read_record
 
-if TYPE_CHECKING:  # reports are loaded where one is made
+if TYPE_CHECKING:  # reports and senders are loaded where they are needed
+    from punie_trace.engine.sending import OnStep, Sent
     from punie_trace.report.registry import Export, ReportSource
 
 _WRITTEN_BESIDE: Final = ("html", "parquet")
@@ -205,6 +206,16 @@ class Run:
         if name not in known:
             raise ConfigurationError(f"there is no report that ends with '.{ending}'; {nearest(name, known)}")
         return known[name]
+
+    def send(self, otlp: str = "auto", otlp_metrics: str = "auto", *, on_step: OnStep | None = None) -> Sent:
+        """Sends the run's spans and metrics to collectors, in full; doing so twice does no harm.
+
+        `otlp` and `otlp_metrics` are a collector's URL, 'off', or 'auto': what the environment says, else the usual
+        port. What was not accepted is in the answer. Raises `ConfigurationError` where there is nowhere to send it.
+        """
+        from punie_trace.engine.sending import send_run
+
+        return send_run(self.record, otlp, otlp_metrics, on_step)
 
     def __repr__(self) -> str:
         names = ", ".join(self.header.names)
