@@ -274,7 +274,9 @@ def _times(logs: np.ndarray) -> tuple[dict[tuple[str, int], float], dict[str, di
 def _check(case: Case, logs: np.ndarray, looks: Sequence[Look], said: np.ndarray, at: np.ndarray) -> None:
     for run, one in enumerate(logs):
         baseline, others = _times(one)
-        found = {name: (made.verdict, made.look) for name, made in decide(baseline, others, looks).items()}
+        found = {
+            name: (decision.verdict, decision.analysis) for name, decision in decide(baseline, others, looks).items()
+        }
         here = {
             f"c{index}": ("faster" if sign > 0 else "slower", int(at[run, index]))
             for index, sign in enumerate(said[run])

@@ -27,8 +27,8 @@ def asking(run: RunRecord, objectives: dict[str, JsonValue]) -> RunRecord:
     return replace(run, header=run.header.model_copy(update={"configuration": {"objectives": objectives}}))
 
 
-def looked_at(run: RunRecord, looks: tuple[Look, ...]) -> RunRecord:
-    stopping = StoppingRecord(alpha=0.05, least_rounds=2, most_rounds=10, looks=looks, reason="for a test")
+def analysed(run: RunRecord, analyses: tuple[Look, ...]) -> RunRecord:
+    stopping = StoppingRecord(alpha=0.05, least_rounds=2, most_rounds=10, looks=analyses, reason="for a test")
     return replace(run, header=run.header.model_copy(update={"stopping": stopping}))
 
 
@@ -72,8 +72,8 @@ def test_generations_cut_off_are_one_finding_of_all_that_had_any(tmp_path: Path)
             span = replace(span, attributes={**span.attributes, names.GEN_AI_FINISH_REASONS: ("length",)})
         rows.append(to_line(span))
     (folder / "spans.jsonl").write_bytes(b"".join(rows))
-    said = [one for one in summarize(read_run(folder)).findings if "max_tokens" in one]
-    assert said == [
+    found = [one for one in summarize(read_run(folder)).findings if "max_tokens" in one]
+    assert found == [
         "generations were cut off at max_tokens, and their times are those of the limit: "
         f"1 of 24 of {names_of[0]}, {names_of[1]}; 2 of 24 of {names_of[2]}"
     ]
@@ -91,11 +91,11 @@ def test_the_parts_of_the_slowest_query_are_its_time(run: RunRecord) -> None:
     assert slowest.wall == pytest.approx(max(one.wall_ns for one in run.outcomes) / 1e6)
 
 
-def test_looking_costs_certainty_and_large_differences_are_told_all_the_same(run: RunRecord) -> None:
-    looks = tuple(Look(last_round=number, rounds=number + 1, spent=(number + 1) / 10) for number in (1, 2))
+def test_interim_analyses_cost_certainty_and_large_differences_are_found_all_the_same(run: RunRecord) -> None:
+    analyses = tuple(Look(last_round=number, rounds=number + 1, spent=(number + 1) / 10) for number in (1, 2))
     fixed = {one.other: one.speed for one in summarize(run).comparisons}
-    looked = {one.other: one.speed for one in summarize(looked_at(run, looks)).comparisons}
-    for name, speed in looked.items():
+    analysed_speeds = {one.other: one.speed for one in summarize(analysed(run, analyses)).comparisons}
+    for name, speed in analysed_speeds.items():
         before = fixed[name]
         assert speed is not None
         assert before is not None
@@ -103,12 +103,12 @@ def test_looking_costs_certainty_and_large_differences_are_told_all_the_same(run
         assert speed.low is not None
         assert before.low is not None
         assert speed.low < before.low
-    assert {name: one.verdict for name, one in looked.items() if one} == {
+    assert {name: one.verdict for name, one in analysed_speeds.items() if one} == {
         "speculative-2": "faster",
         "speculative-3": "faster",
         "speculative-5": "cannot tell",
     }
-    assert "looked 2 times" in summarize(looked_at(run, looks)).run.stopping
+    assert "2 interim analyses" in summarize(analysed(run, analyses)).run.stopping
 
 
 def test_rounds_that_were_asked_again_count_in_nothing(run: RunRecord) -> None:
@@ -118,7 +118,7 @@ def test_rounds_that_were_asked_again_count_in_nothing(run: RunRecord) -> None:
     assert any("asked again and left out of every figure: round 0" in one for one in summarize(without).findings)
 
 
-def test_a_disturbed_round_is_said(tmp_path: Path) -> None:
+def test_a_disturbed_round_is_found(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "r", {"a": Arm()})
     outcomes = read_run(folder).outcomes
     first = [one for one in outcomes if one.round == 0]

@@ -20,9 +20,9 @@ def test_what_disturbs_a_round_is_named_and_falls_on_that_round_alone() -> None:
         "memory was short (something waited for it 40% of the time)",
     )
     assert "(thermal state 'heavy')" in found[3][1]
-    said = disturbance_finding(found, 3)
-    assert said is not None
-    assert said.startswith("rounds 2, 3 were disturbed by something else (round 2: other")
+    finding = disturbance_finding(found, 3)
+    assert finding is not None
+    assert finding.startswith("rounds 2, 3 were disturbed by something else (round 2: other")
 
 
 def test_load_counts_by_time() -> None:
@@ -37,8 +37,8 @@ def test_what_no_sample_tells_of_is_not_disturbed() -> None:
     assert disturbance_finding({}, 3) is None
 
 
-def test_all_rounds_alike_are_said_once() -> None:
+def test_all_rounds_alike_are_finding_once() -> None:
     why = ("the machine slowed itself down",)
-    said = disturbance_finding({1: why, 2: why}, 2)
-    assert said is not None
-    assert said.startswith("all 2 rounds were disturbed by something else (the machine slowed itself down)")
+    finding = disturbance_finding({1: why, 2: why}, 2)
+    assert finding is not None
+    assert finding.startswith("all 2 rounds were disturbed by something else (the machine slowed itself down)")

@@ -237,12 +237,12 @@ def test_what_was_not_observed_is_undecided_with_the_reason(tmp_path: Path) -> N
 
 def drafting(summary: Summary, counts: list[tuple[int, int, int]] | None, fallback: str | None = None) -> Summary:
     """The summary, whose 'fast' configuration drafted so much (drafted, accepted, rounds) for each query."""
-    told = None
+    drafts = None
     if counts is not None:
-        told = speculation_figures({str(n): [Drafted(*one, ("model",), fallback)] for n, one in enumerate(counts)})
+        drafts = speculation_figures({str(n): [Drafted(*one, ("model",), fallback)] for n, one in enumerate(counts)})
     name = next(name for name in summary.configurations if name != summary.baseline)
     configurations = dict(summary.configurations)
-    configurations[name] = configurations[name].model_copy(update={"speculation": told})
+    configurations[name] = configurations[name].model_copy(update={"speculation": drafts})
     return summary.model_copy(update={"configurations": configurations})
 
 

@@ -28,7 +28,7 @@ def made_up(gains: list[float], seed: int, queries: int = 5, noise: float = 0.1)
 def test_without_a_difference_one_run_in_twenty_errs_at_most(queries: int) -> None:
     runs = 500
     wrong = sum(bool(decide(*made_up([1.0, 1.0], seed, queries), LOOKS)) for seed in range(runs))
-    # Three standard errors above what is promised; looking as often at 5 % each errs in about one run in four. And it
+    # Three standard errors above what is promised; analysing as often at 5 % each errs in about one run in four. And it
     # spends what it may: far fewer errors would be paid for with rounds.
     assert 0.02 < wrong / runs <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / runs)
 
@@ -58,19 +58,19 @@ def test_a_large_difference_is_found_soon_and_on_the_right_side() -> None:
         one for one in found if {name: two.verdict for name, two in one.items()} == {"c0": "faster", "c1": "slower"}
     ]
     assert len(right) >= 0.95 * runs
-    assert sum(two.look for one in right for two in one.values()) / (2 * len(right)) < 1
+    assert sum(two.analysis for one in right for two in one.values()) / (2 * len(right)) < 1
 
 
 def test_a_run_and_its_report_find_the_same() -> None:
     times = made_up([1.15, 1.0, 1.4], 5)
     at_the_end = decide(*times, LOOKS)
     for number in range(len(LOOKS)):
-        by_then = {name: one for name, one in at_the_end.items() if one.look <= number}
+        by_then = {name: one for name, one in at_the_end.items() if one.analysis <= number}
         assert decide(*times, LOOKS[: number + 1]) == by_then
-    assert at_the_end["c2"] == Decision("faster", at_the_end["c2"].look)
+    assert at_the_end["c2"] == Decision("faster", at_the_end["c2"].analysis)
 
 
-def test_one_look_at_the_end_of_the_budget_has_the_whole_level() -> None:
+def test_one_analysis_at_the_end_of_the_budget_has_the_whole_level() -> None:
     (level,) = levels([Look(last_round=6, rounds=6, spent=1.0)], 5)
     assert level == pytest.approx(ALPHA, rel=0.05)
 
@@ -81,10 +81,10 @@ def test_levels_go_on_beyond_the_rounds_that_are_drawn_one_by_one(queries: int) 
     many = levels([Look(last_round=one, rounds=one, spent=one / 200) for one in rounds], queries)
     assert all(0 < level < ALPHA for level in many)
     assert max(many) < 3 * min(many)
-    assert sum(many) > ALPHA  # looks that resemble each other share what is spent
+    assert sum(many) > ALPHA  # analyses that resemble each other share what is spent
 
 
-def test_looks_that_bring_nothing_decide_nothing() -> None:
+def test_analyses_that_bring_nothing_decide_nothing() -> None:
     twice = [Look(last_round=6, rounds=6, spent=0.5), Look(last_round=6, rounds=6, spent=0.5)]
     assert levels(twice, 5)[1] == 0
     assert levels([Look(last_round=2, rounds=2, spent=0.5)], 2) == [0.0]  # too few queries for a spread

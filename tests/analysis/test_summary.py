@@ -183,9 +183,9 @@ def test_of_many_ledgers_that_do_not_close_a_few_are_named_and_the_rest_counted(
     (folder / "spans.jsonl").write_text(spans)
     summary = summarize(read_run(folder))
     assert len(summary.ledger_errors) == 15
-    said = [one for one in summary.findings if "close" in one]
-    assert len(said) == 4
-    assert said[-1].startswith("12 more ledgers do not close")
+    errors = [one for one in summary.findings if "close" in one]
+    assert len(errors) == 4
+    assert errors[-1].startswith("12 more ledgers do not close")
 
 
 def test_queries_without_spans_are_counted_and_not_guessed(tmp_path: Path) -> None:

@@ -134,16 +134,16 @@ def test_it_sorts_filters_and_opens_queries(tmp_path: Path) -> None:
     page = opened(run, tmp_path, appended=PRESSES, guarded=False)
     assert page.console == []
     root = next(attributes for tag, attributes in page.elements if tag == "html")
-    said = {name: json.loads(value or "") for name, value in root.items() if name.startswith("data-")}
-    assert said["data-seq"] == [str(outcome.seq) for outcome in run.outcomes]
-    unseen = said["data-ttft"].count("not observable")
+    page_data = {name: json.loads(value or "") for name, value in root.items() if name.startswith("data-")}
+    assert page_data["data-seq"] == [str(outcome.seq) for outcome in run.outcomes]
+    unseen = page_data["data-ttft"].count("not observable")
     assert unseen
-    assert said["data-ttft"][-unseen:] == ["not observable"] * unseen
-    assert said["data-wrong"] == ["async-await"]
-    assert said["data-picked"] == ["async-await", "1", "speculative-2"]
-    assert said["data-sides"] == ["speculative-2", "speculative-3"]
-    assert said["data-same"] == "The same tool calls; the answers first differ after 0 characters."
-    assert said["data-found"] == ["user-serializer"] * 3
+    assert page_data["data-ttft"][-unseen:] == ["not observable"] * unseen
+    assert page_data["data-wrong"] == ["async-await"]
+    assert page_data["data-picked"] == ["async-await", "1", "speculative-2"]
+    assert page_data["data-sides"] == ["speculative-2", "speculative-3"]
+    assert page_data["data-same"] == "The same tool calls; the answers first differ after 0 characters."
+    assert page_data["data-found"] == ["user-serializer"] * 3
 
 
 def test_a_run_of_nothing_opens(tmp_path: Path) -> None:

@@ -41,20 +41,20 @@ def client_figures(
     late, late_tail = _milliseconds([record.late for record in records])
     busy = max(record.loop_cpu_share for record in records)
     dropped, cut = sum(record.dropped for record in records), sum(record.cut for record in records)
-    said: dict[str, tuple[str, ...]] = {}
+    reasons: dict[str, tuple[str, ...]] = {}
     if busy > BUSY and path != "inprocess":  # in process the model computes here, and is what is measured
-        said[f"its sending thread computed for {busy:.0%} of the time"] = (WALL, TTFT, QUEUE)
+        reasons[f"its sending thread computed for {busy:.0%} of the time"] = (WALL, TTFT, QUEUE)
     if _readings(records) >= LEAST_READINGS:
         marked = _material(wall, lag, lag_tail) + ((TTFT,) if ttft.value and lag > SHARE * ttft.value else ())
         if marked:
-            said[f"its event loop ran {lag:.1f} ms late at the median, {lag_tail:.1f} ms at p99"] = marked
+            reasons[f"its event loop ran {lag:.1f} ms late at the median, {lag_tail:.1f} ms at p99"] = marked
     sent = sum(record.late.n for record in records)
     if sent >= LEAST_READINGS and _material(wall, late, late_tail):
         how = f"{late:.1f} ms late at the median, {late_tail:.1f} ms at p99"
-        said[f"it sent {how}, with nothing else in the way"] = (WALL, QUEUE)
+        reasons[f"it sent {how}, with nothing else in the way"] = (WALL, QUEUE)
     if dropped:
         due = dropped + sum(record.sent for record in records)
-        said[f"{dropped} of {due} queries that were due were never sent"] = (WALL, QUEUE)
+        reasons[f"{dropped} of {due} queries that were due were never sent"] = (WALL, QUEUE)
     return ClientFigures(
         lag_ms_median=lag,
         lag_ms_p99=lag_tail,
@@ -68,8 +68,8 @@ def client_figures(
         most_in_flight=max(record.most_in_flight for record in records),
         sent_per_s=sum(record.sent for record in records) / (sum(record.seconds for record in records) or 1.0),
         ended=unique(record.ended for record in records),
-        bottleneck="; ".join(said) or None,
-        affected=unique(figure for figures in said.values() for figure in figures),
+        bottleneck="; ".join(reasons) or None,
+        affected=unique(figure for figures in reasons.values() for figure in figures),
     )
 
 

@@ -19,7 +19,7 @@ from punie_trace.analysis.figures import (
 from punie_trace.analysis.first_divergence import first_divergence
 from punie_trace.analysis.observations import Observation, right_queries
 from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
-from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_looked_at
+from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_sequentially
 from punie_trace.records import Outcome
 from punie_trace.runs.header import StoppingRecord
 
@@ -34,7 +34,7 @@ def compare(
 ) -> tuple[Comparison, ...]:
     """All configurations that have outcomes against `baseline`, with Holm's correction over them.
 
-    `stopping` is the header's: where the run was looked at while it went on, verdicts and intervals allow for that.
+    `stopping` is the header's: verdicts and intervals allow for the interim analyses that were made while it went on.
     """
     if baseline is None or not observed.get(baseline):
         return ()
@@ -52,20 +52,22 @@ def compare_pairs(
 
     Holm's correction is over all of them. The names of the others must differ.
     """
-    looks = stopping.looks if stopping is not None else ()
+    analyses = stopping.looks if stopping is not None else ()
     alpha = stopping.alpha if stopping is not None else ALPHA
     decided = (
-        decide(_walls(pairs[0][1]), {one[2]: _walls(one[3]) for one in pairs}, looks, alpha) if looks and pairs else {}
+        decide(_walls(pairs[0][1]), {one[2]: _walls(one[3]) for one in pairs}, analyses, alpha)
+        if analyses and pairs
+        else {}
     )
     pairs = [pair for pair in pairs if pair[3]]
     ratios: dict[str, Ratio] = {}
     for _, before, other, after in pairs:
         walls = _walls(before), _walls(after)
         if shared := {query for query, _ in walls[0].keys() & walls[1].keys()}:
-            confidence = 1 - final_level(looks, len(shared), alpha)
+            confidence = 1 - final_level(analyses, len(shared), alpha)
             ratios[other] = paired_ratio(*walls, comparisons=len(pairs), confidence=confidence)
-    if looks:
-        settled = {name: settle_looked_at(ratio, decided.get(name)) for name, ratio in ratios.items()}
+    if analyses:
+        settled = {name: settle_sequentially(ratio, decided.get(name)) for name, ratio in ratios.items()}
     else:
         settled = dict(zip(ratios, settle(list(ratios.values())), strict=True))
     return tuple(

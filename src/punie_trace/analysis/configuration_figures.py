@@ -184,10 +184,10 @@ def _ttft(answered: Sequence[Observation]) -> Observed:
 
 def _ttft_by_cache(splits: Sequence[GenerationSplit], *, warm: bool) -> Observed:
     """The median over generations that stream, of whose input at least half was (or was not) in the prompt cache."""
-    told = [one for one in splits if one.cached_share is not None]
-    if not told:
+    known = [one for one in splits if one.cached_share is not None]
+    if not known:
         return Observed(value=None, n=0, of=len(splits), not_observable="the server reports no cached tokens")
-    chosen = [one for one in told if ((one.cached_share or 0.0) >= _WARM) is warm]
+    chosen = [one for one in known if ((one.cached_share or 0.0) >= _WARM) is warm]
     seen = [one.first_chunk_ns / NS_PER_MS for one in chosen if one.first_chunk_ns is not None]
     if not seen:
         why = _reason(chosen, "first_chunk") if chosen else f"no generation was {'warm' if warm else 'cold'}"

@@ -16,7 +16,7 @@ from typing import Final
 
 from punie_trace.analysis.figure_kinds import Bounded
 from punie_trace.analysis.figures import SpeculationFigures
-from punie_trace.analysis.statistics import student_p_value
+from punie_trace.analysis.statistics import student_quantile
 from punie_trace.spans import names
 from punie_trace.spans.span import Span
 
@@ -100,7 +100,7 @@ def _acceptance_interval(queries: Sequence[tuple[int, int, int]]) -> Bounded | N
     independent = share * (1 - share) / tokens
     effect = _ratio_error(counts) ** 2 / independent if independent > 0 else 1.0
     n = tokens / max(1.0, effect)
-    t = _student_quantile(len(counts) - 1)
+    t = student_quantile((1 + _CONFIDENCE) / 2, len(counts) - 1)
     centre = (share + t * t / (2 * n)) / (1 + t * t / n)
     half = t * math.sqrt(share * (1 - share) / n + t * t / (4 * n * n)) / (1 + t * t / n)
     low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
@@ -115,7 +115,7 @@ def _mean_length_interval(queries: Sequence[tuple[int, int, int]]) -> Bounded | 
     mean = sum(accepted for accepted, _ in counts) / sum(rounds for _, rounds in counts)
     if len(counts) < FEWEST_QUERIES:
         return _unbounded(1 + mean, len(counts))
-    half = _student_quantile(len(counts) - 1) * _ratio_error(counts)
+    half = student_quantile((1 + _CONFIDENCE) / 2, len(counts) - 1) * _ratio_error(counts)
     low, high = 1 + max(0.0, mean - half), 1 + mean + half
     return Bounded(value=1 + mean, low=low, high=high, confidence=_CONFIDENCE, n=len(counts))
 
@@ -129,15 +129,6 @@ def _ratio_error(counts: Sequence[tuple[int, int]]) -> float:
     n, over = len(counts), sum(below for _, below in counts)
     ratio = sum(above for above, _ in counts) / over
     return math.sqrt(n / (n - 1) * sum((above - ratio * below) ** 2 for above, below in counts)) / over
-
-
-def _student_quantile(df: int) -> float:
-    """The value of Student's t that is left on both sides together by 1 - confidence, by bisection."""
-    low, high = 0.0, 1000.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student_p_value(middle, df) > 1 - _CONFIDENCE else (low, middle)
-    return high
 
 
 def _drafted(span: Span) -> Drafted:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from punie_trace.analysis.compare import unsteady_queries
 from punie_trace.analysis.disturbances import disturbance_finding
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
+from punie_trace.analysis.named_figures import failed_queries
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.steady import start_up
 from punie_trace.runs.header import ConfigurationRecord, RunHeader
@@ -158,7 +159,7 @@ def _lost_answers(summary: Summary) -> Iterator[str]:
                 f"{_some(lost)}"
             )
         figures = summary.configurations[comparison.other]
-        failed = _failed(figures)
+        failed = failed_queries(figures)
         if failed and comparison.speed is not None:
             yield (
                 f"{comparison.other}: {failed} of {figures.outcomes} queries ended in an error or a timeout; "
@@ -195,12 +196,12 @@ def _batching(header: RunHeader, summary: Summary) -> Iterator[str]:
 
 def _processes(summary: Summary) -> Iterator[str]:
     """Of configurations that one process serves: its prompt cache is one as well."""
-    said: set[str] = set()
+    named: set[str] = set()
     for name, figures in summary.configurations.items():
         others = [one for one in figures.memory_shared_with if summary.configurations.get(one)]
-        if name in said or not others or not figures.tokens.cached:
+        if name in named or not others or not figures.tokens.cached:
             continue
-        said.update(others)
+        named.update(others)
         yield (
             f"{_some([name, *others])} share one server process and its prompt cache: whichever asks a query second "
             "finds its prefix warm. They take turns at being second, and times to first token are told apart by cold "
@@ -237,9 +238,9 @@ def _disturbed(header: RunHeader, summary: Summary) -> Iterator[str]:
         numbers = ", ".join(map(str, left_out))
         yield f"disturbed, asked again and left out of every figure: round {numbers}"
     kept = {number: why for number, why in summary.disturbed_rounds.items() if number not in left_out}
-    said = disturbance_finding(kept, header.rounds)
-    if said is not None:
-        yield said
+    finding = disturbance_finding(kept, header.rounds)
+    if finding is not None:
+        yield finding
 
 
 def _fallbacks(summary: Summary) -> Iterator[str]:
@@ -268,10 +269,6 @@ def _not_judged(summary: Summary) -> Iterator[str]:
         for evaluator, found in figures.evaluations.items():
             if found.failed:
                 yield f"{name}: the evaluator {evaluator} failed {found.failed} times"
-
-
-def _failed(figures: ConfigurationFigures) -> int:
-    return figures.verdicts.get("error", 0) + figures.verdicts.get("timeout", 0)
 
 
 def _cached_share(figures: ConfigurationFigures | None) -> float | None:

@@ -63,10 +63,10 @@ def ledger_of(spans: Sequence[Span]) -> Ledger:
 
     Raises `LedgerError` where the query's span, or its time of sending, is missing.
     """
-    return _made(query_span(spans), spans)
+    return _of_spans(query_span(spans), spans)
 
 
-def _made(query: Span, spans: Sequence[Span]) -> Ledger:
+def _of_spans(query: Span, spans: Sequence[Span]) -> Ledger:
     sent = query.attributes.get(names.SENT_NS)
     if not isinstance(sent, int):
         raise LedgerError(f"the span {query.name!r} of trace {query.trace_id} has no {names.SENT_NS}")
@@ -82,15 +82,15 @@ def _made(query: Span, spans: Sequence[Span]) -> Ledger:
 def check_ledger(spans: Sequence[Span]) -> Ledger:
     """The ledger made from the spans, which must be the one that the query's span carries, else `LedgerError`."""
     query = query_span(spans)
-    made = _made(query, spans)
+    ledger = _of_spans(query, spans)
     carry = query.attributes.get
     for attribute, line_of in _LINES:
-        if (carried := carry(attribute)) != (computed := line_of(made)):
+        if (carried := carry(attribute)) != (computed := line_of(ledger)):
             raise LedgerError(
                 f"the ledger of {query.name!r} (trace {query.trace_id}) does not close: {attribute} is {carried}, "
                 f"and its spans make it {computed}. Please report this with the run's spans.jsonl"
             )
-    return made
+    return ledger
 
 
 def query_spans(spans: Iterable[Span]) -> list[Span]:

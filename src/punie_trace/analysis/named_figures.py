@@ -164,14 +164,14 @@ def _plain(field: str) -> Callable[[Summary, str], Measured]:
 
 def _drafting(rate: Literal["acceptance", "mean_length"]) -> Callable[[Summary, str], Measured]:
     def read(summary: Summary, name: str) -> Measured:
-        told = summary.configurations[name].speculation
-        if told is None:
+        drafts = summary.configurations[name].speculation
+        if drafts is None:
             return Measured(None, note="not observable: its server tells nothing of drafts (kind 'punie' does)")
-        one = told.acceptance_interval if rate == "acceptance" else told.mean_length_interval
+        one = drafts.acceptance_interval if rate == "acceptance" else drafts.mean_length_interval
         if one is None:
-            why = next(iter(told.fallbacks), None)
+            why = next(iter(drafts.fallbacks), None)
             return Measured(None, note="nothing was drafted" + (f": {why}" if why else ""))
-        detail = f"{told.accepted} accepted, {told.drafted} drafted, {told.rounds} rounds"
+        detail = f"{drafts.accepted} accepted, {drafts.drafted} drafted, {drafts.rounds} rounds"
         few = f"{one.n} queries drafted, too few for an interval: it takes {FEWEST_QUERIES}"
         return Measured(one.value, one.low, one.high, note=few if one.low is None else "", detail=detail)
 

@@ -71,7 +71,7 @@ def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     centre = math.fsum(values) / len(values)
     if len(values) == 1:
         return Interval(centre, None, None, confidence, 1)
-    half = _student_quantile((1 + confidence) / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    half = student_quantile((1 + confidence) / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return Interval(centre, centre - half, centre + half, confidence, len(values))
 
 
@@ -164,7 +164,7 @@ def paired_ratio(
         more = 3 - n if queries == 1 else None
         return Ratio(math.exp(estimate), None, None, None, "cannot tell", pairs, queries, more, why)
     error = float(medians.std(ddof=1)) / math.sqrt(n)
-    half = _student_quantile((1 + confidence) / 2, n - 1) * error
+    half = student_quantile((1 + confidence) / 2, n - 1) * error
     p_value = _p_value(estimate, error, n - 1)
     ratio = Ratio(
         math.exp(estimate),
@@ -240,7 +240,7 @@ def _what_would_tell(
     within = float(np.mean([np.var(group, ddof=1) for group in groups if len(group) > 1] or [math.nan]))
     between = float(np.var([np.mean(group) for group in groups], ddof=1))
     n = len(groups)
-    wanted = n * (estimate / _student_quantile((1 + confidence) / 2, n - 1)) ** 2 if estimate else 0.0
+    wanted = n * (estimate / student_quantile((1 + confidence) / 2, n - 1)) ** 2 if estimate else 0.0
     if queries == 1:
         needed = math.ceil(n * between / wanted) if wanted else None
         return _more(None if needed is None else needed - n)
@@ -290,7 +290,7 @@ def _student_cdf(t: float, df: int) -> float:
     return 0.5 + sine * total / 2
 
 
-def _student_quantile(p: float, df: int) -> float:
+def student_quantile(p: float, df: int) -> float:
     """The value below which lies `p` (above one half) of Student's distribution, by halving."""
     low, high = 0.0, 1.0
     while _student_cdf(high, df) < p:

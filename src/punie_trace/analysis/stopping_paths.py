@@ -1,7 +1,7 @@
-"""How often paths without a difference cross at each look: the levels of `stopping`, by drawing such paths.
+"""How often paths without a difference cross in each interim analysis: the levels of `stopping`, by drawing such paths.
 
 A path is Student's t over queries of the median over rounds, of normal noise; `stopping` says why. Nothing here knows
-of runs, and the same looks give the same levels: the draws have seeds of their own.
+of runs, and the same analyses give the same levels: the draws have seeds of their own.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ _MOST_DRAWN_QUERIES: Final = 30
 """With more queries than that, p-values of t hardly depend on how many they are."""
 
 
-def levels_of(looks: tuple[tuple[int, float], ...], queries: int) -> tuple[float, ...]:
-    """The two-sided level of each look; 0 decides nothing. `queries` are compared.
+def levels_of(analyses: tuple[tuple[int, float], ...], queries: int) -> tuple[float, ...]:
+    """The two-sided level of each analysis; 0 decides nothing. `queries` are compared.
 
-    A look is given as (rounds, how much of alpha may be spent until then), of which neither is below the look's before.
+    An analysis is given as (rounds, how much of alpha may be spent until then); neither falls.
     """
-    return _advance(looks, queries)[0]
+    return _advance(analyses, queries)[0]
 
 
 @lru_cache(maxsize=512)
-def _advance(looks: tuple[tuple[int, float], ...], queries: int) -> tuple[tuple[float, ...], bytes, float]:
-    """The levels, which paths have not crossed at any of these looks (a bit each), and how much of alpha is gone."""
-    if not looks:
+def _advance(analyses: tuple[tuple[int, float], ...], queries: int) -> tuple[tuple[float, ...], bytes, float]:
+    """The levels, which paths have crossed in none of these analyses (a bit each), and how much of alpha is spent."""
+    if not analyses:
         return (), np.packbits(np.ones(_PATHS, bool)).tobytes(), 0.0
-    found, packed, gone = _advance(looks[:-1], queries)
-    rounds, may_be_spent = looks[-1]
-    spend = may_be_spent - gone
+    found, packed, spent_before = _advance(analyses[:-1], queries)
+    rounds, may_be_spent = analyses[-1]
+    spend = may_be_spent - spent_before
     freedom = (rounds if queries == 1 else min(queries, _MOST_DRAWN_QUERIES)) - 1
-    if spend <= 0 or freedom < 2 or (len(looks) > 1 and rounds == looks[-2][0]):
-        return (*found, 0.0), packed, gone  # what is not spent here is left for later looks
+    if spend <= 0 or freedom < 2 or (len(analyses) > 1 and rounds == analyses[-2][0]):
+        return (*found, 0.0), packed, spent_before  # what is not spent here is left for later ones
     going_on = np.unpackbits(np.frombuffer(packed, np.uint8), count=_PATHS).astype(bool)
-    so_far = tuple(one for one, _ in looks)
+    so_far = tuple(one for one, _ in analyses)
     paths = _paths_of_one_query(so_far) if queries == 1 else _paths(so_far, min(queries, _MOST_DRAWN_QUERIES))
     size = np.where(going_on, paths, 0.0)
     crossing = int(spend * _PATHS)
     bound = float(np.partition(size, -crossing - 1)[-crossing - 1])  # as many paths are beyond as may cross
     left = np.packbits(going_on & (size <= bound)).tobytes()
-    return (*found, student_p_value(bound, freedom)), left, gone + spend
+    return (*found, student_p_value(bound, freedom)), left, spent_before + spend
 
 
 @lru_cache(maxsize=64)
 def _paths(rounds: tuple[int, ...], queries: int) -> np.ndarray:
-    """The size of Student's t after the last of `rounds`, on each path; the same paths for each look of a run."""
+    """The size of Student's t after the last of `rounds`, on each path; the same paths for each analysis of a run."""
     medians, picked = _medians(rounds), _picked(queries)
     mean, squares = np.zeros(_PATHS, np.float32), np.zeros(_PATHS, np.float32)
     for number, one in enumerate(picked, 1):  # Welford's recursion: no array of all queries on all paths is made

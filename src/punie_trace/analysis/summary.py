@@ -135,8 +135,8 @@ def _stopping(header: RunHeader) -> str:
     budget = f"{plan.most_rounds} rounds" + (f" or {plan.most_minutes:g} minutes" if plan.most_minutes else "")
     why = plan.reason or "it was ended before that"
     return (
-        f"until every comparison is decided, at most {budget}: {why}; looked {len(plan.looks)} times, with at most "
-        f"{plan.alpha:.0%} chance of any wrong verdict over all looks and comparisons"
+        f"until every comparison is decided, at most {budget}: {why}; {len(plan.looks)} interim analyses, with at most "
+        f"{plan.alpha:.0%} chance of any wrong verdict over all of them and all comparisons"
     )
 
 

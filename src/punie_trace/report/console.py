@@ -40,7 +40,7 @@ _STYLES: Final = {"good": "green", "bad": "red", "neutral": ""}
 _MOST_PIECES: Final = 3
 """A table that would be split into more pieces than this is shown as lists."""
 _SHORTEST_BAR: Final = 10
-_LOOKS: Final = {
+_FILLS: Final = {
     "generation": ("\u2588", "#", "blue"),
     "tool": ("\u2593", "T", "green"),
     "framework": ("\u2592", "=", "yellow"),
@@ -235,9 +235,9 @@ def _print_bars(figure: StackedBars, console: Console) -> None:
         table.add_row(plain(bar.name), _bar(bar, figure.longest, room, drawn), plain(bar.total))
     console.print(table)
     legend = Text()
-    for kind, look in _LOOKS.items():
+    for kind, (*glyphs, colour) in _FILLS.items():
         if any(part.kind == kind and part.value > 0 for bar in figure.bars for part in bar.parts):
-            legend.append(look[drawn], style=look[2])
+            legend.append(glyphs[drawn], style=colour)
             legend.append(f" {kind.replace('_', ' ')} {_range(figure, kind)}  ")
     console.print(Padding(legend, (0, 0, 0, 2)))
 
@@ -247,7 +247,7 @@ def _bar(bar: Bar, longest: float, room: int, drawn: int) -> Text:
     for part in bar.parts:
         reached += part.value
         end = round(room * reached / longest) if longest > 0 else 0
-        text.append(_LOOKS[part.kind][drawn] * (end - cells), style=_LOOKS[part.kind][2])
+        text.append(_FILLS[part.kind][drawn] * (end - cells), style=_FILLS[part.kind][2])
         cells = end
     return text
 
