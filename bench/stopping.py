@@ -42,7 +42,8 @@ from typing import Final
 
 import numpy as np
 
-from punie_trace.analysis.statistics import paired_ratio, student_p_value
+from punie_trace.analysis.distributions import student_p_value
+from punie_trace.analysis.statistics import paired_ratio
 from punie_trace.analysis.stopping import ALPHA, decide, levels
 from punie_trace.runs.header import Look
 

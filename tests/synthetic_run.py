@@ -47,6 +47,10 @@ class Arm:
     cached: int = 96
     kind: ServerKind = "mlx_lm"
     tokens_reported: bool = True
+    remembers: bool = False
+    """Whether its server is one that may keep what it was asked; else it is configured to forget."""
+    again: float = 1.0
+    """How many times as fast it is when asked again."""
 
 
 ARMS: dict[str, Arm] = {
@@ -111,7 +115,10 @@ def write_run(
     """Write the run; `first` stops after so many outcomes, as a kill would."""
     arms = ARMS if arms is None else arms
     chance = random.Random(11)
-    header = make_header(rounds=rounds, queries=queries).model_copy(update={"concurrency": concurrency})
+    header = make_header(rounds=rounds, queries=queries)
+    settings = {name: {} if arm.remembers else {"prompt_cache_size": 0} for name, arm in arms.items()}
+    configuration = {**header.configuration, "configurations": settings}
+    header = header.model_copy(update={"concurrency": concurrency, "configuration": configuration})
     with RunWriter(folder, header) as writer, writer.spans_path.open("wb") as spans:
         for name, arm in arms.items():
             server = "speculative" if arm.draft else "plain"
@@ -155,7 +162,7 @@ def make_query(
 ) -> tuple[Outcome, list[Span]]:
     """One query: two generations with a tool between them where it expects a tool, else one generation."""
     trace = SpanMaker(f"{seq + 1:032x}")
-    speed = arm.speed * chance.lognormvariate(0, arm.noise)
+    speed = arm.speed * chance.lognormvariate(0, arm.noise) * (arm.again if round_ else 1.0)
     sent = due + 150_000
     at = sent + 2 * MS
     kinds: tuple[Literal["call", "text"], ...] = ("call", "text") if query.expected == "tool" else ("text",)

@@ -74,8 +74,8 @@ def test_generations_cut_off_are_one_finding_of_all_that_had_any(tmp_path: Path)
     (folder / "spans.jsonl").write_bytes(b"".join(rows))
     found = [one for one in summarize(read_run(folder)).findings if "max_tokens" in one]
     assert found == [
-        "generations were cut off at max_tokens, and their times are those of the limit: "
-        f"1 of 24 of {names_of[0]}, {names_of[1]}; 2 of 24 of {names_of[2]}"
+        "generations were cut off at max_tokens, and their times are the limit's: "
+        f"1 of 24 of {names_of[0]}, {names_of[1]}; 2 of 24 of {names_of[2]}; raise max_tokens"
     ]
 
 

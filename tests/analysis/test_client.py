@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from punie_trace.analysis.client import client_figures
-from punie_trace.analysis.figure_kinds import Observed, WallFigures
-from punie_trace.analysis.figures import ClientFigures
+from punie_trace.analysis.figure_kinds import ClientFigures, Observed, WallFigures
 from punie_trace.runs.header import ClientRecord, RunHeader, SpreadRecord
 
 MS = 1_000_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_trace.analysis.drafted import Drafted, by_query, drafted_in, speculation_figures
-from punie_trace.analysis.figures import SpeculationFigures
+from punie_trace.analysis.figure_kinds import SpeculationFigures
 from punie_trace.spans import names
 from punie_trace.spans.span import AttributeValue, Span
 

@@ -53,7 +53,7 @@ def test_it_shows_what_the_issue_of_speed_turns_on(summary: Summary) -> None:
         "5/5 (57-100%)",
         "'always a tool' could get 3/5 right",
         "312 MiB*",
-        "81.4 ms (6/15)",
+        "81.4 ms (6/6)",
         "server queue not observable",
         "reaches 94%",
         "speculative-3 answered 2 of 5 queries differently",

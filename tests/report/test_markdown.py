@@ -47,7 +47,7 @@ def test_a_run_is_a_table_that_ends_with_the_command_behind_it(run: RunRecord) -
     ):
         assert part in shown
     rows = [cells(line) for line in shown.splitlines() if line.startswith("| `speculative-3`")]
-    assert rows[0][2:5] == ["1.72x (1.67-1.77)", "faster", "5/5 (57-100%)"]
+    assert rows[0][1:5] == ["5/5", "536 ms", "1.72x (1.67-1.77)", "faster"]
     assert rows[0][-1] == "312 MiB\\*"
     assert any(row[1:] == ["5/5 (57-100%)", "same", "3/5", "0/15"] for row in rows)
     assert shown.endswith("```\npunie-trace run\npunie-trace report 'runs/one run' --format markdown\n```\n")

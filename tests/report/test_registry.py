@@ -15,7 +15,7 @@ from punie_trace.report import registry
 from punie_trace.report.console import print_document
 from punie_trace.report.markdown import document_markdown
 from punie_trace.report.page import html_report
-from punie_trace.report.registry import ReportSource, columns, exports, register_column, register_export
+from punie_trace.report.registry import SCREEN, ReportSource, columns, exports, register_column, register_export
 from punie_trace.report.run_document import run_document
 from punie_trace.runs.reader import read_run
 from tests.synthetic_run import write_run
@@ -48,7 +48,11 @@ def test_a_column_of_a_new_group_is_a_table_of_its_own(tmp_path: Path) -> None:
     register_column("Paths", "path", lambda row: row.figures.path or "none", numeric=False)
     text = printed(source)
     assert "paths" in text[text.index("Speed") :].lower()
-    register_column("Speed", "on one screen", lambda row: "here", on_screen=True)
+
+
+def test_a_column_of_the_screen_stands_on_the_screen(tmp_path: Path) -> None:
+    source = ReportSource(read_run(write_run(tmp_path / "r")))
+    register_column(SCREEN, "on one screen", lambda row: "here")
     file = io.StringIO()
     print_document(run_document(source.summary), Console(file=file, width=200), full=False)
     assert "on one screen" in file.getvalue()

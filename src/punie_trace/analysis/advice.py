@@ -172,12 +172,20 @@ def _rounds(summary: Summary) -> Iterator[Advice]:
     open_ = [one for one in summary.comparisons if one.speed is not None and one.speed.verdict == "cannot tell"]
     if not open_:
         return
-    needed = [one.speed.more_rounds for one in open_ if one.speed is not None and one.speed.more_rounds is not None]
+    speeds = [one.speed for one in open_ if one.speed is not None]
+    needed = [speed.more_rounds for speed in speeds if speed.more_rounds is not None]
+    questions = [speed.more_queries for speed in speeds if speed.more_queries is not None]
     who = ", ".join(one.other for one in open_)
     subject = f"Whether {who} differ{'s' if len(open_) == 1 else ''} in speed from {summary.baseline} cannot be told"
-    if not needed:
-        text = f"{subject}, and more rounds of these queries would hardly help: use a suite with more queries."
+    ways = []
+    if needed:
+        ways.append(f"about {max(needed)} more round{'s' * (max(needed) > 1)} of these questions")
+    if questions:
+        ways.append(f"about {max(questions)} more question{'s' * (max(questions) > 1)}")
+    left = len(open_) - len(needed) - len(questions)
+    if not ways:
+        text = f"{subject}, and hardly could be with many more questions: if they differ, it is by little."
     else:
-        rest = "" if len(needed) == len(open_) else " for some, and more queries for the rest"
-        text = f"{subject} yet: about {max(needed)} more rounds would tell{rest}."
+        rest = "" if left <= 0 else "; the rest differ by little, if at all"
+        text = f"{subject} yet: {' for some, '.join(ways)} would tell{rest}."
     yield Advice(about="rounds", text=text, bound=None)

@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from punie_trace.analysis.figure_kinds import Observed, WallFigures
-from punie_trace.analysis.figures import ClientFigures
+from punie_trace.analysis.figure_kinds import ClientFigures, Observed, WallFigures
 from punie_trace.runs.header import ClientRecord, RunHeader, SpreadRecord, unique
 
 NS_PER_MS: Final = 1e6

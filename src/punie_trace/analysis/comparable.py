@@ -14,14 +14,17 @@ from typing import Final
 from pydantic import JsonValue
 
 from punie_trace.analysis.figure_kinds import Figures
+from punie_trace.analysis.served_by import settings_of
 from punie_trace.errors import ConfigurationError
 from punie_trace.runs.header import RunHeader, ServerRecord, unique
 
 _MOST_NAMES: Final = 3
 _SETTINGS: Final = ("workspace", "tool_output_chars", "warm_up", "agent")
 """Of the resolved configuration: what a query's work or its first round depends on."""
-_IDENTITY: Final = ("weights_digest", "draft_digest", "version", "device")
+_IDENTITY: Final = ("weights_digest", "draft_digest", "version", "fingerprint", "device")
 """Of a server's identity: which weights, and by what they are computed; never where it ran (pid, port)."""
+_WHO: Final = ("kind", "command", "url", "version")
+"""Fields in which two servers differ that are not the same program."""
 _ABSENT: Final = "not recorded"
 
 
@@ -72,12 +75,27 @@ def header_differences(first: RunHeader, second: RunHeader, pairs: Sequence[tupl
         Difference(field=field, first=before, second=after)
         for field, before, after in _paired(_run_fields(first), _run_fields(second))
     ]
-    each = [
+    return (*whole, *configuration_differences(first, second, pairs))
+
+
+def configuration_differences(
+    first: RunHeader, second: RunHeader, pairs: Sequence[tuple[str, str]]
+) -> tuple[Difference, ...]:
+    """In what each pair of configurations differs: everything that was configured, and who then answered."""
+    return tuple(
         Difference(field=field, first=before, second=after, configuration=other)
         for name, other in pairs
         for field, before, after in _paired(_configuration_fields(first, name), _configuration_fields(second, other))
-    ]
-    return (*whole, *each)
+    )
+
+
+def another_server(differences: Sequence[Difference], name: str, partner: str) -> str:
+    """That `name`, which is compared with its namesake, is another program there; '' where it is not."""
+    found = [one for one in differences if one.configuration == name and one.field in _WHO]
+    if not found or name != partner:
+        return ""
+    changes = ", ".join(f"{one.field} {one.first} -> {one.second}" for one in found)
+    return f"{name} is another server in the second run: {changes}"
 
 
 def _paired(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -115,6 +133,7 @@ def _configuration_fields(header: RunHeader, name: str) -> dict[str, str]:
         return {}
     server = header.servers.get(record.server or "", ServerRecord())
     fields: dict[str, JsonValue] = {
+        **settings_of(header, name),
         **record.model_dump(mode="json", exclude={"server"}),
         **{field: server.identity.get(field) for field in _IDENTITY},
         "blas": server.blas,

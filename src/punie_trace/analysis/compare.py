@@ -4,82 +4,89 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from punie_trace.analysis.figure_kinds import Bounded
-from punie_trace.analysis.figures import (
-    AccuracyDifference,
-    Comparison,
-    FirstDivergence,
-    GenerationFactors,
-    Identity,
-    SpeedFigures,
-)
+from punie_trace.analysis.asks import more_rounds_count
+from punie_trace.analysis.figure_kinds import Bounded, FirstDivergence, Identity
+from punie_trace.analysis.figures import AccuracyDifference, Comparison, GenerationFactors, SpeedFigures
 from punie_trace.analysis.first_divergence import first_divergence
 from punie_trace.analysis.observations import Observation, right_queries
 from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
 from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_sequentially
 from punie_trace.records import Outcome
-from punie_trace.runs.header import StoppingRecord
+from punie_trace.runs.header import RunHeader, StoppingRecord
 
 MOST_DIVERGENCES: Final = 10
 """Of the queries that were answered differently, for so many the place is found."""
 
 
-def compare(
-    observed: Mapping[str, Sequence[Observation]],
-    baseline: str | None,
-    stopping: StoppingRecord | None = None,
-) -> tuple[Comparison, ...]:
-    """All configurations that have outcomes against `baseline`, with Holm's correction over them.
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two configurations to be compared, with what was observed of each.
 
-    `stopping` is the header's: verdicts and intervals allow for the interim analyses that were made while it went on.
+    `rounds_tell` says whether another round of the same queries would tell more of their speed.
+    """
+
+    baseline: str
+    before: Sequence[Observation]
+    other: str
+    after: Sequence[Observation]
+    rounds_tell: bool = True
+
+
+def compare(
+    header: RunHeader, observed: Mapping[str, Sequence[Observation]], baseline: str | None
+) -> tuple[Comparison, ...]:
+    """All configurations of a run that have outcomes against `baseline`, with Holm's correction over them.
+
+    Verdicts and intervals allow for the interim analyses that were made while it went on.
     """
     if baseline is None or not observed.get(baseline):
         return ()
     before = observed[baseline]
     return compare_pairs(
-        [(baseline, before, name, after) for name, after in observed.items() if name != baseline], stopping
+        [
+            Pair(baseline, before, name, after, more_rounds_count(header, baseline, name))
+            for name, after in observed.items()
+            if name != baseline
+        ],
+        header.stopping,
     )
 
 
-def compare_pairs(
-    pairs: Sequence[tuple[str, Sequence[Observation], str, Sequence[Observation]]],
-    stopping: StoppingRecord | None = None,
-) -> tuple[Comparison, ...]:
-    """Each pair (baseline's name, its observations, other's name, its observations) in which the other has any.
-
-    Holm's correction is over all of them. The names of the others must differ.
-    """
+def compare_pairs(pairs: Sequence[Pair], stopping: StoppingRecord | None = None) -> tuple[Comparison, ...]:
+    """Each pair in which the other has any outcome. Holm's correction is over all of them; the others' names differ."""
     analyses = stopping.looks if stopping is not None else ()
     alpha = stopping.alpha if stopping is not None else ALPHA
-    decided = (
-        decide(_walls(pairs[0][1]), {one[2]: _walls(one[3]) for one in pairs}, analyses, alpha)
-        if analyses and pairs
-        else {}
-    )
-    pairs = [pair for pair in pairs if pair[3]]
+    decided = {}
+    if analyses and pairs:
+        decided = decide(_walls(pairs[0].before), {one.other: _walls(one.after) for one in pairs}, analyses, alpha)
+    pairs = [pair for pair in pairs if pair.after]
     ratios: dict[str, Ratio] = {}
-    for _, before, other, after in pairs:
-        walls = _walls(before), _walls(after)
+    for pair in pairs:
+        walls = _walls(pair.before), _walls(pair.after)
         if shared := {query for query, _ in walls[0].keys() & walls[1].keys()}:
             confidence = 1 - final_level(analyses, len(shared), alpha)
-            ratios[other] = paired_ratio(*walls, comparisons=len(pairs), confidence=confidence)
+            ratios[pair.other] = paired_ratio(
+                *walls, comparisons=len(pairs), confidence=confidence, rounds_tell=pair.rounds_tell
+            )
     if analyses:
         settled = {name: settle_sequentially(ratio, decided.get(name)) for name, ratio in ratios.items()}
     else:
         settled = dict(zip(ratios, settle(list(ratios.values())), strict=True))
     return tuple(
         Comparison(
-            baseline=baseline,
-            other=other,
-            speed=_speed(settled[other]) if other in settled else None,
-            speed_by_category=_by_category(before, after),
-            accuracy=accuracy_difference(before, after),
-            generation_factors=_factors(before, after),
+            baseline=pair.baseline,
+            other=pair.other,
+            speed=_speed(settled[pair.other]) if pair.other in settled else None,
+            speed_again=_speed_again(pair),
+            speed_by_category=_by_category(pair.before, pair.after),
+            accuracy=accuracy_difference(pair.before, pair.after),
+            generation_factors=_factors(pair.before, pair.after),
         )
-        for baseline, before, other, after in pairs
+        for pair in pairs
     )
 
 
@@ -152,8 +159,17 @@ def _key(one: Observation) -> tuple[str, int]:
 
 
 def _walls(observations: Sequence[Observation]) -> dict[tuple[str, int], float]:
-    # An instant answer on a coarse clock would have no logarithm; a nanosecond stands for it.
-    return {_key(one): float(max(one.outcome.wall_ns, 1)) for one in observations if one.answered}
+    """Of what tells of speed. An instant answer on a coarse clock would have no logarithm; 1 ns stands for it."""
+    return {_key(one): float(max(one.outcome.wall_ns, 1)) for one in observations if one.answered and one.tells_speed}
+
+
+def _speed_again(pair: Pair) -> Bounded | None:
+    """Of what does not: of questions that both had been asked before."""
+    before, after = (
+        {_key(one): float(max(one.outcome.wall_ns, 1)) for one in observations if one.answered and not one.tells_speed}
+        for observations in (pair.before, pair.after)
+    )
+    return bounded(paired_ratio(before, after)) if before.keys() & after.keys() else None
 
 
 def _speed(ratio: Ratio) -> SpeedFigures:
@@ -166,6 +182,7 @@ def _speed(ratio: Ratio) -> SpeedFigures:
         pairs=ratio.pairs,
         queries=ratio.queries,
         more_rounds=ratio.more_rounds,
+        more_queries=ratio.more_queries,
         note=ratio.note,
     )
 
@@ -189,10 +206,15 @@ def _by_category(baseline: Sequence[Observation], other: Sequence[Observation]) 
     return found
 
 
+def bounded(ratio: Ratio) -> Bounded:
+    """A ratio as an estimate with its interval of 95 %."""
+    return Bounded(value=ratio.estimate, low=ratio.low, high=ratio.high, confidence=0.95, n=ratio.queries)
+
+
 def _factors(baseline: Sequence[Observation], other: Sequence[Observation]) -> GenerationFactors | None:
     """Generation time = generations x tokens per generation x time per token; each as a ratio of totals over pairs."""
-    before = {_key(one): one for one in baseline if one.answered}
-    pairs = [(before[_key(one)], one) for one in other if one.answered and _key(one) in before]
+    before = {_key(one): one for one in baseline if one.answered and one.tells_speed}
+    pairs = [(before[_key(one)], one) for one in other if one.answered and one.tells_speed and _key(one) in before]
     ours, theirs = _totals([pair[0] for pair in pairs]), _totals([pair[1] for pair in pairs])
     if ours is None or theirs is None:
         return None

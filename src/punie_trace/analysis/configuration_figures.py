@@ -16,23 +16,32 @@ from punie_trace.analysis.client import client_figures
 from punie_trace.analysis.compare import identity
 from punie_trace.analysis.drafted import by_query, speculation_figures
 from punie_trace.analysis.evaluations import evaluation_figures
-from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed, TokenFigures, WallFigures
+from punie_trace.analysis.figure_kinds import AskedAgain, Bounded, LedgerFigures, Observed, TokenFigures, WallFigures
 from punie_trace.analysis.figures import CategoryFigures, ConfigurationFigures, Goodput, Problem
 from punie_trace.analysis.findings import batched
+from punie_trace.analysis.generation_times import (
+    mean_observed,
+    time_to_first_token,
+    time_to_first_token_by_cache,
+    why_not,
+)
 from punie_trace.analysis.observations import Observation, not_judged, right_queries
+from punie_trace.analysis.served_by import fingerprint, program, server_of
 from punie_trace.analysis.split import PHASES, GenerationSplit
 from punie_trace.analysis.statistics import quantile, wilson
 from punie_trace.records import Ledger, Verdict
-from punie_trace.runs.header import RunHeader, ServerRecord, unique
+from punie_trace.runs.header import RunHeader
 
 NS_PER_S: Final = 1e9
 NS_PER_MS: Final = 1e6
-_WARM: Final = 0.5
-"""Share of its input from the prompt cache from which on a generation counts as warm."""
 
 
 def configuration_figures(
-    name: str, header: RunHeader, observations: Sequence[Observation], reference: Sequence[Observation] | None
+    name: str,
+    header: RunHeader,
+    observations: Sequence[Observation],
+    reference: Sequence[Observation] | None,
+    asked_again: AskedAgain | None = None,
 ) -> ConfigurationFigures:
     """All figures of the configuration `name`, of which `observations` are everything that was observed.
 
@@ -40,7 +49,7 @@ def configuration_figures(
     says why; nothing is raised for a configuration that answered nothing.
     """
     record = header.configurations.get(name)
-    server = header.servers.get(record.server, ServerRecord()) if record and record.server else ServerRecord()
+    server = server_of(header, name)
     answered = [one for one in observations if one.answered]
     timed = [one for one in answered if one.ledger is not None]
     right = right_queries(observations)
@@ -49,7 +58,7 @@ def configuration_figures(
     output = _total([one.outcome.output_tokens for one in timed])
     seconds = sum(one.ledger.generation_ns for one in timed if one.ledger is not None) / NS_PER_S
     wall_seconds = sum(one.outcome.wall_ns for one in timed) / NS_PER_S
-    wall, ttft = _wall(answered), _ttft(answered)
+    wall, ttft = _wall(answered), time_to_first_token(answered, calls=False)
     return ConfigurationFigures(
         path=record.path if record else None,
         kind=record.kind if record else None,
@@ -71,7 +80,7 @@ def configuration_figures(
         output_tokens_per_s=output / seconds if output is not None and seconds > 0 else None,
         effective_output_tokens_per_s=output / wall_seconds if output is not None and wall_seconds > 0 else None,
         ttft_ms=ttft,
-        tpot_ms=_observed([split.per_token_ns for split in splits], _reason(splits, "per_token")),
+        tpot_ms=mean_observed([split.per_token_ns for split in splits], why_not(splits, "per_token")),
         generations_per_query=_mean([one.outcome.generations for one in answered]),
         tool_calls_per_query=_mean([len(one.outcome.tool_calls) for one in answered]),
         memory_peak_bytes=server.memory_peak_bytes,
@@ -88,12 +97,17 @@ def configuration_figures(
         time_per_correct_ms=_time_per_correct(observations),
         goodput=_goodput(observations, header),
         finish_reasons=_finish_reasons(splits),
-        ttft_cold_ms=_ttft_by_cache(splits, warm=False),
-        ttft_warm_ms=_ttft_by_cache(splits, warm=True),
+        ttft_call_ms=time_to_first_token(answered, calls=True),
+        ttft_cold_ms=time_to_first_token_by_cache(splits, warm=False),
+        ttft_warm_ms=time_to_first_token_by_cache(splits, warm=True),
         batched=batched(header, record) if record else None,
         problems=_problems(observations),
         not_judged=not_judged(observations),
         evaluations=evaluation_figures(one.outcome for one in observations),
+        first_asks_ms=_first_asks([one for one in answered if one.tells_speed]),
+        asked_again=asked_again,
+        program=program(header, name),
+        fingerprint=fingerprint(header, name),
         speculation=speculation_figures(by_query((one.outcome.query, one.drafted) for one in answered)),
     )
 
@@ -159,40 +173,15 @@ def _shares(ledger: LedgerFigures | None) -> LedgerFigures | None:
 
 
 def _split(splits: Sequence[GenerationSplit]) -> dict[str, Observed]:
-    return {phase: _observed([one.phase(phase) for one in splits], _reason(splits, phase)) for phase in PHASES}
+    return {phase: mean_observed([one.phase(phase) for one in splits], why_not(splits, phase)) for phase in PHASES}
 
 
-def _reason(splits: Sequence[GenerationSplit], phase: str) -> str:
-    reasons = unique(one.not_observable[phase] for one in splits if phase in one.not_observable)
-    return "; ".join(reasons) or "the server reported no token counts" if splits else "no generation was recorded"
-
-
-def _observed(values_ns: Sequence[float | None], reason: str) -> Observed:
-    """The mean in ms over the cases where it was seen."""
-    seen = [value / NS_PER_MS for value in values_ns if value is not None]
-    return Observed(value=_mean(seen), n=len(seen), of=len(values_ns), not_observable=None if seen else reason)
-
-
-def _ttft(answered: Sequence[Observation]) -> Observed:
-    """The median over the answered whose first generation streams what it makes."""
-    first = [one.splits[0] for one in answered if one.splits]
-    seen = [split.first_chunk_ns / NS_PER_MS for split in first if split.first_chunk_ns is not None]
-    if not seen:
-        return Observed(value=None, n=0, of=len(answered), not_observable=_reason(first, "first_chunk"))
-    return Observed(value=median(seen), n=len(seen), of=len(answered))
-
-
-def _ttft_by_cache(splits: Sequence[GenerationSplit], *, warm: bool) -> Observed:
-    """The median over generations that stream, of whose input at least half was (or was not) in the prompt cache."""
-    known = [one for one in splits if one.cached_share is not None]
-    if not known:
-        return Observed(value=None, n=0, of=len(splits), not_observable="the server reports no cached tokens")
-    chosen = [one for one in known if ((one.cached_share or 0.0) >= _WARM) is warm]
-    seen = [one.first_chunk_ns / NS_PER_MS for one in chosen if one.first_chunk_ns is not None]
-    if not seen:
-        why = _reason(chosen, "first_chunk") if chosen else f"no generation was {'warm' if warm else 'cold'}"
-        return Observed(value=None, n=0, of=len(chosen), not_observable=why)
-    return Observed(value=median(seen), n=len(seen), of=len(chosen))
+def _first_asks(observations: Sequence[Observation]) -> Bounded | None:
+    """The median over queries of what tells of speed, in ms, with the interval of order statistics."""
+    if not observations:
+        return None
+    middle = quantile(_medians(observations), 0.5)
+    return Bounded(value=middle.value, low=middle.low, high=middle.high, confidence=middle.confidence, n=middle.n)
 
 
 def _finish_reasons(splits: Sequence[GenerationSplit]) -> dict[str, int]:

@@ -11,8 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from punie_trace.analysis.comparable import Difference, header_differences, shared_queries
-from punie_trace.analysis.compare import compare_pairs, identity
+from punie_trace.analysis.asks import forgets
+from punie_trace.analysis.comparable import (
+    Difference,
+    another_server,
+    configuration_differences,
+    header_differences,
+    shared_queries,
+)
+from punie_trace.analysis.compare import Pair, compare_pairs, identity
 from punie_trace.analysis.figure_kinds import Figures
 from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.gates import Gate, GateResult, check_gates
@@ -38,6 +45,8 @@ class Contrast(Figures):
     remarks: tuple[str, ...] = ()
     gates: tuple[GateResult, ...] = ()
     across_runs: bool = False
+    warning: str = ""
+    """What must be known before the first figure: that a name means another server in the second run."""
 
     @property
     def gates_hold(self) -> bool:
@@ -54,7 +63,13 @@ def contrast_within(run: RunRecord, baseline: str | None = None, gates: Sequence
         _known(run, baseline)
         run = replace(run, header=run.header.model_copy(update={"baseline": baseline}))
     summary = summarize(run)
-    return Contrast(reference=summary, summary=summary, gates=check_gates(gates, summary))
+    pairs = [(summary.baseline, one.other) for one in summary.comparisons if summary.baseline is not None]
+    return Contrast(
+        reference=summary,
+        summary=summary,
+        differences=configuration_differences(run.header, run.header, pairs),
+        gates=check_gates(gates, summary),
+    )
 
 
 def contrast_across(
@@ -80,7 +95,17 @@ def contrast_across(
         )
     reference, summary = summarize(first), summarize(second)
     comparisons = compare_pairs(
-        [(partner, before[partner], name, after[name]) for name, partner in partners.items() if before[partner]]
+        [
+            Pair(
+                partner,
+                before[partner],
+                name,
+                after[name],
+                forgets(first.header, partner) and forgets(second.header, name),
+            )
+            for name, partner in partners.items()
+            if before[partner]
+        ]
     )
     configurations = {
         name: figures.model_copy(
@@ -94,12 +119,12 @@ def contrast_across(
     }
     changes = {"baseline": None, "comparisons": comparisons, "configurations": configurations}
     summary = summary.model_copy(update=changes)
+    differences = header_differences(first.header, second.header, [(one, name) for name, one in partners.items()])
     return Contrast(
         reference=reference,
         summary=summary,
-        differences=header_differences(
-            first.header, second.header, [(partner, name) for name, partner in partners.items()]
-        ),
+        differences=differences,
+        warning="; ".join(filter(None, (another_server(differences, *pair) for pair in partners.items()))),
         remarks=_remarks(first, second, queries, partners),
         gates=check_gates(gates, summary),
         across_runs=True,

@@ -47,8 +47,8 @@ def disturbed(spans: Mapping[int, tuple[int, int]], samples: Sequence[MachineSam
     return found
 
 
-def disturbance_finding(found: Mapping[int, Sequence[str]], rounds: int) -> str | None:
-    """What to say of them; None where there is nothing to say."""
+def disturbance_finding(found: Mapping[int, Sequence[str]], rounds: int, *, repeatable: bool = True) -> str | None:
+    """What to say of them; None where there is nothing to say. Under a load of its own no round can be repeated."""
     if not found:
         return None
     which = f"all {rounds} rounds were" if len(found) >= rounds > 1 else f"{_numbers(list(found))} disturbed"
@@ -56,7 +56,8 @@ def disturbance_finding(found: Mapping[int, Sequence[str]], rounds: int) -> str 
     worst = next(iter(found.values()))
     same = all(tuple(reasons) == tuple(worst) for reasons in found.values())
     what = "; ".join(worst) if same else "; ".join(f"round {number}: {'; '.join(one)}" for number, one in _few(found))
-    return f"{which} by something else ({what}): times vary more for it; --repeat-contaminated asks such rounds again"
+    remedy = "--repeat-contaminated asks such rounds again" if repeatable else "use a machine that does nothing else"
+    return f"{which} by something else ({what}): times vary more for it; {remedy}"
 
 
 def _few(found: Mapping[int, Sequence[str]]) -> list[tuple[int, Sequence[str]]]:

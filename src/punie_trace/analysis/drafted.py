@@ -14,9 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from punie_trace.analysis.figure_kinds import Bounded
-from punie_trace.analysis.figures import SpeculationFigures
-from punie_trace.analysis.statistics import student_quantile
+from punie_trace.analysis.distributions import student_quantile
+from punie_trace.analysis.figure_kinds import Bounded, SpeculationFigures
 from punie_trace.spans import names
 from punie_trace.spans.span import Span
 

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
 from punie_trace.analysis.evaluations import EvaluationFigures
 from punie_trace.analysis.figure_kinds import (
+    AskedAgain,
     Bounded,
+    ClientFigures,
     Figures,
+    Identity,
     LedgerFigures,
     Observed,
     Rounded,
+    SlowestQuery,
+    SpeculationFigures,
     TokenFigures,
     WallFigures,
 )
@@ -45,21 +50,6 @@ class Problem(Figures):
     error: str | None
 
 
-class FirstDivergence(Figures):
-    """The first place where an answer and the baseline's differ. The texts are a model's: escape them."""
-
-    query: str
-    round: int
-    where: str
-    """'answer', or which tool call (its name and arguments)."""
-    at: int
-    """How many characters they have in common."""
-    common: str
-    """The end of what they have in common."""
-    baseline: str
-    other: str
-
-
 class Goodput(Figures):
     """Queries that met every objective and are correct, of all that were sent; None with the reason where unseen."""
 
@@ -68,81 +58,6 @@ class Goodput(Figures):
     of: int
     objectives: dict[str, float] = Field(default_factory=dict)
     not_observable: str | None = None
-
-
-class PathPart(Figures):
-    """What a query waited for, in ms, and the most that could be saved if it took no time."""
-
-    name: str
-    segment: str
-    on_path: Rounded
-    saves: Rounded
-    spans: int
-
-
-class SlowestQuery(Figures):
-    """The query that took longest, and its critical path; the parts add up to `wall`. Times in ms."""
-
-    configuration: str
-    query: str
-    round: int
-    wall: Rounded
-    parts: tuple[PathPart, ...]
-
-
-class Identity(Figures):
-    """How many queries have, in every shared round, the baseline's tool calls and answer to the letter."""
-
-    identical: int
-    of: int
-    different: tuple[str, ...]
-    divergences: tuple[FirstDivergence, ...] = Field((), validation_alias=AliasChoices("divergences", "partings"))
-    """The first place for each of the first few that differ."""
-
-
-class ClientFigures(Figures):
-    """What the client itself did while a configuration was measured (all that were measured with it included).
-
-    `late` is sent minus due where nothing else held a query; `held` counts those that waited because as many as may be
-    were in flight. Shares of CPU count one core as 1. `affected` names figures that may show the client and not the
-    server, `bottleneck` says why; the rule stands in `analysis.client`.
-    """
-
-    lag_ms_median: Rounded
-    lag_ms_p99: Rounded
-    late_ms_median: Rounded
-    late_ms_p99: Rounded
-    cpu_share: Rounded
-    loop_cpu_share: Rounded
-    dropped: int
-    held: int
-    cut: int
-    most_in_flight: int
-    sent_per_s: Rounded
-    ended: tuple[str, ...]
-    bottleneck: str | None
-    affected: tuple[str, ...]
-
-
-class SpeculationFigures(Figures):
-    """Speculative decoding over the generations whose server tells of it; rates are None where nothing was drafted.
-
-    `acceptance` is accepted / drafted, `mean_length` 1 + accepted / rounds, `mean_k` drafted / rounds.
-    """
-
-    generations: int
-    rounds: int
-    drafted: int
-    accepted: int
-    acceptance: Rounded | None
-    mean_length: Rounded | None
-    mean_k: Rounded | None
-    drafters: tuple[str, ...]
-    fallbacks: dict[str, int]
-    """Why generations drafted nothing, or no more, and how many did."""
-    acceptance_interval: Bounded | None = None
-    """By query; None where nothing was drafted, without bounds where too few queries drafted."""
-    mean_length_interval: Bounded | None = None
 
 
 class ConfigurationFigures(Figures):
@@ -168,6 +83,7 @@ class ConfigurationFigures(Figures):
     output_tokens_per_s: Rounded | None
     effective_output_tokens_per_s: Rounded | None
     ttft_ms: Observed
+    """Median, of queries whose first turn answers: only turns of one kind can be compared between servers."""
     tpot_ms: Observed
     generations_per_query: Rounded | None
     tool_calls_per_query: Rounded | None
@@ -183,6 +99,8 @@ class ConfigurationFigures(Figures):
     goodput: Goodput | None = None
     finish_reasons: dict[str, int] = Field(default_factory=dict)
     """Why generations ended, and how many did so."""
+    ttft_call_ms: Observed | None = None
+    """As `ttft_ms`, of queries whose first turn calls a tool: some servers hold a call back until it is whole."""
     ttft_cold_ms: Observed | None = None
     """Of generations of whose input less than half came from the server's prompt cache."""
     ttft_warm_ms: Observed | None = None
@@ -194,6 +112,13 @@ class ConfigurationFigures(Figures):
     evaluations: dict[str, EvaluationFigures] = Field(default_factory=dict)
     """What evaluators found, by the names that they give it."""
     speculation: SpeculationFigures | None = None
+    first_asks_ms: Bounded | None = None
+    """Median over queries of the answered asks that tell of speed, in ms: asked first, or of a server that forgets."""
+    asked_again: AskedAgain | None = None
+    """None where the server forgets, or nothing was asked both ways."""
+    program: str | None = None
+    """What served it, with its version where that is known: 'mlx_lm 0.32.2'; a command by its argv."""
+    fingerprint: str | None = None
 
 
 class SpeedFigures(Figures):
@@ -208,6 +133,8 @@ class SpeedFigures(Figures):
     queries: int
     more_rounds: int | None
     note: str
+    more_queries: int | None = None
+    """About how many more questions would tell, where more rounds would not."""
 
 
 class AccuracyDifference(Figures):
@@ -229,11 +156,16 @@ class GenerationFactors(Figures):
 
 
 class Comparison(Figures):
-    """One configuration against the baseline. `speed` is None where no query was answered in both."""
+    """One configuration against the baseline, in first asks (or all, of servers that forget).
+
+    `speed` is None where no query was so answered in both.
+    """
 
     baseline: str
     other: str
     speed: SpeedFigures | None
+    speed_again: Bounded | None = None
+    """How many times as fast where both had been asked the question before: speed and memory together."""
     speed_by_category: dict[str, Bounded]
     accuracy: AccuracyDifference | None
     generation_factors: GenerationFactors | None

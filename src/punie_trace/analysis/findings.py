@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from punie_trace.analysis.asks import forgets
 from punie_trace.analysis.compare import unsteady_queries
 from punie_trace.analysis.disturbances import disturbance_finding
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
-from punie_trace.analysis.named_figures import failed_queries
+from punie_trace.analysis.memory_gain import remembers
+from punie_trace.analysis.named_figures import comparison_of, failed_queries
 from punie_trace.analysis.observations import Observation
+from punie_trace.analysis.served_by import MLX_KINDS
 from punie_trace.analysis.steady import start_up
 from punie_trace.runs.header import ConfigurationRecord, RunHeader
 from punie_trace.runs.reader import RunRecord
@@ -30,24 +33,27 @@ PROMPT_CACHE_DEFECT = (
 
 
 def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> tuple[str, ...]:
-    """All findings: how the run ended, what was noticed while measuring, then what the figures show."""
+    """All findings, the gravest first: what is missing, what is wrong, what makes a figure mean something else."""
     return _joined(
         [
             *_ending(run.header, summary),
             *_ledgers(summary, observed),
-            *run.header.findings,
+            *_lost_answers(summary),
+            *_errors(summary),
             *_client(summary),
             *_machine(run.header),
+            *_memory(summary),
+            *_nothing_first(summary),
+            *run.header.findings,
             *_answers(run.header, summary, observed),
-            *_lost_answers(summary),
-            *_caches(summary),
-            *_batching(run.header, summary),
-            *_processes(summary),
             *_cut_off(summary),
-            *_unsteady(observed),
+            *_batching(run.header, summary),
+            *_caches(summary),
+            *_processes(run.header, summary),
             *_disturbed(run.header, summary),
-            *_fallbacks(summary),
+            *_unsteady(summary, observed),
             *_not_judged(summary),
+            *_fallbacks(summary),
         ],
         list(summary.configurations),
     )
@@ -156,14 +162,53 @@ def _lost_answers(summary: Summary) -> Iterator[str]:
             lost = comparison.accuracy.lost
             yield (
                 f"{comparison.other} got {_queries(len(lost))} wrong that {comparison.baseline} got right: "
-                f"{_some(lost)}"
+                f"{_some(lost)}; read both answers on the page before taking its speed"
             )
-        figures = summary.configurations[comparison.other]
+
+
+def _errors(summary: Summary) -> Iterator[str]:
+    for name, figures in summary.configurations.items():
         failed = failed_queries(figures)
-        if failed and comparison.speed is not None:
+        if failed:
+            why = next((problem.error for problem in figures.problems if problem.error), None)
+            first = f" (the first: {first_line(why)})" if why else ""
             yield (
-                f"{comparison.other}: {failed} of {figures.outcomes} queries ended in an error or a timeout; "
+                f"{name}: {failed} of {figures.outcomes} queries ended in an error or a timeout{first}; "
                 "they are not in its times, which may look better for it"
+            )
+
+
+def _memory(summary: Summary) -> Iterator[str]:
+    """Where asking again is faster, or slower, by more than chance."""
+    for name, figures in summary.configurations.items():
+        again = figures.asked_again
+        if again is None or again.gain is None or not remembers(again):
+            continue
+        gain = again.gain
+        bounds = "" if gain.low is None or gain.high is None else f" ({gain.low:.2f}-{gain.high:.2f})"
+        yield (
+            f"{name} answers a question that it was asked before {gain.value:.2f}x{bounds} as fast as the first time: "
+            "that is memory and not speed, so speed-ups and verdicts are of first asks only" + _again(summary, name)
+        )
+
+
+def _again(summary: Summary, name: str) -> str:
+    one = comparison_of(summary, name)
+    if one is None or one.speed_again is None:
+        return ""
+    again = one.speed_again
+    bounds = "" if again.low is None or again.high is None else f" ({again.low:.2f}-{again.high:.2f})"
+    return f"; asked again it is {again.value:.2f}x{bounds} as fast as {one.baseline}"
+
+
+def _nothing_first(summary: Summary) -> Iterator[str]:
+    """Of configurations that were asked nothing first: their rounds show what is remembered, and nothing else."""
+    for one in summary.comparisons:
+        if one.speed is None and one.speed_again is not None:
+            yield (
+                f"{one.other}: every question had been asked of its server or of {one.baseline}'s before, so nothing "
+                "can be told of its speed: ask more questions, give each configuration a server of its own, or let "
+                "servers forget"
             )
 
 
@@ -194,18 +239,18 @@ def _batching(header: RunHeader, summary: Summary) -> Iterator[str]:
         )
 
 
-def _processes(summary: Summary) -> Iterator[str]:
-    """Of configurations that one process serves: its prompt cache is one as well."""
+def _processes(header: RunHeader, summary: Summary) -> Iterator[str]:
+    """Of configurations that one process serves: what it remembers is one as well."""
     named: set[str] = set()
     for name, figures in summary.configurations.items():
         others = [one for one in figures.memory_shared_with if summary.configurations.get(one)]
-        if name in named or not others or not figures.tokens.cached:
+        if name in named or not others or not figures.tokens.cached or forgets(header, name):
             continue
         named.update(others)
+        remedy = "; prompt_cache_size = 0 under [server] keeps it out of all" if figures.kind in MLX_KINDS else ""
         yield (
-            f"{_some([name, *others])} share one server process and its prompt cache: whichever asks a query second "
-            "finds its prefix warm. They take turns at being second, and times to first token are told apart by cold "
-            "and warm; prompt_cache_size = 0 under [server] keeps it out of all"
+            f"{_some([name, *others])} share one server process and its prompt cache: whichever asks a question second "
+            f"finds its prefix warm. Only first asks count for speed, which are fewer for each of them{remedy}"
         )
 
 
@@ -219,11 +264,16 @@ def _cut_off(summary: Summary) -> Iterator[str]:
             shared.setdefault(f"{cut} of {every}", []).append(name)
     if shared:
         counts = "; ".join(f"{count} of {', '.join(names)}" for count, names in shared.items())
-        yield f"generations were cut off at max_tokens, and their times are those of the limit: {counts}"
+        yield (f"generations were cut off at max_tokens, and their times are the limit's: {counts}; raise max_tokens")
 
 
-def _unsteady(observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
-    found = {name: start_up(observations) for name, observations in observed.items()}
+def _unsteady(summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
+    """A slow start; where a server may remember, its first asks may be slow for that reason, and are left aside."""
+    remembering = {name for name, figures in summary.configurations.items() if figures.asked_again is not None}
+    found = {
+        name: start_up([one for one in observations if one.asked_before] if name in remembering else observations)
+        for name, observations in observed.items()
+    }
     for name, one in found.items():
         if one is not None:
             yield (
@@ -238,7 +288,7 @@ def _disturbed(header: RunHeader, summary: Summary) -> Iterator[str]:
         numbers = ", ".join(map(str, left_out))
         yield f"disturbed, asked again and left out of every figure: round {numbers}"
     kept = {number: why for number, why in summary.disturbed_rounds.items() if number not in left_out}
-    finding = disturbance_finding(kept, header.rounds)
+    finding = disturbance_finding(kept, header.rounds, repeatable=header.load is None)
     if finding is not None:
         yield finding
 
@@ -264,7 +314,10 @@ def batched(header: RunHeader, record: ConfigurationRecord) -> bool | None:
 def _not_judged(summary: Summary) -> Iterator[str]:
     unjudged = {name: figures.not_judged for name, figures in summary.configurations.items() if figures.not_judged}
     for name, queries in unjudged.items():
-        yield f"{name}: {_queries(len(queries))} not judged, outside accuracy: {_some(queries)}"
+        yield (
+            f"{name}: {_queries(len(queries))} not judged, outside accuracy: {_some(queries)}; the suite may "
+            "say what is right"
+        )
     for name, figures in summary.configurations.items():
         for evaluator, found in figures.evaluations.items():
             if found.failed:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from punie_trace.analysis.figures import FirstDivergence
+from punie_trace.analysis.figure_kinds import FirstDivergence
 from punie_trace.records import Outcome
 
 BEFORE: Final = 30

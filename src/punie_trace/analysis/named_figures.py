@@ -84,7 +84,9 @@ def _wall_mean(summary: Summary, name: str) -> Measured:
 def _speedup(summary: Summary, name: str) -> Measured:
     comparison = comparison_of(summary, name)
     if comparison is None or comparison.speed is None:
-        return Measured(None, note="no query was answered both here and in the baseline")
+        again = comparison is not None and comparison.speed_again is not None
+        why = "no question was asked first" if again else "no query was answered"
+        return Measured(None, note=f"{why} both here and in the baseline")
     speed = comparison.speed
     return Measured(speed.estimate, speed.low, speed.high, note=speed.note if speed.low is None else "")
 

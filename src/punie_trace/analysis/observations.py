@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from punie_trace.analysis.asks import asked_before, forgets
 from punie_trace.analysis.drafted import Drafted, drafted_in
 from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans
 from punie_trace.analysis.split import GenerationSplit, server_steps, split_generation
@@ -36,6 +37,10 @@ class Observation:
     """What speculation did in each generation whose server tells it."""
     judgeable: bool = True
     """Whether the suite says what is right, by facts of its own or by evaluators."""
+    asked_before: bool = False
+    """Whether what answered had been asked the same question before; see `asks`."""
+    tells_speed: bool = True
+    """Whether its time tells of speed: asked first, or of a server that forgets."""
 
     @property
     def answered(self) -> bool:
@@ -55,7 +60,9 @@ def observe(run: RunRecord) -> dict[str, list[Observation]]:
     names = unique([*run.header.names, *(outcome.configuration for outcome in run.outcomes)])
     observed: dict[str, list[Observation]] = {name: [] for name in names}
     left_out = set(run.header.left_out_rounds)
-    for outcome in sorted(run.outcomes, key=lambda outcome: outcome.seq):
+    forgetting = {name for name in names if forgets(run.header, name)}
+    in_order = sorted(run.outcomes, key=lambda outcome: outcome.seq)
+    for outcome, before in zip(in_order, asked_before(run.header, in_order), strict=True):
         if outcome.round in left_out:
             continue
         spans = run.traces.get(outcome.trace_id, ())
@@ -64,8 +71,11 @@ def observe(run: RunRecord) -> dict[str, list[Observation]]:
         splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
         category = categories.get(outcome.query, "other")
         judgeable = outcome.query not in without
+        again = bool(before)
+        tells_speed = not again or outcome.configuration in forgetting
+        drafted = drafted_in(spans)
         observed[outcome.configuration].append(
-            Observation(outcome, category, ledger, error, splits, drafted_in(spans), judgeable)
+            Observation(outcome, category, ledger, error, splits, drafted, judgeable, again, tells_speed)
         )
     return observed
 

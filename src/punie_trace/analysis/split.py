@@ -45,6 +45,11 @@ class GenerationSplit:
     cached_share: float | None = None
     """How much of its input came from the server's prompt cache, 0 to 1; None where the server does not tell."""
 
+    @property
+    def calls_tool(self) -> bool:
+        """Whether the server says that it ended with a call."""
+        return self.finish_reason in ("tool_calls", "function_call")
+
     def phase(self, name: str) -> int | None:
         """The phase by its name in `PHASES`."""
         return getattr(self, f"{name}_ns")

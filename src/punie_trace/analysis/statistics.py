@@ -14,10 +14,16 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist, median, stdev
 from typing import Literal, TypeAlias
 
+from punie_trace.analysis.distributions import binomial_cdf, student_p_value, student_quantile
+
 SpeedVerdict: TypeAlias = Literal["faster", "slower", "cannot tell"]
 
 _MOST_ROUNDS = 200
 """Beyond so many more rounds it is more honest to say that more queries are needed."""
+_MOST_QUERIES = 2000
+"""Beyond so many more queries it is more honest to say that the difference is small, if there is one."""
+_FEWEST = 3
+"""Queries, or rounds of one query, below which there is no verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,8 @@ class Ratio:
     """For 'cannot tell': about how many more rounds of the same queries would tell, if the estimate is right."""
     note: str = ""
     """What to know about the verdict, '' for nothing."""
+    more_queries: int | None = None
+    """For 'cannot tell', where rounds would not tell: about how many more queries would."""
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
@@ -91,7 +99,7 @@ def quantile(values: Sequence[float], q: float, confidence: float = 0.95) -> Int
     ordered = sorted(values)
     n = len(ordered)
     value = float(median(ordered)) if q == 0.5 else ordered[max(math.ceil(q * n) - 1, 0)]
-    below = _binomial_cdf(n, q)  # below[k] = P(at most k values lie below the quantile)
+    below = binomial_cdf(n, q)  # below[k] = P(at most k values lie below the quantile)
     best: tuple[int, float, int, int] | None = None
     # The tightest upper bound for each lower one; both only move up, so that this takes n log n steps. Of the lower
     # ones with nothing below them the last is the tightest.
@@ -117,6 +125,7 @@ def paired_ratio(
     *,
     confidence: float = 0.95,
     comparisons: int = 1,
+    rounds_tell: bool = True,
 ) -> Ratio:
     """How many times as fast `other` is, from times keyed by (query, round); only keys in both are used.
 
@@ -135,7 +144,8 @@ def paired_ratio(
     With one query its rounds take the queries' place, and the note says so.
 
     `comparisons` is how many verdicts are given side by side: it makes `more_rounds` allow for Holm's correction,
-    which `settle` applies. `ValueError` for a time that is not above 0, or where no key is in both.
+    which `settle` applies. Without `rounds_tell`, more rounds of the same queries would be no news, and what is asked
+    for is more queries. `ValueError` for a time that is not above 0, or where no key is in both.
     """
     logs: dict[str, list[float]] = {}
     for (query, round_), after in other.items():
@@ -159,10 +169,11 @@ def paired_ratio(
     medians = np.asarray([median(group) for group in groups])
     estimate = float(medians.mean())
     n = len(groups)
-    if n < 3:
-        why = "too few for a verdict: it takes 3 queries, or 3 rounds of one query"
-        more = 3 - n if queries == 1 else None
-        return Ratio(math.exp(estimate), None, None, None, "cannot tell", pairs, queries, more, why)
+    level = 1 - (1 - confidence) / comparisons
+    if n < _FEWEST:
+        why = f"too few for a verdict: it takes {_FEWEST} queries" + (", or 3 rounds of one query" * rounds_tell)
+        needed = _Needed(_FEWEST - n if queries == 1 and rounds_tell else None, max(_FEWEST - queries, 1), why)
+        return _undecided(Ratio(math.exp(estimate), None, None, None, "cannot tell", pairs, queries, None), needed)
     error = float(medians.std(ddof=1)) / math.sqrt(n)
     half = student_quantile((1 + confidence) / 2, n - 1) * error
     p_value = _p_value(estimate, error, n - 1)
@@ -178,9 +189,13 @@ def paired_ratio(
         note,
     )
     if ratio.verdict == "cannot tell" or comparisons > 1:
-        more, why = _what_would_tell(groups, estimate, queries, 1 - (1 - confidence) / comparisons)
-        ratio = replace(ratio, more_rounds=more, note="; ".join(part for part in (note, why) if part))
-    return ratio if ratio.verdict == "cannot tell" else replace(ratio, note=note)
+        if rounds_tell:
+            needed = _more_rounds(groups, estimate, queries, level)
+        else:
+            needed = _more_queries(float(medians.std(ddof=1)), estimate, queries, level)
+        undecided = _undecided(ratio, needed)
+        return undecided if ratio.verdict == "cannot tell" else replace(undecided, note=note)
+    return ratio
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -204,18 +219,22 @@ def settle(ratios: Sequence[Ratio], confidence: float = 0.95) -> list[Ratio]:
             continue
         p_value = next(corrected)
         verdict = _verdict(math.log(ratio.estimate), p_value, confidence)
-        more = ratio.more_rounds if verdict == "cannot tell" else None
+        open_ = verdict == "cannot tell"
         note = ratio.note
         if verdict == "cannot tell" and ratio.verdict != verdict:
             alone = "its interval alone would tell, but not beside the other comparisons (Holm)"
             note = "; ".join(part for part in (note, alone) if part)
-        settled.append(replace(ratio, p_value=p_value, verdict=verdict, more_rounds=more, note=note))
+        settled.append(
+            replace(
+                ratio,
+                p_value=p_value,
+                verdict=verdict,
+                more_rounds=ratio.more_rounds if open_ else None,
+                more_queries=ratio.more_queries if open_ else None,
+                note=note,
+            )
+        )
     return settled
-
-
-def student_p_value(t: float, df: int) -> float:
-    """Two-sided p-value of a value of Student's t with whole degrees of freedom."""
-    return max(0.0, 2 * (1 - _student_cdf(abs(t), df)))
 
 
 def _p_value(estimate: float, error: float, df: int) -> float:
@@ -230,9 +249,21 @@ def _verdict(estimate: float, p_value: float, confidence: float) -> SpeedVerdict
     return "faster" if estimate > 0 else "slower"
 
 
-def _what_would_tell(
-    groups: Sequence[Sequence[float]], estimate: float, queries: int, confidence: float
-) -> tuple[int | None, str]:
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """What would tell: so many more rounds, or so many more queries; `note` says so in words where it is neither."""
+
+    rounds: int | None
+    queries: int | None
+    note: str = ""
+
+
+def _undecided(ratio: Ratio, needed: _Needed) -> Ratio:
+    note = "; ".join(part for part in (ratio.note, needed.note) if part)
+    return replace(ratio, more_rounds=needed.rounds, more_queries=needed.queries, note=note)
+
+
+def _more_rounds(groups: Sequence[Sequence[float]], estimate: float, queries: int, confidence: float) -> _Needed:
     """About how many more rounds would tell, if the estimate is right and rounds vary as they did."""
     import numpy as np
 
@@ -243,59 +274,40 @@ def _what_would_tell(
     wanted = n * (estimate / student_quantile((1 + confidence) / 2, n - 1)) ** 2 if estimate else 0.0
     if queries == 1:
         needed = math.ceil(n * between / wanted) if wanted else None
-        return _more(None if needed is None else needed - n)
+        return _at_most(None if needed is None else needed - n)
     if math.isnan(within):
-        return (1, "one round only: noise cannot be told from differences between queries")
+        return _Needed(1, None, "one round only: noise cannot be told from differences between queries")
     # Rounds lessen the noise within a query only; what queries differ by stays.
     lasting = max(0.0, between - within / rounds)
     if wanted <= lasting:
-        return None, "more rounds of these queries would not tell: it needs more queries, or there is no difference"
-    return _more(math.ceil(within / (wanted - lasting) - rounds))
+        why = "more rounds of these queries would not tell: it needs more queries, or there is no difference"
+        return replace(_more_queries(math.sqrt(between), estimate, queries, confidence), note=why)
+    return _at_most(math.ceil(within / (wanted - lasting) - rounds))
 
 
-def _more(rounds: int | None) -> tuple[int | None, str]:
+def _at_most(rounds: int | None) -> _Needed:
     if rounds is None or rounds > _MOST_ROUNDS:
-        return None, f"more than {_MOST_ROUNDS} more rounds would be needed: if there is a difference, it is small"
-    return max(rounds, 1), ""
+        why = f"more than {_MOST_ROUNDS} more rounds would be needed: if there is a difference, it is small"
+        return _Needed(None, None, why)
+    return _Needed(max(rounds, 1), None)
 
 
-def _binomial_cdf(n: int, p: float) -> list[float]:
-    """P(at most k of n) for each k. Terms that a float cannot tell from 0 are not computed."""
-    # Bernstein's inequality: beyond `reach` of the mean less than exp(-800) is left, and exp(-746) is 0.
-    reach = 800 / 3 + math.sqrt((800 / 3) ** 2 + 1600 * n * p * (1 - p))
-    first, last = max(0, math.floor(n * p - reach)), min(n, math.ceil(n * p + reach))
-    every, log_p, log_q = math.lgamma(n + 1), math.log(p), math.log1p(-p)
-    total, out = 0.0, [0.0] * first
-    for k in range(first, last + 1):
-        log_choose = every - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        total += math.exp(log_choose + k * log_p + (n - k) * log_q)
-        out.append(total)
-    return out + [total] * (n - last)
+def _more_queries(deviation: float, estimate: float, queries: int, confidence: float) -> _Needed:
+    """About how many more queries would tell, if the estimate is right and queries differ as they did.
 
-
-def _student_cdf(t: float, df: int) -> float:
-    """Student's distribution for whole degrees of freedom (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
-    angle = math.atan(t / math.sqrt(df))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    term, total = 1.0, 0.0
-    if df % 2:
-        term = cosine
-        for k in range(1, (df - 1) // 2 + 1):
-            total += term
-            term *= cosine * cosine * (2 * k) / (2 * k + 1)
-        return 0.5 + (angle + sine * total) / math.pi
-    for k in range(1, df // 2 + 1):
-        total += term
-        term *= cosine * cosine * (2 * k - 1) / (2 * k)
-    return 0.5 + sine * total / 2
-
-
-def student_quantile(p: float, df: int) -> float:
-    """The value below which lies `p` (above one half) of Student's distribution, by halving."""
-    low, high = 0.0, 1.0
-    while _student_cdf(high, df) < p:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_cdf(middle, df) < p else (low, middle)
-    return high
+    The least n at which t * deviation / sqrt(n) is below the estimate, with Student's t by its expansion around the
+    normal quantile (Abramowitz & Stegun 26.7.5), which is near enough for an 'about'.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    most = queries + _MOST_QUERIES
+    needed = queries + 1
+    for _ in range(20):
+        df = needed - 1
+        t = z + (z**3 + z) / (4 * df) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df * df)
+        wanted = (t * deviation / estimate) ** 2 if estimate else math.inf
+        if wanted > most:
+            return _Needed(None, None, f"not even {_MOST_QUERIES} more queries would tell: a difference would be small")
+        reached, needed = needed, max(math.ceil(wanted), queries + 1)
+        if needed == reached:
+            break
+    return _Needed(None, needed - queries)

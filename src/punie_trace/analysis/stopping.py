@@ -108,8 +108,8 @@ def settle_sequentially(ratio: Ratio, decision: Decision | None) -> Ratio:
     """The ratio with the verdict of an interim analysis, and none where the rounds after it point the other way."""
     agrees = decision is not None and (decision.verdict == "faster") == (ratio.estimate > 1)
     if decision is None or not agrees:
-        return replace(ratio, verdict="cannot tell", more_rounds=ratio.more_rounds)
-    return replace(ratio, verdict=decision.verdict, more_rounds=None)
+        return replace(ratio, verdict="cannot tell")
+    return replace(ratio, verdict=decision.verdict, more_rounds=None, more_queries=None)
 
 
 def _until(times: Times, last_round: int) -> Times:

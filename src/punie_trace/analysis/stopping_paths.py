@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from punie_trace.analysis.statistics import student_p_value
+from punie_trace.analysis.distributions import student_p_value
 
 _PATHS: Final = 200_000
 _DRAWN_QUERIES: Final = 65_536

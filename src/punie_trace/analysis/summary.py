@@ -15,9 +15,12 @@ from punie_trace.analysis.compare import compare
 from punie_trace.analysis.configuration_figures import configuration_figures
 from punie_trace.analysis.critical_path import parts
 from punie_trace.analysis.disturbances import disturbed, round_spans
-from punie_trace.analysis.figures import Constants, PathPart, RunFacts, SlowestQuery, Summary
+from punie_trace.analysis.figure_kinds import PathPart, SlowestQuery
+from punie_trace.analysis.figures import Constants, RunFacts, Summary
 from punie_trace.analysis.findings import find
+from punie_trace.analysis.memory_gain import asked_again
 from punie_trace.analysis.observations import Observation, observe
+from punie_trace.analysis.served_by import versions_that_ran
 from punie_trace.records import MachineSample
 from punie_trace.runs.header import RunHeader, unique
 from punie_trace.runs.reader import RunRecord
@@ -31,9 +34,13 @@ _ORDERS: Final = {
 DEFINITIONS: Final = {
     "median, mean, p95": "wall time from due to done, of queries that ended with an answer, right or wrong; the median "
     "is over queries, of each one's median over rounds (exact order-statistic interval)",
-    "speed-up": "baseline's time / this one's, paired by query and round: geometric mean over queries of the median "
-    "over rounds; 95 % interval of Student's t over queries, for queries like these; verdicts at 5 % after Holm's "
-    "correction",
+    "first asks": "questions that what answers had not been asked before, by warm-up, another configuration or an "
+    "earlier round; of servers that were configured to forget, all asks count as such",
+    "speed-up": "baseline's time / this one's, of first asks, paired by query and round: geometric mean over queries "
+    "of the median over rounds; 95 % interval of Student's t over queries, for queries like these; verdicts at 5 % "
+    "after Holm's correction",
+    "asked again": "the speed-up of questions that both had been asked before, which is speed and memory together; and "
+    "by configuration, the time of a first ask / the median of later ones",
     "ledger": "queue (due to sent), generation (a request to the model is open), tool (one runs, no request is open), "
     "framework (the rest); they add up to the wall time",
     "right": "queries that are correct in more than half of their rounds, errors included; Wilson's 95 % interval",
@@ -43,7 +50,8 @@ DEFINITIONS: Final = {
     "critical path": "the spans that a query waited for, from its end backwards; 'saves' is the most that is saved if "
     "a part takes no time: its time on the path with nothing beside it",
     "tok/s": "output tokens / time in generation, without errors and timeouts; effective: / wall time",
-    "TTFT": "first chunk with output minus request sent, of a query's first generation, where the server streams it",
+    "TTFT": "first chunk with output minus request sent, of a query's first turn: of those that answer, and apart "
+    "from them of those that call a tool, since some servers hold a call back until it is whole; where it is streamed",
     "TTFT cold, warm": "of all generations that stream: cold where less than half of the input was in the server's "
     "prompt cache",
     "TPOT": "(last chunk - first chunk) / (output tokens - 1), of each generation that the server streams",
@@ -67,12 +75,15 @@ def summarize(run: RunRecord, observed: dict[str, list[Observation]] | None = No
     if baseline is None or baseline not in observed:
         baseline = next((name for name, observations in observed.items() if observations), None)
     reference = observed.get(baseline, []) if baseline is not None else []
-    comparisons = compare(observed, baseline, header.stopping)
+    comparisons = compare(header, observed, baseline)
+    again = asked_again(observed)
     summary = Summary(
         run=_facts(header, run.samples),
         baseline=baseline,
         configurations={
-            name: configuration_figures(name, header, observations, reference if name != baseline else None)
+            name: configuration_figures(
+                name, header, observations, reference if name != baseline else None, again.get(name)
+            )
             for name, observations in observed.items()
         },
         comparisons=comparisons,
@@ -109,7 +120,7 @@ def _facts(header: RunHeader, samples: Sequence[MachineSample]) -> RunFacts:
         load=header.load,
         seed=header.seed,
         machine=header.machine,
-        versions=header.versions,
+        versions=versions_that_ran(header),
         models=unique(_below_home(one.model) for one in configurations if one.model),
         draft_models=unique(_below_home(one.draft_model) for one in configurations if one.draft_model),
         blas=unique(server.blas for server in header.servers.values() if server.blas),

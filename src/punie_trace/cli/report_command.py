@@ -20,7 +20,7 @@ CONSOLE = "console"
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    folder: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)] = None,
     form: Annotated[
         str,
         typer.Option(
@@ -31,15 +31,30 @@ def report(
     query: Annotated[str | None, typer.Option(help="Of which query the trace is. [the slowest that fits]")] = None,
     configuration: Annotated[str | None, typer.Option(help="Of which configuration the trace is.")] = None,
     round_: Annotated[int | None, typer.Option("--round", help="Of which round the trace is.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Print everything, not only what fits on a screen.")] = False,
+    definitions: Annotated[
+        bool, typer.Option("--definitions", help="Print how each figure is defined, and nothing else.")
+    ] = False,
 ) -> None:
     """Make a run's report again from its folder, without any server."""
     with errors_as_messages():
-        code = report_command(folder, form, query=query, configuration=configuration, round_=round_)
+        if definitions:
+            print_definitions()
+            raise typer.Exit(0)
+        if folder is None:
+            raise ConfigurationError("report needs the folder of a run, such as runs/<id>")
+        code = report_command(folder, form, query=query, configuration=configuration, round_=round_, full=full)
     raise typer.Exit(code)
 
 
 def report_command(
-    folder: Path, form: str, *, query: str | None = None, configuration: str | None = None, round_: int | None = None
+    folder: Path,
+    form: str,
+    *,
+    query: str | None = None,
+    configuration: str | None = None,
+    round_: int | None = None,
+    full: bool = False,
 ) -> int:
     """Shows the run in the form asked for; returns 4 where a ledger does not close, else 0.
 
@@ -62,7 +77,7 @@ def report_command(
     if form == CONSOLE:
         from rich.console import Console
 
-        show_report(run, Console())
+        show_report(run, Console(), full=full)
         return LedgerError.exit_code if run.summary.ledger_errors else 0
     source = ReportSource(run.record, query, configuration, round_)
     known[form].write(source, sys.stdout)
@@ -70,16 +85,28 @@ def report_command(
     return LedgerError.exit_code if "summary" in vars(source) and source.summary.ledger_errors else 0
 
 
-def show_report(run: Run, console: Console) -> None:
-    """Prints the tables, and writes `summary.json` and `report.html` into the run's folder."""
+def print_definitions() -> None:
+    """How each figure is defined, for whoever reads a report."""
+    from rich.console import Console
+
+    from punie_trace.analysis.summary import DEFINITIONS
+    from punie_trace.report.console import print_facts
+    from punie_trace.report.model import Facts
+
+    print_facts(Facts(tuple(DEFINITIONS.items())), Console())
+
+
+def show_report(run: Run, console: Console, *, full: bool = False) -> None:
+    """Prints a screen, or everything, and writes `summary.json` and `report.html` into the run's folder."""
     from punie_trace.report.console import print_document
     from punie_trace.report.run_document import run_document
 
-    print_document(run_document(run.summary, run.folder), console)
+    print_document(run_document(run.summary, run.folder), console, full=full)
     try:
         run.write_summary()
         page = run.write_report()
     except RunFolderError as error:  # a full disk must not cost what can be shown
         console.print(f"\n{error}", markup=False, highlight=False, soft_wrap=True)
     else:
-        console.print(f"\nwith every query, its spans and texts: {page}", markup=False, highlight=False, soft_wrap=True)
+        hint = "" if full else "; --full prints all figures, 'punie-trace report --definitions' what they mean"
+        console.print(f"\nwith every query: {page}{hint}", markup=False, highlight=False, soft_wrap=True)

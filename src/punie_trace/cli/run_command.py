@@ -73,6 +73,7 @@ def run(
     otlp: options.OtlpTraces = "auto",
     otlp_metrics: options.OtlpMetrics = "auto",
     plain: options.Plain = False,
+    full: options.Full = False,
 ) -> None:
     """As `HELP` says."""
     from punie_trace import Experiment
@@ -121,11 +122,13 @@ def run(
                 },
             },
         )
-        code = _measure_and_show(experiment, out, otlp, otlp_metrics, plain=plain)
+        code = _measure_and_show(experiment, out, otlp, otlp_metrics, plain=plain, full=full)
     raise typer.Exit(code)
 
 
-def _measure_and_show(experiment: Experiment, out: Path | None, otlp: str, otlp_metrics: str, *, plain: bool) -> int:
+def _measure_and_show(
+    experiment: Experiment, out: Path | None, otlp: str, otlp_metrics: str, *, plain: bool, full: bool
+) -> int:
     from rich.console import Console
 
     from punie_trace import Interrupted, measure
@@ -142,11 +145,11 @@ def _measure_and_show(experiment: Experiment, out: Path | None, otlp: str, otlp_
             measured = measure(experiment, out=out, progress=progress, otlp=otlp, otlp_metrics=otlp_metrics, argv=argv)
         except Interrupted as interrupted:
             measured = interrupted.run
-    _show(measured, console)
+    _show(measured, console, full=full)
     return measured.exit_code
 
 
-def _show(run: Run, console: Console) -> None:
+def _show(run: Run, console: Console, *, full: bool) -> None:
     from rich.console import Console as NewConsole
 
     from punie_trace.cli.report_command import show_report
@@ -154,7 +157,7 @@ def _show(run: Run, console: Console) -> None:
     from punie_trace.report.interfaces import deep_links, show_links
 
     tables = NewConsole()
-    show_report(run, tables)
+    show_report(run, tables, full=full)
     print_gates(run.gates, tables)
     if (stopping := run.header.stopping) is not None and stopping.reason is not None:
         console.print(f"stopped: {stopping.reason}", markup=False, highlight=False, soft_wrap=True)

@@ -150,3 +150,4 @@ OtlpMetrics = Annotated[
     ),
 ]
 Plain = Annotated[bool, typer.Option("--plain", help="Plain lines instead of the live display.")]
+Full = Annotated[bool, typer.Option("--full", help="Print everything at the end, not only what fits on a screen.")]

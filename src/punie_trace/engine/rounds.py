@@ -1,8 +1,8 @@
 """After which round a run ends: after so many, or when all is decided; disturbed ones are asked again if wished.
 
-It keeps the wall times that were answered, analyses them between rounds, and writes each interim analysis into the
-header, so that the report finds the same verdicts from the folder alone. What a verdict is and when it holds stands in
-`analysis`.
+It keeps what was answered, analyses the times that tell of speed between rounds, and writes each interim analysis into
+the header, so that the report finds the same verdicts from the folder alone. What a verdict is and when it holds stands
+in `analysis`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from punie_trace.analysis.asks import counted_walls, more_rounds_count
 from punie_trace.analysis.disturbances import disturbed
 from punie_trace.analysis.stopping import ALPHA, decide
 from punie_trace.driver.limits import Failures
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.progress import Announcer, Noted, PhaseStarted
-from punie_trace.records import MachineSample, Outcome, Verdict
+from punie_trace.records import MachineSample, Outcome
 from punie_trace.runs.header import Look, StoppingRecord
 from punie_trace.runs.writer import RunWriter
 from punie_trace.spans.clock import Clock
@@ -42,7 +43,7 @@ class Rounds:
     announce: Announcer
     failures: Failures
     clock: Clock
-    _walls: dict[str, dict[tuple[str, int], float]] = field(default_factory=dict)
+    _outcomes: list[Outcome] = field(default_factory=list)
     _spans: dict[int, tuple[int, int]] = field(default_factory=dict)
     _left_out: list[int] = field(default_factory=list)
     _begun_ns: int = 0
@@ -71,9 +72,8 @@ class Rounds:
         """One more query has ended."""
         begin, end = self._spans.get(outcome.round, (outcome.due_ns, outcome.done_ns))
         self._spans[outcome.round] = min(begin, outcome.due_ns), max(end, outcome.done_ns)
-        if self.experiment.until is not None and outcome.verdict not in (Verdict.ERROR, Verdict.TIMEOUT):
-            walls = self._walls.setdefault(outcome.configuration, {})
-            walls[outcome.query, outcome.round] = float(max(outcome.wall_ns, 1))
+        if self.experiment.until is not None:
+            self._outcomes.append(outcome)
 
     def ended(self, number: int, samples: Sequence[MachineSample]) -> bool:
         """Round `number` has ended: whether it was the last. `samples` is what is known of the machine until now."""
@@ -84,9 +84,6 @@ class Rounds:
                 self._left_out.append(number)
                 self.writer.update(left_out_rounds=tuple(self._left_out))
                 self.announce(Noted(f"round {number} was disturbed and will be asked again: {'; '.join(why)}"))
-                for walls in self._walls.values():
-                    for key in [key for key in walls if key[1] == number]:
-                        del walls[key]
         counted = number - len(self._left_out)
         if self.experiment.until is None:
             return counted >= self.experiment.rounds
@@ -100,22 +97,26 @@ class Rounds:
         spent = max(counted / self.experiment.max_rounds, minutes / (self.experiment.max_minutes or float("inf")))
         if record.looks and spent < 1 and counted < record.looks[-1].rounds * NEXT_ANALYSIS:
             return False
-        looks = (*record.looks, Look(last_round=number, rounds=counted, spent=min(spent, 1.0)))
         header = self.writer.header
         baseline = header.baseline_name or ""
         others = [name for name in header.names if name != baseline]
-        decided = decide(
-            self._walls.get(baseline, {}),
-            {name: self._walls.get(name, {}) for name in others},
-            looks,
-            record.alpha,
-        )
+        # Where servers remember, another round of the same questions tells nothing: this analysis is the last one.
+        last = not any(more_rounds_count(header, baseline, name) for name in others)
+        spent = 1.0 if last else spent
+        looks = (*record.looks, Look(last_round=number, rounds=counted, spent=min(spent, 1.0)))
+        walls = counted_walls(header, self._outcomes, self._left_out)
+        decided = decide(walls.get(baseline, {}), {name: walls.get(name, {}) for name in others}, looks, record.alpha)
         left = [name for name in others if name not in decided and name not in self.failures.reasons]
         reason = None
         if baseline in self.failures.reasons:
             reason = f"{baseline} failed, so that there is nothing to compare with, after {_rounds(counted)}"
         elif not left:
             reason = f"every comparison was decided, after {_rounds(counted)} of at most {self.experiment.max_rounds}"
+        elif last:
+            reason = (
+                f"servers remember what they were asked, so that more rounds of these questions would tell nothing, "
+                f"after {_rounds(counted)}; not decided: {', '.join(left)}; ask more questions"
+            )
         elif spent >= 1:
             what = (
                 f"{counted} rounds"

@@ -11,26 +11,28 @@ from functools import partial
 from punie_trace.analysis.figure_kinds import Observed
 from punie_trace.analysis.named_figures import failed_queries
 from punie_trace.report.model import NONE, UNSEEN
-from punie_trace.report.registry import ConfigurationRow, Show, register_column
+from punie_trace.report.registry import SCREEN, ConfigurationRow, Show, register_column
 from punie_trace.report.units import duration, interval, memory, number, share, span
 
 
-def column(group: str, title: str, *, numeric: bool = True, on_screen: bool = False) -> Callable[[Show], Show]:
+def column(group: str, title: str, *, numeric: bool = True) -> Callable[[Show], Show]:
     """Register the function below as the column's."""
 
     def register(show: Show) -> Show:
-        register_column(group, title, show, numeric=numeric, on_screen=on_screen)
+        register_column(group, title, show, numeric=numeric)
         return show
 
     return register
 
 
+screen = partial(column, SCREEN)
 speed = partial(column, "Speed")
 accuracy = partial(column, "Accuracy")
 per_right = partial(column, "Right answers with speed")
 ledger = partial(column, "Where the time goes")
 work = partial(column, "Work")
 speculation = partial(column, "Speculation")
+server = partial(column, "Server")
 
 
 def _mark(row: ConfigurationRow, figure: str) -> str:
@@ -39,12 +41,77 @@ def _mark(row: ConfigurationRow, figure: str) -> str:
     return "\u2020" if client is not None and figure in client.affected else ""
 
 
-@speed("median (95 %)", on_screen=True)
+@screen("right")
+def _right_of(row: ConfigurationRow) -> str:
+    return NONE if row.figures.accuracy is None else f"{row.figures.correct}/{row.figures.queries}"
+
+
+@screen("median")
+def _median(row: ConfigurationRow) -> str:
+    """Of what tells of speed; with '~' of all, where nothing was asked first."""
+    figures = row.figures
+    if figures.wall_ms is None:
+        return NONE
+    first = figures.first_asks_ms
+    shown = f"{duration(first.value)}" if first is not None else f"~{duration(figures.wall_ms.median)}"
+    return shown + _mark(row, "wall_ms") + _left_out(row)
+
+
+def _left_out(row: ConfigurationRow) -> str:
+    """Of how many a time is, where errors and timeouts were left out of it."""
+    failed = failed_queries(row.figures)
+    return f" of {row.figures.outcomes - failed}/{row.figures.outcomes}" if failed else ""
+
+
+@screen("speed-up (95 %)")
+def _speed_up_briefly(row: ConfigurationRow) -> str:
+    found = row.comparison.speed if row.comparison is not None else None
+    if found is None:
+        return NONE
+    bounds = "" if found.low is None or found.high is None else f" ({_brief(found.low)}-{_brief(found.high)})"
+    return f"{_brief(found.estimate)}x{bounds}"
+
+
+def _brief(ratio: float) -> str:
+    """Two significant figures where that is enough: a report in full has more."""
+    return f"{ratio:.1f}" if ratio >= 9.95 else f"{ratio:.2f}"
+
+
+@screen("verdict", numeric=False)
+def _verdict_on_screen(row: ConfigurationRow) -> str:
+    return row.verdict
+
+
+@screen("TTFT")
+def _ttft_briefly(row: ConfigurationRow) -> str:
+    one = row.figures.ttft_ms
+    if one.value is None:
+        return NONE if not one.of else "unseen"
+    return duration(one.value) + _mark(row, "ttft_ms")
+
+
+@screen("tok/s")
+def _rate_briefly(row: ConfigurationRow) -> str:
+    rate = row.figures.output_tokens_per_s
+    return NONE if rate is None else number(rate, 0)
+
+
+@screen("memory")
+def _memory_on_screen(row: ConfigurationRow) -> str:
+    peak = row.figures.memory_peak_bytes
+    if peak is None:
+        return "unseen" if row.figures.outcomes else NONE
+    return memory(peak) + ("*" if row.figures.memory_shared_with else "")
+
+
+@speed("median (95 %)")
 def _wall(row: ConfigurationRow) -> str:
     wall = row.figures.wall_ms
     if wall is None:
         return NONE
-    return f"{duration(wall.median)}{_mark(row, 'wall_ms')} {span(wall.low, wall.high, duration)}".strip()
+    return f"{duration(wall.median)}{_mark(row, 'wall_ms')} {span(wall.low, wall.high, duration)}".strip() + _left_out(
+        row
+    )
 
 
 @speed("p95")
@@ -53,20 +120,54 @@ def _p95(row: ConfigurationRow) -> str:
     return NONE if wall is None else duration(wall.p95) + _mark(row, "wall_ms")
 
 
-@speed("speed-up (95 %)", on_screen=True)
+@speed("speed-up (95 %)")
 def speed_up(row: ConfigurationRow) -> str:
     """How many times as fast as the baseline, with its interval."""
     found = row.comparison.speed if row.comparison is not None else None
     return NONE if found is None else f"{found.estimate:.2f}x {interval(found.low, found.high)}".strip()
 
 
-@speed("verdict", numeric=False, on_screen=True)
+@speed("verdict", numeric=False)
 def verdict(row: ConfigurationRow) -> str:
     """Who is faster, in a word."""
     return row.verdict
 
 
-@accuracy("right (95 %)", on_screen=True)
+memory_gain = partial(column, "First asks, and asked again")
+
+
+@memory_gain("first (n)")
+def _first_asks(row: ConfigurationRow) -> str:
+    found, wall = row.figures.first_asks_ms, row.figures.wall_ms
+    every = wall is not None and found is not None and found.value == wall.median  # it is the median above
+    return NONE if found is None or every else f"{duration(found.value)} ({found.n})"
+
+
+@memory_gain("asked first")
+def _asked_first(row: ConfigurationRow) -> str:
+    found = row.figures.asked_again
+    return NONE if found is None else f"{duration(found.first_ms)} ({found.queries})"
+
+
+@memory_gain("the same again")
+def _the_same_again(row: ConfigurationRow) -> str:
+    found = row.figures.asked_again
+    return NONE if found is None else duration(found.again_ms)
+
+
+@memory_gain("gain (95 %)")
+def _gain(row: ConfigurationRow) -> str:
+    found = row.figures.asked_again.gain if row.figures.asked_again is not None else None
+    return NONE if found is None else f"{found.value:.2f}x {interval(found.low, found.high)}".strip()
+
+
+@memory_gain("speed-up, both again")
+def _asked_again(row: ConfigurationRow) -> str:
+    found = row.comparison.speed_again if row.comparison is not None else None
+    return NONE if found is None else f"{found.value:.2f}x {interval(found.low, found.high)}".strip()
+
+
+@accuracy("right (95 %)")
 def _right(row: ConfigurationRow) -> str:
     one = row.figures.accuracy
     if one is None:
@@ -148,21 +249,29 @@ def _tokens(row: ConfigurationRow) -> str:
     return NONE if all(part is None for part in parts) else "/".join(number(part, 0) for part in parts)
 
 
-@work("tok/s (eff.)", on_screen=True)
+@work("tok/s (eff.)")
 def _rate(row: ConfigurationRow) -> str:
     rates = row.figures.output_tokens_per_s, row.figures.effective_output_tokens_per_s
     return NONE if rates[0] is None else f"{number(rates[0], 0)} ({number(rates[1], 0)})"
 
 
-@work("TTFT (seen)", on_screen=True)
-def _ttft(row: ConfigurationRow) -> str:
-    one = row.figures.ttft_ms
-    if not one.of:
+def _seen(one: Observed | None, mark: str) -> str:
+    if one is None or not one.of:
         return NONE
-    return UNSEEN if one.value is None else f"{duration(one.value)}{_mark(row, 'ttft_ms')} ({one.n}/{one.of})"
+    return UNSEEN if one.value is None else f"{duration(one.value)}{mark} ({one.n}/{one.of})"
 
 
-@work("memory", on_screen=True)
+@work("TTFT of answers")
+def _ttft(row: ConfigurationRow) -> str:
+    return _seen(row.figures.ttft_ms, _mark(row, "ttft_ms"))
+
+
+@work("TTFT of calls")
+def _ttft_of_calls(row: ConfigurationRow) -> str:
+    return _seen(row.figures.ttft_call_ms, _mark(row, "ttft_ms"))
+
+
+@work("memory")
 def _memory(row: ConfigurationRow) -> str:
     peak = row.figures.memory_peak_bytes
     if peak is None:
@@ -208,3 +317,28 @@ def _drafters(row: ConfigurationRow) -> str:
 def _fallback(row: ConfigurationRow) -> str:
     one = row.figures.speculation
     return NONE if one is None else f"{sum(one.fallbacks.values())}/{one.generations}"
+
+
+@server("kind", numeric=False)
+def _kind(row: ConfigurationRow) -> str:
+    return row.figures.kind or row.figures.path or NONE
+
+
+@server("program", numeric=False)
+def _program(row: ConfigurationRow) -> str:
+    return row.figures.program or NONE
+
+
+@server("fingerprint", numeric=False)
+def _fingerprint(row: ConfigurationRow) -> str:
+    return row.figures.fingerprint or NONE
+
+
+@server("memory is", numeric=False)
+def _memory_kind(row: ConfigurationRow) -> str:
+    return row.figures.memory_kind or NONE
+
+
+@server("batches", numeric=False)
+def _batches(row: ConfigurationRow) -> str:
+    return {True: "yes", False: "no", None: "not known"}[row.figures.batched]

@@ -39,6 +39,8 @@ _LONGEST_NAME: Final = 20
 _STYLES: Final = {"good": "green", "bad": "red", "neutral": ""}
 _MOST_PIECES: Final = 3
 """A table that would be split into more pieces than this is shown as lists."""
+_GAP: Final = 2
+"""Cells between two columns, where there is room."""
 _SHORTEST_BAR: Final = 10
 _FILLS: Final = {
     "generation": ("\u2588", "#", "blue"),
@@ -141,7 +143,9 @@ def _print_facts(facts: Facts, console: Console) -> None:
 
 
 def _print_table(table: Table, title: Text | None, console: Console) -> None:
-    pieces = list(_split(table, console.width))
+    # A little closer together is better than in two pieces.
+    gap = next((gap for gap in (_GAP, 1) if sum(_widths(table, gap)) - gap <= console.width), _GAP)
+    pieces = list(_split(table, console.width, gap))
     if len(pieces) > _MOST_PIECES:
         if title is not None:
             console.print()
@@ -152,11 +156,11 @@ def _print_table(table: Table, title: Text | None, console: Console) -> None:
         if title is not None:
             console.print()
             console.print(title)
-        console.print(_rich_table(piece))
+        console.print(_rich_table(piece, gap))
 
 
-def _rich_table(table: Table) -> RichTable:
-    shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+def _rich_table(table: Table, gap: int) -> RichTable:
+    shown = RichTable(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), show_edge=False, pad_edge=False)
     shown.add_column("", max_width=_LONGEST_NAME, overflow="fold")
     for column in table.columns:
         shown.add_column(plain(column.title), justify="right" if column.numeric else "left", overflow="fold")
@@ -175,11 +179,11 @@ def _print_as_lists(table: Table, console: Console) -> None:
         console.print(Padding(plain("; ".join(cells), _STYLES[row.tone]), (0, 0, 0, 2)))
 
 
-def _widths(table: Table) -> list[int]:
-    """How wide each column is, the names' first, with the two cells between columns."""
+def _widths(table: Table, gap: int) -> list[int]:
+    """How wide each column is, the names' first, with the gap to the next one."""
     names = max((min(cell_len(row.name), _LONGEST_NAME) for row in table.rows), default=0)
-    return [names + 2] + [
-        max(cell_len(column.title), *(cell_len(row.cells[place]) for row in table.rows), 1) + 2
+    return [names + gap] + [
+        max(cell_len(column.title), *(cell_len(row.cells[place]) for row in table.rows), 1) + gap
         for place, column in enumerate(table.columns)
     ]
 
@@ -190,7 +194,7 @@ def _side_by_side(tables: Sequence[Table], width: int) -> Iterator[tuple[str, Ta
     together: Table | None = None
     for table in tables:
         joined = table if together is None else _joined(together, table)
-        if together is not None and sum(_widths(joined)) - 2 > width:  # nothing stands after the last column
+        if together is not None and sum(_widths(joined, _GAP)) - _GAP > width:  # nothing stands after the last column
             yield "; ".join(titles), together
             titles, joined = [], table
         titles.append(table.title if not titles else table.title[:1].lower() + table.title[1:])
@@ -204,12 +208,12 @@ def _joined(first: Table, second: Table) -> Table:
     return Table(first.columns + second.columns, rows, first.title, first.names)
 
 
-def _split(table: Table, width: int) -> Iterator[Table]:
+def _split(table: Table, width: int, gap: int) -> Iterator[Table]:
     """The table in pieces that fit, each with the names."""
-    names, *widths = _widths(table)
+    names, *widths = _widths(table, gap)
     start, used = 0, names
     for place, one in enumerate(widths):
-        if place > start and used + one - 2 > width:
+        if place > start and used + one - gap > width:
             yield _columns(table, start, place)
             start, used = place, names
         used += one

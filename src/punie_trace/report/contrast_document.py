@@ -12,7 +12,20 @@ from typing import Final
 from punie_trace.analysis.contrast import Contrast
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
 from punie_trace.analysis.first_divergence import in_words
-from punie_trace.report.model import NONE, Column, Document, Facts, Items, Note, Row, Section, Table, Tone, section
+from punie_trace.report.model import (
+    NONE,
+    Column,
+    Document,
+    Facts,
+    Headline,
+    Items,
+    Note,
+    Row,
+    Section,
+    Table,
+    Tone,
+    section,
+)
 from punie_trace.report.units import duration, interval, machine
 from punie_trace.runs.header import unique
 
@@ -38,6 +51,7 @@ def contrast_document(contrast: Contrast, command: str = "") -> Document:
         title=f"{contrast.summary.run.suite}: {' against '.join(one.run.id for one in reversed(runs))}",
         facts=Facts(tuple((word, _run(one)) for word, one in zip(words, runs, strict=True))),
         sections=tuple(_sections(contrast)),
+        headline=Headline(f"{contrast.warning}.", "", "bad") if contrast.warning else None,
         gates=contrast.gates,
         commands=(*made_by, command) if command else tuple(made_by),
     )
@@ -76,7 +90,11 @@ def _sections(contrast: Contrast) -> Iterator[Section]:
         f"{f'{one.configuration}: ' if one.configuration else ''}{one.field}: {one.first} -> {one.second}"
         for one in contrast.differences
     )
-    yield section("differences", "What differs between the runs", Items(differences, "bad"))
+    yield section(
+        "differences",
+        "What differs between the runs" if contrast.across_runs else f"What differs from {contrast.summary.baseline}",
+        Items(differences, "bad"),
+    )
     yield section("divergences", "Where answers first differ", Items(tuple(_divergences(contrast))))
     yield section("changed", "Right in one and not in the other", Items(tuple(_changed_answers(contrast))))
     yield section("remarks", "Remarks", Items(contrast.remarks))
@@ -99,8 +117,9 @@ def _speed(comparison: Comparison) -> tuple[str, str]:
     """The speed-up with its interval, and the verdict with what would tell where it does not."""
     speed = comparison.speed
     if speed is None:
-        return NONE, "no pairs"
-    more = f" ({speed.more_rounds} more rounds may)" if speed.more_rounds is not None else ""
+        return NONE, "no pairs" if comparison.speed_again is None else "cannot tell (no first asks)"
+    more = f" (+{speed.more_rounds} rounds)" if speed.more_rounds is not None else ""
+    more = f" (+{speed.more_queries} questions)" if speed.more_queries is not None else more
     return f"{speed.estimate:.2f}x {interval(speed.low, speed.high)}".strip(), f"{speed.verdict}{more}"
 
 

@@ -17,14 +17,15 @@ def headline(summary: Summary) -> Headline:
     if faster:
         return _faster(summary, faster)
     if not paired:
-        return _alone(summary)
+        return _asked_again_only(summary) or _alone(summary)
     slower = [one.other for one, speed in paired if speed.verdict == "slower"]
-    unclear = [one.other for one, speed in paired if speed.verdict == "cannot tell"]
+    decided = [one.other for one, speed in paired if speed.verdict != "cannot tell"]
+    unclear = [one.other for one in summary.comparisons if one.other not in decided and (one.speed or one.speed_again)]
     parts = []
     if slower:
         parts.append(f"Slower: {', '.join(slower)}.")
     if unclear:
-        parts.append(f"Cannot be told from it: {', '.join(unclear)}.{_more_rounds(paired)}")
+        parts.append(f"Cannot be told from it: {', '.join(unclear)}.{_would_tell(paired)}")
     return Headline(
         f"No configuration is measurably faster than {summary.baseline}.",
         " ".join(parts),
@@ -54,6 +55,13 @@ def _faster(summary: Summary, faster: list[tuple[Comparison, SpeedFigures]]) -> 
     return Headline(f"{best.other} is {how}, {accuracy}.", detail, "bad" if lost else "good")
 
 
+def _asked_again_only(summary: Summary) -> Headline | None:
+    if not any(one.speed_again is not None for one in summary.comparisons):
+        return None
+    text = f"Whether anything is faster than {summary.baseline} cannot be told: no question was asked first in both."
+    return Headline(text, "What was asked again shows what servers remember, not how fast they are.", "neutral")
+
+
 def _alone(summary: Summary) -> Headline:
     name = summary.baseline or ""
     figures = summary.configurations[name]
@@ -68,6 +76,10 @@ def _alone(summary: Summary) -> Headline:
     return Headline(f"{name} takes {median} for a query in the middle, {right}.", detail, "neutral")
 
 
-def _more_rounds(paired: list[tuple[Comparison, SpeedFigures]]) -> str:
-    needed = [speed.more_rounds for _, speed in paired if speed.verdict == "cannot tell" and speed.more_rounds]
-    return f" About {max(needed)} more rounds would tell." if needed else ""
+def _would_tell(paired: list[tuple[Comparison, SpeedFigures]]) -> str:
+    open_ = [speed for _, speed in paired if speed.verdict == "cannot tell"]
+    rounds = max((speed.more_rounds or 0 for speed in open_), default=0)
+    queries = max((speed.more_queries or 0 for speed in open_), default=0)
+    if queries:
+        return f" About {queries} more question{'s' * (queries > 1)} would tell."
+    return f" About {rounds} more round{'s' * (rounds > 1)} would tell." if rounds else ""

@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TextIO, TypeAlias
+from typing import Final, TextIO, TypeAlias
 
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
 from punie_trace.analysis.named_figures import comparison_of
@@ -23,7 +23,9 @@ from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.report.model import Column, Row, Table, Tone
 from punie_trace.runs.reader import RunRecord
 
-_TONES: dict[str, Tone] = {"faster": "good", "slower": "bad", "failed": "bad"}
+SCREEN: Final = "Configurations"
+"""The one table of the screen at the end of a run: its cells are short."""
+_TONES: Final[dict[str, Tone]] = {"faster": "good", "slower": "bad", "failed": "bad"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,10 @@ class ConfigurationRow:
         """Who is faster, in a word; 'baseline', or why there is no such verdict, where the configuration has none."""
         if self.figures.failure is not None:
             return "failed"
+        if self.comparison is not None and self.comparison.speed is not None:
+            return self.comparison.speed.verdict
         if self.comparison is not None:
-            return self.comparison.speed.verdict if self.comparison.speed is not None else "no pairs"
+            return "no pairs" if self.comparison.speed_again is None else "cannot tell"
         if not self.figures.outcomes:
             return "not measured"
         return "baseline" if self.name == self.summary.baseline else "no pairs"
@@ -52,13 +56,12 @@ Show: TypeAlias = Callable[[ConfigurationRow], str]
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationColumn:
-    """A column of the table named `group`: what it shows for a configuration, and whether the one screen has it."""
+    """A column of the table named `group`: what it shows for a configuration."""
 
     group: str
     title: str
     show: Show
     numeric: bool = True
-    on_screen: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,10 @@ _columns: dict[tuple[str, str], ConfigurationColumn] = {}
 _exports: dict[str, Export] = {}
 
 
-def register_column(group: str, title: str, show: Show, *, numeric: bool = True, on_screen: bool = False) -> None:
+def register_column(group: str, title: str, show: Show, *, numeric: bool = True) -> None:
     """Add a column to the table named `group`, after those that it has; a new name makes a table of its own.
+
+    The table `SCREEN` is the one that stands on the screen at the end of a run.
 
     `show` gives the cell for one configuration, as plain text. Raises `ConfigurationError` where the table has a
     column of that title.
@@ -107,7 +112,7 @@ def register_column(group: str, title: str, show: Show, *, numeric: bool = True,
     _built_in("configuration_columns")
     if (group, title) in _columns:
         raise ConfigurationError(f"the table {group!r} has a column {title!r} already: choose another title")
-    _columns[group, title] = ConfigurationColumn(group, title, show, numeric, on_screen)
+    _columns[group, title] = ConfigurationColumn(group, title, show, numeric)
 
 
 def register_export(name: str, write: WriteExport, about: str = "", *, of_one_query: bool = False) -> None:

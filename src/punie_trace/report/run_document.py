@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from punie_trace.analysis.advice import MOST_ADVICE
 from punie_trace.analysis.figure_kinds import Observed
 from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.first_divergence import in_words
@@ -33,7 +34,7 @@ from punie_trace.report.model import (
     Tables,
     section,
 )
-from punie_trace.report.registry import columns, configuration_table
+from punie_trace.report.registry import SCREEN, columns, configuration_table
 from punie_trace.report.units import duration, interval, machine, share
 
 LEDGER_LINES: Final = (
@@ -72,22 +73,24 @@ def run_document(
 
 def _sections(summary: Summary) -> Iterator[Section]:
     shown = columns()
-    screen = configuration_table(tuple(column for column in shown if column.on_screen), summary)
-    yield section("configurations", "Configurations", screen, _shared_memory(summary), on_screen=True)
+    screen = configuration_table(tuple(column for column in shown if column.group == SCREEN), summary)
+    yield section("configurations", SCREEN, screen, *map(Note, _marks(summary)), on_screen=True)
     yield section("ledger", "Where the time goes", _ledger_bars(summary), on_screen=True)
     findings = Items((*summary.ledger_errors, *summary.findings), "bad", MOST_ON_SCREEN)
     yield section("findings", "Findings", findings, on_screen=True)
-    yield section("advice", "Advice", Items(tuple(one.text for one in summary.advice), "good"), on_screen=True)
+    advice = Items(tuple(one.text for one in summary.advice), "good", MOST_ADVICE)
+    yield section("advice", "Advice", advice, on_screen=True)
     # By kind of work before any average: over kinds it can hide that one gains and another loses.
     yield section(
         "categories", "By category: median, speed-up (95 %), right where not all are", categories_table(summary)
     )
-    groups = tuple(dict.fromkeys(column.group for column in shown))
+    groups = tuple(dict.fromkeys(column.group for column in shown if column.group != SCREEN))
     tables = tuple(
         configuration_table(tuple(column for column in shown if column.group == group), summary, group)
         for group in groups
         if group != "Speculation" or any(one.speculation is not None for one in summary.configurations.values())
     )
+    tables = tuple(table for table in map(_without_empty, tables) if table.columns)
     yield section("figures", "All figures", Tables(tables), *map(Note, _remarks(summary)))
     yield section("work", "Work relative to the baseline's", _work_table(summary))
     yield section("phases", "A generation: mean of each phase", _phases_table(summary), *map(Note, _unseen(summary)))
@@ -150,11 +153,24 @@ def _objectives(summary: Summary) -> str:
     return ""
 
 
-def _shared_memory(summary: Summary) -> Note:
-    shared = any(
-        one.memory_shared_with and one.memory_peak_bytes is not None for one in summary.configurations.values()
-    )
-    return Note("* of the one process that served more than this configuration" if shared else "")
+def _marks(summary: Summary) -> Iterator[str]:
+    """What the signs beside figures mean, where there are any."""
+    figures = summary.configurations.values()
+    if any(one.memory_shared_with and one.memory_peak_bytes is not None for one in figures):
+        yield "* of the one process that served more than this configuration"
+    if any(one.wall_ms is not None and one.first_asks_ms is None for one in figures):
+        yield "~ of questions that its server had been asked before"
+
+
+def _without_empty(table: Table) -> Table:
+    """The table without the columns in which no cell holds anything."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if not table.rows or any(row.cells[place].strip(" -/") for row in table.rows)
+    ]
+    rows = tuple(Row(row.name, tuple(row.cells[place] for place in kept), row.tone) for row in table.rows)
+    return Table(tuple(table.columns[place] for place in kept), rows, table.title, table.names)
 
 
 def _ledger_bars(summary: Summary) -> StackedBars:
