@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from punie_trace.analysis.comparable import header_differences, shared_queries
+from punie_trace.analysis.comparable import another_server, header_differences, shared_queries
 from punie_trace.errors import ConfigurationError
 from punie_trace.runs.header import ConfigurationRecord, RunHeader, ServerRecord
 from tests.synthetic_run import QUERIES, make_header
@@ -74,3 +74,31 @@ def test_other_questions_under_the_same_name_are_refused() -> None:
 def test_suites_without_a_common_query_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="no query in common"):
         shared_queries(make_header(queries=QUERIES[:2]), make_header(queries=QUERIES[2:]))
+
+
+def configured(header: RunHeader, **settings: object) -> RunHeader:
+    return header.model_copy(
+        update={"configuration": {**header.configuration, "configurations": {"baseline": settings}}}
+    )
+
+
+def test_everything_that_was_configured_is_compared() -> None:
+    first = configured(with_server(make_header(), "a"), prompt_cache_size=4, extra_args=["--a"])
+    second = configured(with_server(make_header(), "a"), prompt_cache_size=0, extra_args=["--b"], kv_bits=8)
+    assert found(first, second) == {
+        ("baseline", "prompt cache size"): ("4", "0"),
+        ("baseline", "extra args"): ('["--a"]', '["--b"]'),
+        ("baseline", "kv bits"): ("not recorded", "8"),
+    }
+    assert another_server(header_differences(first, second, [("baseline", "baseline")]), "baseline", "baseline") == ""
+
+
+def test_a_name_that_means_another_server_is_said() -> None:
+    first = with_server(make_header(), "a")
+    second = configured(with_server(make_header(), "a", kind="command"), command=["llama-server", "--spec"])
+    differences = header_differences(first, second, [("baseline", "baseline")])
+    warning = another_server(differences, "baseline", "baseline")
+    assert warning.startswith("baseline is another server in the second run: ")
+    assert "kind mlx_lm -> command" in warning
+    assert 'command not recorded -> ["llama-server", "--spec"]' in warning
+    assert another_server(differences, "baseline", "other") == ""  # compared with another one on purpose

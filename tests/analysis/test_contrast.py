@@ -97,3 +97,19 @@ def test_it_survives_its_own_json(tmp_path: Path) -> None:
     second = run_of(tmp_path / "b", {"baseline": replace(ARMS["baseline"], speed=1.2)})
     contrast = contrast_across(first, second, None, parse_gates(["preset:interactive"]))
     assert Contrast.model_validate_json(contrast.model_dump_json()) == contrast
+
+
+def test_within_a_run_what_a_configuration_differs_in_is_named(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "r", {"baseline": Arm(), "speculative-2": Arm(speed=2.0, draft=True)})
+    fields = {one.field: (one.first, one.second) for one in contrast_within(run).differences}
+    assert fields == {
+        "draft model": ("not recorded", "demo-draft"),
+        "num draft tokens": ("not recorded", "2"),
+    }
+
+
+def test_a_namesake_on_another_kind_of_server_is_warned_of(tmp_path: Path) -> None:
+    first = run_of(tmp_path / "a", {"baseline": Arm()})
+    second = run_of(tmp_path / "b", {"baseline": Arm(kind="url")})
+    assert contrast_across(first, second).warning == "baseline is another server in the second run: kind mlx_lm -> url"
+    assert contrast_across(first, first).warning == ""

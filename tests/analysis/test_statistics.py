@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_trace.analysis.statistics import holm, paired_ratio, quantile, settle, wilson
+from punie_trace.analysis.statistics import Ratio, holm, paired_ratio, quantile, settle, wilson
 
 times = st.floats(min_value=1e-3, max_value=1e6)
 p_lists = st.lists(st.floats(min_value=0, max_value=1), max_size=8)
@@ -239,3 +239,25 @@ def test_a_verdict_that_does_not_stand_beside_the_others_is_withdrawn() -> None:
     settled = settle([clear, weak, none, none])
     assert [ratio.verdict for ratio in settled] == ["faster", "cannot tell", "cannot tell", "cannot tell"]
     assert "Holm" in settled[1].note
+
+
+def test_how_many_more_queries_would_tell_is_about_right() -> None:
+    """With as many more as it says, of the same spread, three of four samples are decided."""
+    chance = random.Random(5)
+
+    def sample(n: int) -> Ratio:
+        after = {(f"q{i}", 1): math.exp(chance.gauss(-0.2, 0.3)) for i in range(n)}
+        return paired_ratio(dict.fromkeys(after, 1.0), after, rounds_tell=False)
+
+    open_ = [one for one in (sample(5) for _ in range(200)) if one.verdict == "cannot tell" and one.more_queries]
+    assert len(open_) > 50
+    assert all(one.more_rounds is None for one in open_)
+    needed = sorted(5 + (one.more_queries or 0) for one in open_)[len(open_) // 2]
+    decided = sum(sample(needed).verdict != "cannot tell" for _ in range(200))
+    assert decided > 0.4 * 200
+
+
+def test_too_few_queries_ask_for_queries_where_rounds_do_not_tell() -> None:
+    ratio = paired_ratio({("q", 1): 2.0}, {("q", 1): 1.0}, rounds_tell=False)
+    assert (ratio.verdict, ratio.more_rounds, ratio.more_queries) == ("cannot tell", None, 2)
+    assert "rounds" not in ratio.note

@@ -29,6 +29,7 @@ SHOWN = {
     "--out",
     "--otlp",
     "--plain",
+    "--full",
     "--help",
 }
 
