@@ -94,8 +94,9 @@ def test_only_what_is_known_to_keep_nothing_forgets() -> None:
     cold: JsonValue = {"prompt_cache_size": 0}
     assert forgets(header({"x": "one"}, {"x": cold}, kind="mlx_lm"), "x")
     assert not forgets(header({"x": "one"}, {"x": {"prompt_cache_size": 4}}, kind="mlx_lm"), "x")
-    assert not forgets(header({"x": "one"}, {"x": cold}), "x")  # ours keeps texts to draft from
-    assert forgets(header({"x": "one"}, {"x": {"prompt_cache_size": 0, "memory": "conversation"}}), "x")
+    assert forgets(header({"x": "one"}, {"x": cold}), "x")
+    assert forgets(header({"x": "one"}, {"x": {"prompt_cache_size": 0, "memory": "request"}}), "x")
+    assert not forgets(header({"x": "one"}, {"x": {"memory": "request"}}), "x")  # it keeps prompt caches
     assert not forgets(header({"x": "one"}, {"x": {"prompt_cache_size": 0, "memory": "server"}}), "x")
     assert not forgets(header({"x": "one"}, {"x": cold}, kind="url"), "x")
     assert not forgets(header({"x": "one"}), "nobody")

@@ -15,8 +15,8 @@ from punie_trace.analysis.served_by import settings_of
 from punie_trace.records import Outcome, Verdict
 from punie_trace.runs.header import RunHeader
 
-_FORGETTING: Final = ("request", "conversation")
-"""Values of `memory` with which a server of ours carries nothing from one query to the next."""
+_FORGETTING: Final = (None, "request", "conversation")
+"""Values of `memory` with which a server of ours carries no text from one query to the next; None is its default."""
 
 
 def forgets(header: RunHeader, configuration: str) -> bool:
