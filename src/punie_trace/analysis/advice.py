@@ -90,9 +90,9 @@ def _time(summary: Summary, base: ConfigurationFigures) -> Iterator[Advice]:
         yield Advice(
             about="generation",
             text=f"Generation is {shares.generation:.0%} of a query's time in {summary.baseline} "
-            f"({ledger.generation:.0f} of {ledger.wall:.0f} ms): faster tools or a lighter framework could gain "
-            f"{others:.2f}x at most; generation twice as fast gains {halved:.2f}x (half the output tokens: at most "
-            f"that), and taking no time at all {_bound(shares.generation)}. {_measured(summary)}",
+            f"({ledger.generation:.0f} of {ledger.wall:.0f} ms): twice as fast, or half the tokens, is {halved:.2f}x "
+            f"at most, for nothing {_bound(shares.generation)}; faster tools or a lighter framework could gain "
+            f"{others:.2f}x. {_measured(summary)}",
             bound=halved,
         )
         if _calls_apart(base):

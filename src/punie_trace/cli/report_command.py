@@ -89,11 +89,10 @@ def print_definitions() -> None:
     """How each figure is defined, for whoever reads a report."""
     from rich.console import Console
 
-    from punie_trace.analysis.summary import DEFINITIONS
     from punie_trace.report.console import print_facts
-    from punie_trace.report.model import Facts
+    from punie_trace.report.run_document import definitions
 
-    print_facts(Facts(tuple(DEFINITIONS.items())), Console())
+    print_facts(definitions(), Console())
 
 
 def show_report(run: Run, console: Console, *, full: bool = False) -> None:

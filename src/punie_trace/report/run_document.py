@@ -15,6 +15,7 @@ from punie_trace.analysis.figure_kinds import Observed
 from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.first_divergence import in_words
 from punie_trace.analysis.named_figures import FEWEST_FOR_P95, comparison_of
+from punie_trace.analysis.summary import DEFINITIONS
 from punie_trace.report.contrast_document import WORK_COLUMNS, work_cells
 from punie_trace.report.headline import headline
 from punie_trace.report.model import (
@@ -69,6 +70,11 @@ def run_document(
         headline=headline(summary),
         commands=(*([shlex.join(summary.run.argv)] if summary.run.argv else []), *again),
     )
+
+
+def definitions() -> Facts:
+    """How each figure is defined."""
+    return Facts(tuple(DEFINITIONS.items()))
 
 
 def _sections(summary: Summary) -> Iterator[Section]:
