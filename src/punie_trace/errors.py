@@ -62,12 +62,12 @@ class LedgerError(PunieTraceError):
 
 
 class UnexpectedError(PunieTraceError):
-    """Something that this package did not expect ended a run early: a defect. What was measured is kept."""
+    """Something that this package did not expect: a defect."""
 
     exit_code = 4
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"unexpected: {what}. What was measured is kept. This is a defect: please report it")
+        super().__init__(f"unexpected: {what}. This is a defect: please report it")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from punie_trace.cli.exits import errors_as_messages
+from punie_trace.cli.exits import errors_as_messages, show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,9 +49,9 @@ def _export(folder: Path, otlp: str, otlp_metrics: str, console: Console) -> int
             on_step=lambda what, by_now, of: progress.update(tasks[what], completed=by_now, total=of, visible=True),
         )
     for note in sent.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        show(console, note)
     for problem in sent.problems:
-        console.print(f"error: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+        show(console, f"error: {problem}", "red")
     taken = sent.sent_to
     show_links(deep_links(run.record, spans_at=taken.spans_at, metrics_at=taken.metrics_at), console)
     return EXIT_DONE if sent.whole else EXIT_EARLY

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from punie_trace.cli import run_options as options
-from punie_trace.cli.exits import errors_as_messages
+from punie_trace.cli.exits import errors_as_messages, show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,15 +156,18 @@ def _show(run: Run, console: Console, *, full: bool) -> None:
     from punie_trace.report.console import print_gates
     from punie_trace.report.interfaces import deep_links, show_links
 
+    if not run.outcomes:
+        show(console, f"nothing was measured; what there is of the run is in {run.folder}")
+        return
     tables = NewConsole()
     show_report(run, tables, full=full)
     print_gates(run.gates, tables)
     if (stopping := run.header.stopping) is not None and stopping.reason is not None:
-        console.print(f"stopped: {stopping.reason}", markup=False, highlight=False, soft_wrap=True)
+        show(console, f"stopped: {stopping.reason}")
     sent_to = run.sent_to
     show_links(deep_links(run.record, spans_at=sent_to.spans_at, metrics_at=sent_to.metrics_at), console)
     if run.without_an_answer:
         names = ", ".join(run.without_an_answer)
-        console.print(f"every query failed: {names}", style="bold red", markup=False, highlight=False)
+        show(console, f"every query failed: {names}", "bold red")
     if run.error is not None:
-        console.print(f"the run ended early: {run.error}", style="bold red", markup=False, highlight=False)
+        show(console, f"the run ended early, and what was measured is kept: {run.error}", "bold red")

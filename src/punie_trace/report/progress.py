@@ -27,6 +27,7 @@ from punie_trace.engine.progress import (
     RunPlanned,
     ServerChanged,
 )
+from punie_trace.outside_text import printable
 from punie_trace.records import Ledger, Outcome, Verdict
 
 PLAIN_INTERVAL_S = 10.0
@@ -118,7 +119,7 @@ class Progress:
 
     def _print(self, text: str) -> None:
         """On the screen whether or not it is live, and stays there."""
-        self._console.print(escape(text), highlight=False, soft_wrap=True)
+        self._console.print(escape(printable(text)), highlight=False, soft_wrap=True)
 
     def _print_plainly(self, text: str) -> None:
         """Where nothing is live, which would show it in its place."""
