@@ -1,4 +1,7 @@
-"""How many requests are open at once, with a limit: who comes when it is reached is told to come again later."""
+"""How many requests are open at once, and how many bytes their bodies hold together, each with a limit.
+
+Who comes when a limit is reached is answered that they may come again later. Safe to use from several threads.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import threading
 
 
 class Admission:
-    """Counts open requests. Safe to use from several threads."""
+    """Counts open requests."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -30,3 +33,25 @@ class Admission:
         """One is answered or gone."""
         with self._lock:
             self._open -= 1
+
+
+class BodyBytes:
+    """Counts the bytes of bodies that are being read, or answered. One body always has room where there is no other."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def enter(self, size: int) -> bool:
+        """Make room for a body of `size` bytes; False where there is none."""
+        with self._lock:
+            if self._held and self._held + size > self.limit:
+                return False
+            self._held += size
+            return True
+
+    def leave(self, size: int) -> None:
+        """That body is let go."""
+        with self._lock:
+            self._held -= size

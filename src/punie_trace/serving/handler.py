@@ -27,7 +27,7 @@ from punie_trace.serving.mlx_lm_adapter import DEFAULT_MODEL, CompletionHandler
 from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
 from punie_trace.serving.request_body import CHAT_PATHS, TEXT_PATHS, Body, check_body, parse_body
 from punie_trace.serving.speculation import requested
-from punie_trace.serving.state import ServerState
+from punie_trace.serving.state import MOST_BODY_BYTES, ServerState
 from punie_trace.serving.timings import timings
 from punie_trace.spans import names
 from punie_trace.spans.codec import to_line
@@ -126,9 +126,17 @@ class TracedHandler(CompletionHandler):
 
     def _completion(self) -> None:
         """Read, check and answer a request for text. Raises `RefusedError` for one that is not let in."""
-        raw = self._read_body()
-        self._whole()
-        body = check_body(parse_body(raw), self._path)
+        size = self._body_size()
+        if not self.state.bodies.enter(size):
+            raise RefusedError(503, f"the bodies of other requests hold {MOST_BODY_BYTES >> 20} MiB; come again")
+        try:
+            raw = self._read_body(size)
+            self._whole()
+            self._answer_completion(check_body(parse_body(raw), self._path))
+        finally:
+            self.state.bodies.leave(size)
+
+    def _answer_completion(self, body: Body) -> None:
         call = self.call = self._open_call(body)
         try:
             self.complete(body, chat=self._path in CHAT_PATHS, call=call)
@@ -177,7 +185,7 @@ class TracedHandler(CompletionHandler):
         """To the log and not to stderr; what the client wrote is made harmless."""
         _log.info("%s %s", self.address_string(), ascii(format % args)[1:-1])
 
-    def _read_body(self) -> bytes:
+    def _body_size(self) -> int:
         length = self.headers.get("Content-Length")
         if length is None:
             raise RefusedError(411, "Content-Length is required; send the body whole, not in chunks")
@@ -186,6 +194,9 @@ class TracedHandler(CompletionHandler):
         size, most = int(length), self.state.max_body_bytes
         if size > most:
             raise RefusedError(413, f"the body has {size} bytes, and {most} are the most (--max-body-bytes)")
+        return size
+
+    def _read_body(self, size: int) -> bytes:
         try:
             raw = self.rfile.read(size)
         except TimeoutError:

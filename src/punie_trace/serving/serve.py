@@ -74,9 +74,10 @@ class ServeOptions:
 
 
 def serve(arguments: Sequence[str], options: ServeOptions) -> NoReturn:
-    """Serve until told to end (SIGINT or SIGTERM), then end the process with 0. `arguments` are flags of mlx_lm.server.
+    """Serve until told to end (SIGINT, SIGTERM or SIGHUP), then end the process with 0.
 
-    Raises `ConfigurationError` for what cannot be, `ServerError` where the port or the model cannot be had.
+    `arguments` are flags of `mlx_lm.server`. Raises `ConfigurationError` for what cannot be, `ServerError` where the
+    port or the model cannot be had.
     """
     host, port, args = read_flags(arguments)
     with running(host, port, args, options) as (server, failure), _signals(server):
@@ -170,14 +171,14 @@ def _bind(host: str, port: int, options: ServeOptions) -> BoundedServer:
 
 @contextmanager
 def _signals(server: BoundedServer) -> Generator[None]:
-    """SIGINT and SIGTERM end the server; a second one ends the process at once."""
+    """SIGINT, SIGTERM and a closed terminal end the server; a second one ends the process at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         signal.signal(number, signal.SIG_DFL)
         # `shutdown` waits for the loop that this very thread runs.
         threading.Thread(target=server.shutdown, daemon=True).start()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

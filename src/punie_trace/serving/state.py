@@ -16,6 +16,7 @@ from punie_trace.models.weights_digest import weights_digest
 from punie_trace.records import JsonValue
 from punie_trace.serving import mlx_lm_adapter
 from punie_trace.serving.access import Access
+from punie_trace.serving.admission import BodyBytes
 from punie_trace.serving.call import Call
 from punie_trace.serving.generator import TracedGenerator
 from punie_trace.serving.metrics import ServerMetrics
@@ -25,6 +26,8 @@ from punie_trace.spans.clock import Clock
 from punie_trace.speculative.request import Speculation
 
 KIND = "punie"
+MOST_BODY_BYTES = 256 << 20
+"""Of all bodies that are being read, or answered."""
 
 
 @dataclass(slots=True)
@@ -38,11 +41,15 @@ class ServerState:
     spans: SpanBuffer
     max_body_bytes: int
     access: Access = field(default_factory=Access)
+    bodies: BodyBytes = field(init=False)
     metrics: ServerMetrics = field(default_factory=ServerMetrics, init=False)
     fingerprint: str = field(
         default_factory=lambda: f"punie-{punie_trace.__version__}-{mlx_lm_adapter.fingerprint()}", init=False
     )
     _traces: dict[int, int] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.bodies = BodyBytes(max(MOST_BODY_BYTES, self.max_body_bytes))
 
     @property
     def model_name(self) -> str:
