@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from punie_trace import Configuration, Experiment, UnexpectedError, measure
+from punie_trace import Configuration, Experiment, UnexpectedError, Verdict, measure, read_run
 from punie_trace.engine import bring_up
+from punie_trace.engine.tracing import Tracing
 from punie_trace.engine.unexpected import TRACEBACK_FILE
 from punie_trace.servers.server import Server, open_server
 from punie_trace.testing import Reply, Script, Text
@@ -81,3 +82,34 @@ def test_what_nobody_expected_ends_a_run_in_order_and_in_words(
     run = measure(experiment("only", together=True), out=tmp_path / "run", otlp="off")
     assert (run.status, run.exit_code, len(run.outcomes)) == ("ended-early", 4, 1)
     assert isinstance(run.error, UnexpectedError)
+
+
+@pytest.mark.parametrize("method", ["__init__", "close"])
+def test_whatever_fails_the_header_says_how_the_run_ended(
+    experiment: Callable[..., Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("a propagator that is not installed")
+
+    monkeypatch.setattr(Tracing, method, broken)
+    if method == "__init__":
+        with pytest.raises(ValueError, match="propagator"):
+            measure(experiment("only", together=True), out=tmp_path / "run", otlp="off")
+        assert read_run(tmp_path / "run").status == "ended-early"
+        return
+    run = measure(experiment("only", together=True), out=tmp_path / "run", otlp="off")
+    assert (run.status, len(run.outcomes)) == ("done", 1)
+    assert isinstance(run.error, UnexpectedError)
+
+
+def test_a_run_whose_every_query_failed_is_not_a_good_one(
+    experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    made = experiment("only", "other", together=True)
+    (tmp_path / "only.json").write_text(Script(replies=(Reply(status=500, error="out of cheese"),)).model_dump_json())
+    run = measure(made, out=tmp_path / "run", otlp="off")
+    assert {one.configuration: one.verdict for one in run.outcomes} == {
+        "only": Verdict.ERROR,
+        "other": Verdict.CORRECT,
+    }
+    assert (run.status, run.without_an_answer, run.exit_code) == ("done", ("only",), 4)

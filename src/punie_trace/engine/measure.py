@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -175,7 +175,12 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
         writer = stack.enter_context(RunWriter(folder, header_of(run_id, plan, suite, clock, options.argv)))
         status: RunStatus = "ended-early"
         error: PunieTraceError | None = None
-        tracing = Tracing(options.otlp, clock, run_id, writer.spans_path, options.otlp_metrics)
+        try:
+            tracing = Tracing(options.otlp, clock, run_id, writer.spans_path, options.otlp_metrics)
+        except BaseException:
+            with suppress(RunFolderError):
+                writer.finish(status)
+            raise
         try:
             for note in (*plan.notes, *suite.notes, *tracing.notes):
                 writer.add_note(note)
@@ -234,12 +239,16 @@ async def _guarded(measurement: Measurement, tracing: Tracing, ending: Ending) -
 
 def _close(writer: RunWriter, tracing: Tracing, announce: Announcer, status: RunStatus) -> PunieTraceError | None:
     """The last words of the run folder; where even they cannot be written, what is there stays."""
-    for line in tracing.close(writer.header):
-        announce(Noted(line))
+    problem: PunieTraceError | None = None
+    try:
+        for line in tracing.close(writer.header):
+            announce(Noted(line))
+    except Exception as error:
+        problem = in_words(error, writer.folder)
     try:
         if announce.problem is not None:
             writer.add_note(announce.problem)
         writer.finish(status)
     except RunFolderError as error:
         return error
-    return None
+    return problem
