@@ -117,9 +117,16 @@ class AdaptiveController:
         asked = model is not None and self._pays(offers[model], plain)
         most = min(self.longest, max(offer.limit for offer in offers))
         rate = self._rate(plain)
-        growth = self._growth(offers[model] if asked and model is not None else None, rate, most, min_acceptance)
+        curve = self.verification.curve(offers[0].pending + most + 1)
+        waiting = curve[offers[0].pending] - curve[0]  # what the rows take that are processed in any case
+        growth = self._growth(
+            offers[model] if asked and model is not None else None,
+            rate,
+            curve[offers[0].pending :],
+            min_acceptance,
+        )
         margin = self.hysteresis * (-1 if self._drafting else 1)
-        best, at = 1.0 - rate * plain + margin, model if asked else None
+        best, at = 1.0 - rate * (plain + waiting) + margin, model if asked else None
         for number, offer in enumerate(offers):
             if offer.free:
                 promise = growth.promise(offer.drafter, offer.matches) - rate * (self._rest.value or 0.0)
@@ -135,17 +142,16 @@ class AdaptiveController:
         """Learn from a round."""
         self._rounds += 1
         plain = self._plain.value
-        if not record.drafted:
-            self._plain.add(record.verify_ns + record.rest_ns)
-            self.verification.add(1, record.verify_ns)
-        else:
-            self.verification.add(record.rows, record.verify_ns)
+        self.verification.add(record.rows, record.verify_ns)
+        if record.drafted:
             self._rest.add(record.rest_ns)
+        elif record.rows == 1:  # else it committed what waited, too
+            self._plain.add(record.verify_ns + record.rest_ns)
         self._drafting = draft is not None
         if draft is None:
             self.budget.plain_round()
             if plain is not None:
-                self._here().add(1, plain)
+                self._here().add(1, self._expected(record, plain))
             return
         self._learn(draft, accepted, inside, record)
         if plain is None:
@@ -170,11 +176,13 @@ class AdaptiveController:
         """What was attained in places like this."""
         return self._all.setdefault(self._place, Attained())
 
-    def _growth(self, model: Offer | None, rate: float, most: int, min_acceptance: float | None) -> MeasuredGrowth:
+    def _growth(
+        self, model: Offer | None, rate: float, curve: list[float], min_acceptance: float | None
+    ) -> MeasuredGrowth:
         attained = self._here()
         return MeasuredGrowth(
             rate=rate,
-            curve=self.verification.curve(most + 1),
+            curve=curve,
             step=self._drafting_cost.each(self._plain.value or 0.0),
             copies=self._copies,
             model=None if model is None else self._models.setdefault(model.drafter, ModelAcceptance()),
@@ -221,7 +229,9 @@ class AdaptiveController:
     def _expected(self, record: RoundRecord, plain: float) -> float:
         """What such a round takes by the costs known, in ns."""
         costs = self._drafting_cost
-        verifying = self.verification.curve(record.rows)[-1] + (self._rest.value or 0.0) if record.drafted else plain
+        verifying = plain
+        if record.drafted or record.rows > 1:
+            verifying = self.verification.curve(record.rows)[-1] + (self._rest.value or 0.0)
         reading = costs.first(record.lag, plain) if record.computed else 0.0
         return verifying + costs.each(plain) * record.computed + reading
 

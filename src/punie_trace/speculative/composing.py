@@ -19,11 +19,12 @@ LONGEST_COPY = 32
 class _Copy:
     """The best guess of the free drafters, followed token by token; asked for anew where the draft leaves it."""
 
-    def __init__(self, drafters: Sequence[Drafter], context: Sequence[int]) -> None:
+    def __init__(self, drafters: Sequence[Drafter], context: Sequence[int], first: Sequence[Draft]) -> None:
         self._drafters = drafters
         self._context = context
-        self._guess, self._at = EMPTY, 0
-        self._matches: tuple[int, ...] = ()
+        self._guess = max(first, key=lambda guess: guess.matched, default=EMPTY)
+        self._at = 0
+        self._matches = repetitions(self._guess)
 
     def next_token(self, draft: Sequence[int]) -> tuple[DraftToken, Sequence[int]] | None:
         """The token that a repeated text has next, and what repetition lies behind it and those that follow it."""
@@ -52,14 +53,16 @@ def composed(
     growth: Growth,
     k: int,
     *,
+    first: Sequence[Draft] = (),
     sampler: KnownSampler | None = None,
     alternatives: bool = False,
 ) -> Draft:
     """A draft of at most k tokens, cut to what is worth verifying; not where tokens were drawn at random.
 
+    `first` are drafts that free drafters have given already for this context, so that they are not asked twice.
     `sampler` and `alternatives` as in `Drafter.propose`.
     """
-    copy = _Copy([drafter for drafter in drafters if drafter.free], context)
+    copy = _Copy([drafter for drafter in drafters if drafter.free], context, first)
     model = next((drafter for drafter in drafters if not drafter.free), None)
     tokens: list[DraftToken] = []
     ids: list[int] = []

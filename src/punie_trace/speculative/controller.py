@@ -17,7 +17,7 @@ class Offer:
 
     `limit`: the most tokens it can give; for a free drafter, how many it has given already. `matches`: length of the
     repeated text behind each of them (none for a model). `lag`: tokens it must read first. `inside`: within a tool
-    call.
+    call. `pending`: rows that the target processes in any case in front of the draft.
     """
 
     drafter: str
@@ -26,6 +26,7 @@ class Offer:
     matches: tuple[int, ...] = ()
     lag: int = 0
     inside: bool = False
+    pending: int = 0
 
     @property
     def matched(self) -> int:

@@ -20,7 +20,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 from punie_trace.errors import ConfigurationError
 from punie_trace.speculative.adaptive import AdaptiveController
 from punie_trace.speculative.arrays import integers
-from punie_trace.speculative.cache import length_of, refusal, remembered_tokens
+from punie_trace.speculative.cache import counts_tokens, length_of, model_refusal, refusal, remembered_tokens
 from punie_trace.speculative.controller import Controller, FixedController
 from punie_trace.speculative.drafting import Drafter
 from punie_trace.speculative.drafting_session import DraftingPlan
@@ -29,6 +29,7 @@ from punie_trace.speculative.monitor import Monitor
 from punie_trace.speculative.registry import DrafterResources, needs_draft_model, registration, without_draft_model
 from punie_trace.speculative.request import OFF, Speculation
 from punie_trace.speculative.rounds import GenerationRecord
+from punie_trace.speculative.target_cache import TargetCache
 from punie_trace.speculative.text import Marks, Progress, PromptText
 from punie_trace.speculative.tree import tree_refusal
 from punie_trace.speculative.verifier import LogitsProcessor, Sampler, Verifier
@@ -112,19 +113,21 @@ class SpeculativeDecoder:
         drafters = self._asked_for(asked)
         cache = make_prompt_cache(self.model) if prompt_cache is None else prompt_cache
         held = length_of(cache)
+        if cached_tokens is not None and not counts_tokens(cache):
+            held = len(cached_tokens)
         if cached_tokens is not None and len(cached_tokens) != held:
             raise ConfigurationError(f"cached_tokens names {len(cached_tokens)} tokens, and the cache holds {held}")
         known = list(cached_tokens) if cached_tokens is not None else remembered_tokens(cache) or []
+        target = TargetCache(self.model, cache, held)
         verifier = Verifier(
-            self.model,
-            cache,
+            target,
             sampler=sampler,
             processors=logits_processors or (),
             history=[*known, *tokens[:-1]],
             random=self._random,
         )
         text = PromptText(tokens=tokens, known=known, step=prefill_step_size, progress=prompt_progress_callback)
-        return self._generated(cache, verifier, text, asked, drafters, max_tokens)
+        return self._generated(target, verifier, text, asked, drafters, max_tokens)
 
     def forget(self, salt: str | None = None) -> bool:
         """Have all drafters forget what requests of this `salt` taught them, or with None all requests.
@@ -149,23 +152,28 @@ class SpeculativeDecoder:
 
     def _generated(
         self,
-        cache: list,
+        target: TargetCache,
         verifier: Verifier,
         text: PromptText,
         asked: Speculation,
         drafters: tuple[Drafter, ...],
         max_tokens: int,
     ) -> Iterator[GenerationResponse]:
-        fallback = f"cache: {reason}" if drafters and (reason := refusal(cache)) else None
+        fallback = None
+        if drafters and (reason := model_refusal(self.model)):
+            fallback = f"model: {reason}"
+        elif drafters and (reason := refusal(target.entries)):
+            fallback = f"cache: {reason}"
         leased = bool(drafters) and not fallback and self._lease.acquire(blocking=False)
         if drafters and not fallback and not leased:
             fallback = "busy: another generation is drafting"
         if leased:
             self._forget()
         try:
-            tree = asked.tree and leased and self._tree_reason() is None
+            tree = asked.tree and leased and target.growing and self._tree_reason() is None
             if asked.tree and leased and not tree:
-                fallback = f"tree: {self._tree_reason()}; drafts are verified one after another"
+                reason = self._tree_reason() or "its cache cannot take the rows of a tree"
+                fallback = f"tree: {reason}; drafts are verified one after another"
             plan = DraftingPlan(
                 asked=asked,
                 controller=self._controller_for(asked, tree),
@@ -174,9 +182,7 @@ class SpeculativeDecoder:
                 memory_limit=self.draft_memory_limit,
                 fallback=fallback,
             )
-            generation = Generation(
-                self.model, cache, verifier, prompt=text, plan=plan, max_tokens=max_tokens, marks=self._marks
-            )
+            generation = Generation(target, verifier, prompt=text, plan=plan, max_tokens=max_tokens, marks=self._marks)
             try:
                 with wired_limit(self.model, [generation_stream]):  # ty: ignore[invalid-argument-type]
                     yield from self._text(generation, len(text.tokens), max_tokens)

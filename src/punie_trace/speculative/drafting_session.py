@@ -84,6 +84,7 @@ class DraftingSession:
         self._committed = 0  # tokens of the text that the drafters have heard of
         self._inside = False
         self._rounds = 0
+        self._snapshot_bytes = 0
         self._postponed: tuple[str, Decision] | None = None
 
     @property
@@ -91,8 +92,12 @@ class DraftingSession:
         """Bytes that the drafters hold."""
         return sum(drafter.nbytes for drafter in self.drafters)
 
-    def begin(self) -> None:
-        """The drafters get the text, and those that are likely to be used read it."""
+    def begin(self, snapshot_bytes: int = 0) -> None:
+        """The drafters get the text, and those that are likely to be used read it.
+
+        `snapshot_bytes` is what the way back from a draft takes besides (`target_cache`); it counts as theirs.
+        """
+        self._snapshot_bytes = snapshot_bytes
         asked = self.plan.asked
         for drafter in self.drafters:
             self._guarded(partial(drafter.use_memory, asked.memory, asked.salt))
@@ -117,8 +122,11 @@ class DraftingSession:
         for drafter in self.drafters:
             self._guarded(partial(drafter.end, self._text.tokens, self._text.prompt_end))
 
-    def choose(self, room: int) -> Choice:
-        """Ask the free drafters for their drafts, and the controller what to do with them. `room` tokens at most."""
+    def choose(self, room: int, pending: int = 0) -> Choice:
+        """Ask the free drafters for their drafts, and the controller what to do with them.
+
+        `room` tokens at most; `pending` rows are verified with them in any case.
+        """
         self._inside = self._text.inside
         asked = self.plan.asked
         most = room if asked.k is None or asked.mode == "fixed" else min(room, asked.k)
@@ -138,6 +146,7 @@ class DraftingSession:
                             limit=len(matches),
                             matches=matches,
                             inside=self._inside,
+                            pending=pending,
                         )
                     )
                     guesses.append(guess)
@@ -145,7 +154,9 @@ class DraftingSession:
                 limit = min(most, drafter.room(self._text.tokens))
                 if limit > 0:
                     lag = drafter.lag(self._text.tokens)
-                    offers.append(Offer(drafter=drafter.name, limit=limit, lag=lag, inside=self._inside))
+                    offers.append(
+                        Offer(drafter=drafter.name, limit=limit, lag=lag, inside=self._inside, pending=pending)
+                    )
                     guesses.append(None)
         if not self.drafters:  # one of them raised
             return Choice()
@@ -175,6 +186,7 @@ class DraftingSession:
                     self.drafters,
                     decision.growth,
                     decision.k,
+                    first=[other for other in choice.guesses if other is not None],
                     sampler=self._sampler,
                     alternatives=self.plan.tree,
                 )
@@ -219,8 +231,16 @@ class DraftingSession:
         return Draft(tuple([token._replace(matched=m) for token, m in zip(draft.tokens, matches, strict=True)]))
 
     def _check_memory(self) -> None:
-        limit = self.plan.memory_limit
-        if limit is not None and (held := self.nbytes) > limit:
+        limit, snapshot = self.plan.memory_limit, self._snapshot_bytes
+        if limit is None:
+            return
+        held = self.nbytes
+        if held <= limit < held + snapshot:
+            self.stop(
+                f"memory limit: a snapshot of the target's cache takes {snapshot / 1e6:.1f} MB beside the "
+                f"{held / 1e6:.1f} MB that the drafters hold, and {limit / 1e6:.1f} MB are allowed"
+            )
+        elif held > limit:
             self.stop(f"memory limit: the drafters hold {held / 1e6:.1f} MB, and {limit / 1e6:.1f} MB are allowed")
 
     def _guarded(self, call: Callable[[], T]) -> T | None:

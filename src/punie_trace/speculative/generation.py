@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import mlx.core as mx
-import mlx.nn as nn
 from mlx_lm.generate import generation_stream
 
-from punie_trace.speculative.cache import length_of, refusal, remember_tokens, trim_to
+from punie_trace.speculative.cache import remember_tokens
 from punie_trace.speculative.draft_caches import common_prefix
 from punie_trace.speculative.drafting_session import Drafted, DraftingPlan, DraftingSession
 from punie_trace.speculative.rounds import GenerationRecord, RoundRecord
+from punie_trace.speculative.target_cache import LONGEST_PENDING, TargetCache
 from punie_trace.speculative.text import GeneratedText, Marks, PromptText
 from punie_trace.speculative.tree import grown
 from punie_trace.speculative.verifier import Ahead, Verified, Verifier
@@ -38,13 +38,12 @@ class Emitted(NamedTuple):
 class Generation:
     """`tokens()` does the work; `close()` must be called once it is over, and gives the record.
 
-    `verifier` belongs to `model` and `cache`. At most `max_tokens` are emitted, -1 for no limit.
+    `verifier` is `target`'s. At most `max_tokens` are emitted, -1 for no limit.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        cache: list,
+        target: TargetCache,
         verifier: Verifier,
         *,
         prompt: PromptText,
@@ -52,16 +51,14 @@ class Generation:
         max_tokens: int = -1,
         marks: Marks = Marks(),  # noqa: B008  a value
     ) -> None:
-        self._model = model
-        self._cache = cache
+        self._target = target
         self._verifier = verifier
         self._prompt = prompt
         self._text = GeneratedText(prompt, marks)
         self._session = DraftingSession(plan, self._text, verifier.known)
         self._max_tokens = max_tokens if max_tokens >= 0 else 1 << 62
-        self._cached = length_of(cache)
-        self._pipelined = refusal(cache) is None
-        arguments = getattr(model, "args", None)
+        self._cached = target.held
+        arguments = getattr(target.model, "args", None)
         self._longest = int(getattr(arguments, "max_position_embeddings", 0) or 1 << 30)
         self._ahead: Ahead | None = None
         self._plain_before = False
@@ -92,11 +89,11 @@ class Generation:
         if self._open:
             self._open = False
             self._ahead = None
-            whole = self._cached + len(self._prompt.tokens) + max(emitted - 1, -1)
-            if self._pipelined:  # a pass that was broken off may have reached the first layers only
-                trim_to(self._cache, min([whole, *(layer.offset for layer in self._cache)]))
+            text = self._text.tokens[: self._text.prompt_end + emitted - 1]
+            with mx.stream(generation_stream):
+                held = self._target.close(self._length, text)
             if self._text.prompt_end == self._cached + len(self._prompt.tokens):
-                remember_tokens(self._cache, self._text.tokens[: length_of(self._cache)])
+                remember_tokens(self._target.entries, self._text.tokens[:held])
             session.end()
         if session.fallback is None and session.offered and not any(r.drafted for r in self._rounds):
             session.fallback = "no gain: drafting promised no more tokens a second than plain decoding"
@@ -109,7 +106,7 @@ class Generation:
             rounds=tuple(self._rounds),
             fallback=session.fallback,
             drafter_bytes=session.nbytes,
-            cache_bytes=sum(getattr(layer, "nbytes", 0) for layer in self._cache),
+            cache_bytes=sum(getattr(layer, "nbytes", 0) for layer in self._target.entries),
         )
 
     @property
@@ -130,19 +127,23 @@ class Generation:
         while len(prompt) - processed > 1:
             step = min(self._prompt.step, len(prompt) - processed - 1)
             with mx.stream(generation_stream):
-                self._model(mx.array([prompt[processed : processed + step]], mx.uint32), cache=self._cache)
-                mx.eval([layer.state for layer in self._cache])
+                self._target.feed(mx.array(list(prompt[processed : processed + step]), mx.uint32))
+                mx.eval([layer.state for layer in self._target.entries])
+            self._target.settle()
             processed += step
             self._prompt.report(processed)
             mx.clear_cache()
-        self._session.begin()
+        self._session.begin(self._target.snapshot_bytes)
 
     def _round(self) -> Verified:
         """Decide, draft, verify; or one plain step."""
         begun = time.perf_counter_ns()
         session = self._session
         session.commit()
-        choice = session.choose(min(self._left - 1, self._longest - self._length - 2))
+        pending = len(self._target.pending)
+        if pending > LONGEST_PENDING:
+            return self._plain(begun, ahead=False)
+        choice = session.choose(min(self._left - 1, self._longest - self._length - 2), pending)
         if not choice.drafts:
             return self._plain(begun, ahead=True)
         if self._ahead is not None:  # its token comes first
@@ -157,7 +158,7 @@ class Generation:
         """Have the target judge a draft."""
         draft, last = drafted.draft, self._text.tokens[-1]
         started = time.perf_counter_ns()
-        rows = 1 + len(draft.tokens)
+        rows = 1 + len(draft.tokens) + len(self._target.pending)
         if self._session.plan.tree and self._verifier.deterministic_rows:
             tree = grown(last, [draft, *drafted.others], rows=max(rows, _TREE_ROWS))
             rows = len(tree.tokens)
@@ -166,7 +167,7 @@ class Generation:
         else:
             verified = self._verifier.linear(last, draft)
             accepted = verified.accepted
-            trim_to(self._cache, self._length + accepted + 1)
+            self._target.keep([last, *draft.ids], accepted + 1)
         done = time.perf_counter_ns()
         self._plain_before = False
         record = RoundRecord(
@@ -194,21 +195,23 @@ class Generation:
         `vain` is what was drafted for this round and is not worth verifying.
         """
         started = time.perf_counter_ns()
+        rows = 1 + len(self._target.pending)
         step = self._ahead or self._verifier.step(mx.array(self._text.tokens[-1:], mx.uint32))
         self._ahead = None
-        if ahead and self._pipelined and self._left > 1 and (self._plain_before or not self._session.drafters):
+        if ahead and self._target.steps_back and self._left > 1 and (self._plain_before or not self._session.drafters):
             self._ahead = self._verifier.step(step.token)
         token = step.result()
         done = time.perf_counter_ns()
         self._plain_before = True
         spent = started - begun  # deciding, and drafting where that was in vain
         if vain is None:
-            record = RoundRecord(verify_ns=done - started, rest_ns=spent)
+            record = RoundRecord(rows=rows, verify_ns=done - started, rest_ns=spent)
         else:
             record = RoundRecord(
                 drafter=vain.drafter,
                 k=vain.k,
                 proposed=vain.proposed,
+                rows=rows,
                 lag=vain.lag,
                 draft_ns=spent,
                 verify_ns=done - started,

@@ -17,7 +17,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from punie_trace.errors import ModelError
 from punie_trace.speculative.arrays import doubles, integers, numbers
-from punie_trace.speculative.cache import length_of, refusal
+from punie_trace.speculative.cache import length_of, trim_refusal
 from punie_trace.speculative.draft_caches import DraftCaches
 from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, DraftToken, KnownSampler
 from punie_trace.speculative.memory import Memory
@@ -56,7 +56,7 @@ class ModelDrafter:
             partial(make_prompt_cache, model),
             cache_measure(model) if cache_limit is None else cache_limit,
         )
-        if reason := refusal(self._cache):
+        if reason := trim_refusal(self._cache):
             raise ModelError(
                 f"this draft model cannot be used: {reason}; name another with --draft-model, or take the drafter "
                 f"{without_draft_model()}, which need no model"

@@ -6,8 +6,8 @@ depth have the same position. So the rows are fed as a *batch* of one token each
 each row the keys of the text and of all rows, with a mask that shows it its ancestors only. Products with the weights
 see the same rows either way. Afterwards the keys and values of the accepted path are moved up behind the text.
 
-Only caches of keys and values can do this (`cache.refusal`), and only models that take their mask and rotary offset
-from the cache: whether one does is tried once, against a sequential pass (`tree_refusal`).
+Only caches of keys and values can do this (`cache.trim_refusal`), and only models that take their mask and rotary
+offset from the cache: whether one does is tried once, against a sequential pass (`tree_refusal`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
-from punie_trace.speculative.cache import refusal, trim_to
+from punie_trace.speculative.cache import trim_refusal, trim_to
 from punie_trace.speculative.drafting import Draft, DraftToken
 
 
@@ -125,7 +125,7 @@ def keep_path(cache: list[KVCache], before: int, path: list[int]) -> None:
 
 def tree_refusal(model: nn.Module, cache: list) -> str | None:
     """Why this model cannot verify trees on such a cache, or None. Runs a few tokens through a cache of its own."""
-    if reason := refusal(cache):
+    if reason := trim_refusal(cache):
         return reason
     if not all(type(layer) is KVCache for layer in cache):
         return f"its cache ({type(cache[0]).__name__}) cannot take the rows of a tree"

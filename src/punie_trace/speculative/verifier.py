@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from punie_trace.errors import ModelError
 from punie_trace.speculative.arrays import doubles, integers
 from punie_trace.speculative.drafting import Draft, KnownSampler
 from punie_trace.speculative.rules import by_block, by_match, walk_tree
+from punie_trace.speculative.target_cache import TargetCache
 from punie_trace.speculative.tree import DraftTree, keep_path, verify_tree
 
 Sampler = Callable[[mx.array], mx.array]
@@ -54,23 +54,21 @@ class Ahead:
 
 
 class Verifier:
-    """The target with its cache, sampler and processors, for one generation.
+    """The target with its sampler and processors, for one generation.
 
     `history` are the tokens that processors are shown before those that are fed (all of the text but its last token).
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        cache: list,
+        target: TargetCache,
         *,
         sampler: Sampler | None,
         processors: Sequence[LogitsProcessor],
         history: Sequence[int],
         random: np.random.Generator,
     ) -> None:
-        self._model = model
-        self._cache = cache
+        self._target = target
         self._sampler = sampler or _argmax
         self._processors = tuple(processors)
         self._history = mx.array(list(history), mx.uint32) if processors else None
@@ -86,7 +84,7 @@ class Verifier:
 
     def step(self, token: mx.array) -> Ahead:
         """Feed one token (1,) and choose the next; nothing is waited for."""
-        logits = self._model(token[None], cache=self._cache)[:, -1]
+        logits = self._target.feed(token)
         logits = self._processed(token, logits)
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
         ahead = Ahead(self._sampler(logprobs), logprobs, mx.isnan(logprobs[:, 0]))
@@ -96,10 +94,10 @@ class Verifier:
     def linear(self, last: int, draft: Draft) -> Verified:
         """Feed the last emitted token and a draft; the cache then holds them all, whatever was accepted."""
         ids = draft.ids
-        fed = mx.array([[last, *ids]], mx.uint32)
-        logits = self._model(fed, cache=self._cache)[0]
+        fed = mx.array([last, *ids], mx.uint32)
+        logits = self._target.feed(fed)
         if self._processors:
-            return self._row_by_row(fed[0], logits, ids)
+            return self._row_by_row(fed, logits, ids)
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
         broken = mx.isnan(logprobs[:, 0])
         if self.known is not None:
@@ -120,8 +118,8 @@ class Verifier:
 
     def tree(self, tree: DraftTree) -> Verified:
         """Feed a draft tree; the cache then holds the rows of the accepted path, in order, and no others."""
-        before = self._cache[0].offset
-        logits = verify_tree(self._model, self._cache, tree)
+        entries, before = self._target.entries, self._target.held
+        logits = verify_tree(self._target.model, entries, tree)
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
         drawn = self._sampler(logprobs)
         broken = mx.isnan(logprobs[:, 0])
@@ -129,7 +127,8 @@ class Verifier:
         _refuse_broken(broken)
         choice = integers(drawn)
         path = walk_tree(list(tree.parents), list(tree.tokens), choice)
-        keep_path(self._cache, before, path)
+        keep_path(entries, before, path)
+        self._target.held = before + len(path)
         tokens = (*(tree.tokens[row] for row in path[1:]), choice[path[-1]])
         return Verified(tokens, logprobs[mx.array(path)], len(path) - 1)
 
