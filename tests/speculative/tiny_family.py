@@ -6,16 +6,21 @@ Arguments are found by name: most of mlx-lm's models call the same things alike.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
+import json
 import pkgutil
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx_lm.models
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
+
+from tests.tiny_model import make_model
 
 WINDOW = 12
 LAYERS = 4
@@ -270,13 +275,10 @@ def arguments_for(cls: Any, model_type: str, particular: dict[str, Any]) -> dict
     return values
 
 
-def tiny_of(model_type: str) -> nn.Module:
-    """The model, in single precision, sharp enough that ties do not decide, of seed and scale that do not repeat one
-    token for ever.
-    """
-    seed, scale = VARIED.get(model_type, (0, 3.0))
+def tiny_arguments(model_type: str, **changes: Any) -> dict[str, Any]:
+    """What its configuration file would say, with `changes`."""
     module = import_module(f"mlx_lm.models.{model_type}")
-    particular = dict(PARTICULAR.get(model_type, {}))
+    particular = PARTICULAR.get(model_type, {}) | changes
     if "text_config" in [field.name for field in dataclasses.fields(module.ModelArgs)]:
         if model_type in INNER:
             home, _, name = INNER[model_type].partition(".")
@@ -285,9 +287,31 @@ def tiny_of(model_type: str) -> nn.Module:
             found = dict(inspect.getmembers(module, inspect.isclass))
             inner = found.get("TextArgs") or found.get("TextConfig") or found["TextModelArgs"]
         particular["text_config"] = arguments_for(inner, particular.pop("text_type", model_type), particular)
-    arguments = arguments_for(module.ModelArgs, model_type, particular)
+    return arguments_for(module.ModelArgs, model_type, particular)
+
+
+def tiny_of(model_type: str, **changes: Any) -> nn.Module:
+    """The model, in single precision, sharp enough that ties do not decide, of seed and scale that do not repeat one
+    token for ever.
+    """
+    module = import_module(f"mlx_lm.models.{model_type}")
+    seed, scale = VARIED.get(model_type, (0, 3.0))
     mx.random.seed(seed)
-    model = module.Model(module.ModelArgs.from_dict(arguments))
+    model = module.Model(module.ModelArgs.from_dict(copy.deepcopy(tiny_arguments(model_type, **changes))))
     model.update(tree_map(lambda leaf: leaf.astype(mx.float32) * (scale if leaf.ndim == 2 else 1), model.parameters()))
     mx.eval(model.parameters())
     return model
+
+
+def save_tiny(model_type: str, folder: Path) -> Path:
+    """The model as a folder that a server loads, with the tokenizer of bytes."""
+    make_model(folder, layers=1)
+    config = json.loads((folder / "config.json").read_text())
+    kept = {name: config[name] for name in ("vocab_size", "eos_token_id")}
+    model = tiny_of(model_type, vocab_size=kept["vocab_size"])
+    (folder / "config.json").write_text(
+        json.dumps(tiny_arguments(model_type, vocab_size=kept["vocab_size"]) | {"model_type": model_type} | kept)
+    )
+    weights = dict(tree_flatten(model.parameters()))
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    return folder

@@ -16,6 +16,7 @@ from mlx import nn
 from mlx_lm.generate import GenerationResponse, stream_generate
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
+from punie_trace.speculative.cache import forget_tokens, leaves_of, noted_length
 from punie_trace.speculative.request import Speculation
 from punie_trace.speculative.rounds import GenerationRecord
 
@@ -78,6 +79,7 @@ class PlainDecoder:
     def decode(self, request: DecodeRequest) -> Iterator[GenerationResponse]:
         """As `mlx_lm.stream_generate` without a draft model; processors see the cached part of the text too."""
         cached = request.context[: len(request.context) - len(request.prompt)]
+        forget_tokens(request.cache)
         return stream_generate(
             self.model,
             self.tokenizer,
@@ -121,6 +123,9 @@ def shown_before(cached: Sequence[int], processors: Sequence[LogitsProcessor]) -
 
 
 def cached_length(cache: Sequence[Any]) -> int | None:
-    """How many tokens `cache` has read: the least offset of its layers; None where no layer counts them."""
-    offsets = [layer.offset for layer in cache if isinstance(getattr(layer, "offset", None), int)]
-    return min(offsets) if offsets else None
+    """How many tokens `cache` has read: the least that a layer counts, or where none counts what our decoder noted on
+    it; None where that is not known.
+    """
+    leaves = [leaf for leaf in leaves_of(cache) if isinstance(getattr(leaf, "offset", None), int)]
+    counted = [leaf.offset for leaf in leaves if not leaf.empty()] or [leaf.offset for leaf in leaves]
+    return min(counted) if counted else noted_length(cache)

@@ -111,7 +111,7 @@ def length_of(cache: Sequence[Any]) -> int:
     counted = [int(entry.offset) for entry in leaves_of(cache) if hasattr(entry, "offset")]
     if counted:
         return max(counted)
-    return len(getattr(cache[0], _TOKENS, ())) if cache else 0
+    return noted_length(cache) or 0
 
 
 def trim_to(cache: Sequence[CacheEntry], length: int) -> None:
@@ -128,6 +128,18 @@ def remember_tokens(cache: Sequence[Any], tokens: Sequence[int]) -> None:
     """Note on the cache itself which tokens it holds, so that the note travels with copies of it."""
     if cache:
         setattr(cache[0], _TOKENS, tuple(tokens))
+
+
+def noted_length(cache: Sequence[Any]) -> int | None:
+    """How many tokens were noted on the cache; None where nothing was, as for one that another decoder has filled."""
+    noted = getattr(cache[0], _TOKENS, None) if cache else None
+    return None if noted is None else len(noted)
+
+
+def forget_tokens(cache: Sequence[Any]) -> None:
+    """Take the note away, since the cache is about to read what is not noted."""
+    if cache and hasattr(cache[0], _TOKENS):
+        delattr(cache[0], _TOKENS)
 
 
 def remembered_tokens(cache: Sequence[Any]) -> list[int] | None:

@@ -90,10 +90,12 @@ class Generation:
             self._open = False
             self._ahead = None
             text = self._text.tokens[: self._text.prompt_end + emitted - 1]
-            with mx.stream(generation_stream):
-                held = self._target.close(self._length, text)
-            if self._text.prompt_end == self._cached + len(self._prompt.tokens):
-                remember_tokens(self._target.entries, self._text.tokens[:held])
+            held = 0
+            try:
+                with mx.stream(generation_stream):
+                    held = self._target.close(self._length, text)
+            finally:
+                self._note(held)
             session.end()
         if session.fallback is None and session.offered and not any(r.drafted for r in self._rounds):
             session.fallback = "no gain: drafting promised no more tokens a second than plain decoding"
@@ -108,6 +110,11 @@ class Generation:
             drafter_bytes=session.nbytes,
             cache_bytes=sum(getattr(layer, "nbytes", 0) for layer in self._target.entries),
         )
+
+    def _note(self, held: int) -> None:
+        """Note on the cache which tokens it holds, where all of them are known."""
+        if self._text.prompt_end == self._cached + len(self._prompt.tokens):
+            remember_tokens(self._target.entries, self._text.tokens[:held])
 
     @property
     def _left(self) -> int:

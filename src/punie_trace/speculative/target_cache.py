@@ -148,6 +148,7 @@ class TargetCache:
                 self.feed(mx.array(tokens, mx.uint32))
                 mx.eval([entry.state for entry in self.entries])
             except BaseException:
+                self._before = None
                 self._restore()
                 raise
         self._before = None
