@@ -9,11 +9,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from punie_trace.outside_text import printable
+
 
 class PunieTraceError(Exception):
-    """Root of all errors of this package that a user can mend. `str(error)` is fit to be shown as it is."""
+    """Root of all errors of this package that a user can mend. `str(error)` is fit to be shown as it is.
+
+    What it repeats of others (a server's words, a file's name) holds nothing that a terminal would obey.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class ConfigurationError(PunieTraceError):

@@ -133,10 +133,13 @@ def matching_entry(host: str, port: int, no_proxy: str) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """A proxy's URL without user and password."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return urlunsplit(SplitResult(parts.scheme, host if parts.port is None else f"{host}:{parts.port}", "", "", ""))
+    """A proxy's URL without user and password; 'an address that cannot be read' where it is none."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        return urlunsplit(SplitResult(parts.scheme, host if parts.port is None else f"{host}:{parts.port}", "", "", ""))
+    except ValueError:
+        return "an address that cannot be read"
 
 
 def _proxy(scheme: str, environ: Mapping[str, str]) -> tuple[str, str | None]:

@@ -185,3 +185,24 @@ def test_the_end_of_a_log(content: bytes, tail: str, tmp_path: Path) -> None:
 
 def test_a_log_that_is_not_there(tmp_path: Path) -> None:
     assert log_tail(tmp_path / "none") == ""
+
+
+OUTLIVED = """
+import subprocess, sys
+child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('child', flush=True); time.sleep(60)"
+process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
+process.stdout.readline()
+print(process.pid, flush=True)
+sys.exit(7)
+"""
+
+
+async def test_the_end_of_a_server_is_known_while_a_child_outlives_it(tmp_path: Path) -> None:
+    process = start_process([sys.executable, "-c", OUTLIVED], os.environ, "", tmp_path / "log")
+    await until(lambda: process.failure() is not None)
+    assert process.failure() == "exited with code 7"
+    child = int(process.log_tail())
+    assert process._popen.poll() is None, "the launcher still waits for the child, which ignores TERM"
+    await process.stop(5)
+    assert process.failure() == "exited with code 7"
+    await until(lambda: not alive(child))

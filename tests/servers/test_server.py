@@ -196,6 +196,46 @@ async def test_a_server_that_dies_in_the_middle(fake_program: Fake, tmp_path: Pa
             server.verify(answer(error="cut"))
 
 
+async def test_a_server_that_dies_while_its_starter_lives_on(tmp_path: Path, quick: ServerTimeouts) -> None:
+    served = f"{sys.executable} -m punie_trace.testing --port {{port}} & sleep 300"
+    environment = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
+    config = CommandConfig(command=("sh", "-c", served), environment=environment)
+    async with open_server(config, log_path=tmp_path / "log", timeouts=quick) as server:
+        assert server.failure() is None
+        assert server.identity.pid is not None
+        os.kill(server.identity.pid, signal.SIGKILL)
+        await until(lambda: server.failure() is not None)
+        assert server.failure() == (
+            f"no longer listens: its process {server.identity.pid} has ended, though others that it started still run"
+        )
+
+
+async def test_a_server_that_only_answers_500_is_given_up_in_words(tmp_path: Path) -> None:
+    limits = ServerTimeouts(ready_s=60, poll_s=0.02, broken_s=0.5, slow_poll_s=0.1)
+    states: list[str] = []
+    script = Script(probe=Reply(status=500, error="CUDA error"), pages={"/metrics": Reply(status=404)})
+    async with scripted_server(script) as fake:
+        with pytest.raises(ServerError, match=r"answered 500 .*CUDA error.*\(asked \d+ times in \d+ s\)"):
+            async with open_server(
+                UrlConfig(url=fake.base_url), log_path=tmp_path / "log", timeouts=limits, on_state=states.append
+            ):
+                pytest.fail("it opened")
+    assert len(fake.probes) < 40
+    assert [state for state in states if state.startswith("waiting: it answered 500")]
+
+
+async def test_a_list_of_models_that_fails_is_no_hindrance_where_the_model_is_named(
+    tmp_path: Path, quick: ServerTimeouts
+) -> None:
+    script = Script(pages={"/v1/models": Reply(status=500)}, probe=Reply(model="X@main"))
+    async with (
+        scripted_server(script) as fake,
+        open_server(UrlConfig(url=fake.base_url, model="X"), log_path=tmp_path / "log", timeouts=quick) as server,
+    ):
+        assert server.identity.model == "X@main"
+        server.verify(answer(served_model="X@main"))
+
+
 async def test_a_command_that_is_not_there(tmp_path: Path, quick: ServerTimeouts) -> None:
     config = CommandConfig(command=("no-such-program", "{port}"))
     with pytest.raises(ConfigurationError, match="'no-such-program' was not found"):

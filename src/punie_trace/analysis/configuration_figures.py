@@ -76,6 +76,7 @@ def configuration_figures(
         ledger_share=_shares(ledger),
         ledger_queries=len(timed),
         generation_split_ms=_split(splits),
+        phases_told_by=dict(Counter(one.source for one in splits).most_common()),
         tokens=_tokens(answered),
         output_tokens_per_s=output / seconds if output is not None and seconds > 0 else None,
         effective_output_tokens_per_s=output / wall_seconds if output is not None and wall_seconds > 0 else None,

@@ -17,6 +17,7 @@ from typing import Final
 from punie_trace.analysis.distributions import student_quantile
 from punie_trace.analysis.figure_kinds import Bounded, SpeculationFigures
 from punie_trace.spans import names
+from punie_trace.spans.server_timings import reported_timings
 from punie_trace.spans.span import Span
 
 FEWEST_QUERIES: Final = 5
@@ -37,10 +38,20 @@ class Drafted:
 
 
 def drafted_in(spans: Iterable[Span]) -> tuple[Drafted, ...]:
-    """One for each span that carries the counts, by their start."""
-    drafted = names.SPECULATION_DRAFTED
-    found = [span for span in spans if drafted in span.attributes and _count(span, drafted) is not None]
-    return tuple(_drafted(span) for span in sorted(found, key=lambda span: span.start_ns))
+    """One for each span that carries the counts, or whose answer told them, by their start.
+
+    Rounds are not told in answers: there they are 0, and what needs them is not observable.
+    """
+    found: list[tuple[int, Drafted]] = []
+    for span in spans:
+        if _count(span, names.SPECULATION_DRAFTED) is not None:
+            found.append((span.start_ns, _drafted(span)))
+        elif names.SERVER_TIMINGS in span.attributes:
+            told = reported_timings(span.attributes[names.SERVER_TIMINGS])
+            if told is not None and told.drafted is not None:
+                accepted = min(told.accepted or 0, told.drafted)
+                found.append((span.start_ns, Drafted(told.drafted, accepted, 0, (told.family,), None)))
+    return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
 
 
 def speculation_figures(by_query: Mapping[str, Sequence[Drafted]]) -> SpeculationFigures | None:

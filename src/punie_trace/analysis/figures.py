@@ -101,6 +101,8 @@ class ConfigurationFigures(Figures):
     """Why generations ended, and how many did so."""
     ttft_call_ms: Observed | None = None
     """As `ttft_ms`, of queries whose first turn calls a tool: some servers hold a call back until it is whole."""
+    phases_told_by: dict[str, int] = Field(default_factory=dict)
+    """Whose word the phases of generations are (the stream's, the server's spans', its answers'), and of how many."""
     ttft_cold_ms: Observed | None = None
     """Of generations of whose input less than half came from the server's prompt cache."""
     ttft_warm_ms: Observed | None = None

@@ -1,6 +1,7 @@
 """What one generation was made of: connect, server queue, prefill, decode, transfer.
 
-A server of ours says so itself, in spans below the request's; of any other, only what its client can see is known.
+A server of ours tells it itself, in spans below the request's, some others in their answers (`server_timings`); of the
+rest, only what the client can see is known.
 
 The phases lie end to end and add up to the generation's span where all are seen. What a stream does not show is None,
 with the reason, and never guessed: `mlx_lm.server` withholds the text of a tool call until the call closes, so that
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from punie_trace.spans import names
+from punie_trace.spans.server_timings import ReportedTimings, reported_timings
 from punie_trace.spans.span import Span
 
 PHASES = ("connect", "server_queue", "prefill", "decode", "transfer")
@@ -23,6 +25,9 @@ NO_SERVER_SPANS = "only the server knows; as seen from here it is part of prefil
 NO_CONNECT = "the connection's setup was not timed; as seen from here it is part of prefill"
 NO_OUTPUT = "no output came"
 NO_STEP = "the server did not come so far"
+
+BY_STREAM = "the stream"
+BY_SPANS = "the server's spans"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class GenerationSplit:
     finish_reason: str | None = None
     cached_share: float | None = None
     """How much of its input came from the server's prompt cache, 0 to 1; None where the server does not tell."""
+    source: str = BY_STREAM
+    """Whose word the phases are: the stream as the client saw it, the server's spans, or timings in its answers."""
 
     @property
     def calls_tool(self) -> bool:
@@ -61,7 +68,10 @@ def split_generation(span: Span, steps: Mapping[str, Span] | None = None) -> Gen
     `steps` are the server's own spans of it, by name, where it wrote any: see `server_steps`.
     """
     seen = _seen_by_client(span)
-    return seen if not steps else _told_by_server(span, seen, steps)
+    if steps:
+        return _told_by_server(span, seen, steps)
+    told = reported_timings(span.attributes.get(names.SERVER_TIMINGS))
+    return seen if told is None else _told_in_answer(span, seen, told)
 
 
 def server_steps(spans: Iterable[Span]) -> dict[str, dict[str, Span]]:
@@ -104,6 +114,41 @@ def _told_by_server(span: Span, seen: GenerationSplit, steps: Mapping[str, Span]
         decode_ns=found["decode"],
         transfer_ns=span.end_ns - reached,
         not_observable=reasons,
+        source=BY_SPANS,
+    )
+
+
+def _told_in_answer(span: Span, seen: GenerationSplit, told: ReportedTimings) -> GenerationSplit:
+    """Prefill and decode as the server's answer tells them; they are kept within the request's span.
+
+    The queue is what is left before them, the request on its way with it, unless the server tells that as well; then
+    transfer is what is left.
+    """
+    room = span.end_ns - span.start_ns - (seen.connect_ns or 0)
+    prefill = min(told.prefill_ns, room)
+    decode = min(told.decode_ns, room - prefill)
+    left = room - prefill - decode
+    if told.queue_ns is not None:
+        queue = min(told.queue_ns, left)
+        transfer = left - queue
+    else:
+        transfer = min(seen.transfer_ns or 0, left)
+        queue = left - transfer
+    reasons = {phase: why for phase, why in seen.not_observable.items() if phase in ("first_chunk", "per_token")}
+    cached = seen.cached_share
+    given = _integer(span, names.GEN_AI_INPUT_TOKENS)
+    if cached is None and told.cached_tokens is not None and given:
+        cached = min(told.cached_tokens / given, 1.0)
+    return replace(
+        seen,
+        connect_ns=seen.connect_ns or 0,
+        server_queue_ns=queue,
+        prefill_ns=prefill,
+        decode_ns=decode,
+        transfer_ns=transfer,
+        not_observable=reasons,
+        cached_share=cached,
+        source=f"{told.family}'s timings",
     )
 
 

@@ -24,6 +24,7 @@ from punie_trace.runs.header import ConfigurationRecord, ServerRecord
 from punie_trace.runs.reader import SERVERS_FOLDER
 from punie_trace.runs.writer import RunWriter
 from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.own_metrics import Counters
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server
 from punie_trace.speculative.registry import needs_draft_model
@@ -92,8 +93,10 @@ class ServerGroups:
                 self.announce(Noted(note))
             for configuration in configurations:
                 self._record(configuration, identity.model)
+            before = await server.counters()
             try:
                 yield server
+                await self._note_counters(group, server, before)
             finally:
                 self._write_memory(group, server)
 
@@ -138,6 +141,13 @@ class ServerGroups:
                 agent=configuration.agent.shown,
             ),
         )
+
+    async def _note_counters(self, group: str, server: Server, before: Counters | None) -> None:
+        after = None if before is None else await server.counters()
+        text = None if after is None else after.since(before)
+        if text is not None:
+            self.writer.add_note(f"{group}: {text}")
+            self.announce(Noted(f"{group}: {text}"))
 
     def _write_memory(self, group: str, server: Server) -> None:
         reading = server.memory()

@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import psutil
 
-from punie_trace.errors import ModelError
+from punie_trace.errors import ConfigurationError, ModelError
+from punie_trace.proxy_routes import proxy_variables, route_to
 from punie_trace.report.units import memory
 from punie_trace.servers.blas import blas_advice, variables_for
 from punie_trace.servers.models import is_hub_id, local_folder, weight_files
@@ -50,6 +51,7 @@ def machine_checks(model: str | None, runs: Path) -> Iterator[Check]:
     yield memory_check(psutil.virtual_memory().available, psutil.virtual_memory().total)
     yield disk_check(runs)
     yield model_check(model)
+    yield from network_checks(os.environ)
 
 
 def compute_checks() -> Iterator[Check]:
@@ -69,6 +71,20 @@ def compute_checks() -> Iterator[Check]:
     blas = told["blas"]
     advice = blas_advice(blas)
     yield Check("BLAS", "ok" if advice is None else "note", blas or "not observable", advice)
+
+
+def network_checks(environ: Mapping[str, str]) -> Iterator[Check]:
+    """How servers and collectors are reached from here: the one decision that probe, queries and telemetry share."""
+    variables = proxy_variables(environ)
+    shown = "".join(f", {name}={value}" for name, value in variables.items() if "no_proxy" in name.lower())
+    for scheme in ("http", "https"):
+        try:
+            route = route_to(f"{scheme}://another-host.example", environ)
+            route.certificates(environ)
+        except ConfigurationError as error:
+            yield Check(f"{scheme} servers", "bad", "cannot be reached", str(error))
+        else:
+            yield Check(f"{scheme} servers", "ok", f"{route.describe()}{shown}; on loopback directly")
 
 
 def memory_check(available: int, total: int) -> Check:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from punie_trace.descriptors import needed, raise_limit
+from punie_trace.driver.schedule import ClosedLoop
 from punie_trace.engine.askers import check_source
 from punie_trace.engine.plan import Plan, PlannedConfiguration
 from punie_trace.errors import ConfigurationError, PunieTraceError
@@ -24,6 +26,19 @@ def check_configurations(plan: Plan) -> None:
     if found:
         kind = kinds.pop() if len(kinds) == 1 else ConfigurationError
         raise kind("\n".join(_line(message, names, plan) for message, names in found.items()))
+    _check_descriptors(plan)
+
+
+def _check_descriptors(plan: Plan) -> None:
+    """Raises where this process may not open as many sockets as the load needs, once its limit was raised."""
+    allowed = raise_limit()
+    most = max((c.load.concurrency for c in plan.configurations if isinstance(c.load, ClosedLoop)), default=1)
+    wanted = needed(most, len({c.group for c in plan.configurations}))
+    if allowed < wanted:
+        raise ConfigurationError(
+            f"concurrency {most} needs about {wanted} open files and sockets, and this process may have {allowed}: "
+            f"raise the limit (ulimit -n {wanted}), or lower the concurrency"
+        )
 
 
 def _problems(configuration: PlannedConfiguration) -> Iterator[PunieTraceError]:

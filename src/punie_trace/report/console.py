@@ -19,6 +19,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from punie_trace.analysis.gates import GateResult
+from punie_trace.outside_text import printable
 from punie_trace.report.gate_lines import gate_lines
 from punie_trace.report.model import (
     NONE,
@@ -91,7 +92,7 @@ def print_facts(facts: Facts, console: Console) -> None:
 
 def plain(text: str, style: str = "") -> Text:
     """The text as it is, on one line, without markup and without what a terminal would obey or could not show."""
-    return Text("".join(char if char.isprintable() else " " for char in text), style=style)
+    return Text(" ".join(printable(text).splitlines()).replace("\t", " "), style=style)
 
 
 def _print_block(block: Block, title: Text | None, console: Console, *, full: bool) -> Text | None:

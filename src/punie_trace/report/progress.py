@@ -27,11 +27,12 @@ from punie_trace.engine.progress import (
     RunPlanned,
     ServerChanged,
 )
-from punie_trace.outside_text import printable
+from punie_trace.outside_text import one_line, printable
 from punie_trace.records import Ledger, Outcome, Verdict
 
 PLAIN_INTERVAL_S = 10.0
 BAR_WIDTH = 24
+_LONGEST_STATE = 60
 LINES = (
     ("generation", "generation_ns", "blue"),
     ("tool", "tool_ns", "green"),
@@ -139,7 +140,7 @@ class Progress:
         table.add_column("mean", justify="right")
         table.add_column("where the time went")
         for name, row in self._rows.items():
-            state = "failed" if row.failure else self._servers.get(row.group, "")
+            state = "failed" if row.failure else escape(one_line(self._servers.get(row.group, ""), _LONGEST_STATE))
             mean = f"{row.wall_ns / row.done / 1e9:.2f} s" if row.done else ""
             table.add_row(
                 name, state, _of(row.done, row.total), f"{row.correct}" if row.done else "", mean, _shares(row)

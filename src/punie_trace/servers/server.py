@@ -28,6 +28,7 @@ from punie_trace.servers.keys import api_key
 from punie_trace.servers.kinds import MlxConfig, UrlConfig
 from punie_trace.servers.memory import MemoryReading, MemorySampler
 from punie_trace.servers.models import check_models, is_hub_id
+from punie_trace.servers.own_metrics import Counters, read_counters
 from punie_trace.servers.process import ServerProcess, start_process
 from punie_trace.servers.readiness import PortTakenError, ServerTimeouts, wait_listening
 from punie_trace.servers.recognition import Recognized, Waiting, recognize_running, recognize_started
@@ -77,6 +78,12 @@ class Server:
     def memory(self) -> MemoryReading | None:
         """Memory of the server's process; None for kind `url` or where the system does not tell."""
         return None if self.sampler is None else self.sampler.peak()
+
+    async def counters(self) -> Counters | None:
+        """What it counts of itself at this moment; None for mlx_lm's and ours, and where it tells nothing known."""
+        if isinstance(self.config, MlxConfig):
+            return None
+        return await read_counters(self.base_url, self.api_key())
 
     def log_tail(self) -> str:
         """The end of what the server printed, '' for kind `url`."""

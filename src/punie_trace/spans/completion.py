@@ -17,6 +17,7 @@ from punie_trace.records import JsonValue
 from punie_trace.spans import names
 from punie_trace.spans.chunk_template import ChunkTemplate
 from punie_trace.spans.families import reasoning_of, split_reasoning, texts_of, unparsed_mark
+from punie_trace.spans.server_timings import timings_in
 from punie_trace.spans.sse import EventSplitter, EventTooLongError
 from punie_trace.spans.tidy_chunk import TidyChunk, is_tidy
 from punie_trace.spans.written_calls import CallAssembler, CallPiece, WrittenCall
@@ -51,7 +52,7 @@ class Completion:
     output_tokens: int | None = None
     cached_tokens: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
-    """The numbers of the `timings` object that some servers send last, under the server's own names."""
+    """The timings that some servers send last, under the server's own names (see `server_timings`)."""
     unusable_call: str | None = None
     """Why a call that the model wrote cannot be used: the server did not parse it, or it names no tool."""
     failure: Failure | None = None
@@ -280,10 +281,9 @@ class CompletionReader:
             self.output_tokens = _count(usage.get("completion_tokens"), self.output_tokens)
             if isinstance(details := usage.get("prompt_tokens_details"), dict):
                 self.cached_tokens = _count(details.get("cached_tokens"), self.cached_tokens)
-        timings = body.get("timings")
-        if isinstance(timings, dict):
-            numbers = {k[:64]: v for k, v in timings.items() if isinstance(v, int | float) and abs(v) < 1e15}
-            self.timings = dict(list(numbers.items())[:_MOST_TIMINGS])
+        told = timings_in({**body, "usage": usage})
+        if told:
+            self.timings = dict(list(told.items())[:_MOST_TIMINGS])
         return isinstance(usage, dict) and self.output_tokens is not None
 
     def _call_pieces(self, delta: dict[str, JsonValue]) -> list[CallPiece]:

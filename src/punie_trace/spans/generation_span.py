@@ -16,6 +16,7 @@ import httpx2
 from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
+from punie_trace.descriptors import OURS, ran_out
 from punie_trace.records import Generation
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
@@ -139,6 +140,8 @@ class GenerationSpan:
         """Sending or reading raised."""
         if not isinstance(error, Exception):
             self.finish((names.ERROR_CANCELLED, ""))
+        elif ran_out(error):
+            self.finish((names.ERROR_NO_DESCRIPTORS, OURS))
         elif isinstance(error, httpx2.RemoteProtocolError) and self._first_byte_ns is not None:
             self.finish((names.ERROR_CUT_STREAM, str(error)))
         elif self._resent_ns and self.on_kept_connection and isinstance(error, httpx2.TransportError):

@@ -105,6 +105,7 @@ ERROR_CANCELLED: Final = "cancelled"
 ERROR_CUT_STREAM: Final = "cut_stream"  # the server ended with neither [DONE] nor a finish reason
 ERROR_MALFORMED_CHUNK: Final = "malformed_chunk"
 ERROR_TOO_LONG: Final = "too_long"  # an event or an answer beyond what is read
+ERROR_NO_DESCRIPTORS: Final = "no_descriptors"  # ours: no file or socket could be opened
 ERROR_STALE_CONNECTION: Final = "stale_connection"  # ours: a kept connection that the server had closed, twice
 ERROR_IN_STREAM: Final = "error_chunk"  # the server reported an error within a stream that began well
 

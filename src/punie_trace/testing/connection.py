@@ -129,6 +129,11 @@ class Connection(asyncio.Protocol):
     def _read(self) -> None:
         """Take the next request out of what has come, if it is whole."""
         if self._request is None:
+            if self._buffer[:1] == b"\x16":  # a client that speaks TLS: what plain servers answer shows it its mistake
+                assert self._transport is not None
+                self._transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                self._transport.close()
+                return
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 if len(self._buffer) > _HEAD_LIMIT:
