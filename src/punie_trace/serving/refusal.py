@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+MOST_CHARACTERS: Final = 900
+"""Of what is said: it may repeat what the client wrote, and a client may write much."""
+
 
 class RefusedError(Exception):
     """A request that cannot be served; `str(error)` says what is wrong and what to send instead."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message if len(message) <= MOST_CHARACTERS else f"{message[:MOST_CHARACTERS]}...")
         self.status = status
 
 
