@@ -38,8 +38,8 @@ def cli_page() -> str:
     """Each command with its help and its options, those that `--help` leaves out included."""
     group = typer.main.get_command(app)
     parts = [MADE, "# Command line\n", "`punie-trace COMMAND` and `python -m punie_trace COMMAND` are the same.\n"]
-    for name in sorted(group.commands):  # ty: ignore[unresolved-attribute]
-        command = group.commands[name]  # ty: ignore[unresolved-attribute]
+    for name in sorted(group.commands):  # ty: ignore[missing-attribute]
+        command = group.commands[name]  # ty: ignore[missing-attribute]
         words = inspect.cleandoc(command.help or "").replace("\b", "").strip()
         first, _, rest = words.partition("\n\n")
         parts.append(f"## punie-trace {name}\n\n{' '.join(first.split())}\n")
@@ -47,9 +47,11 @@ def cli_page() -> str:
             parts.append(f"```\n{textwrap.dedent(rest).strip()}\n```\n")
         parts.append("| option | |\n|---|---|")
         for option in command.params:
-            names = ", ".join(f"`{one}`" for one in option.opts) if option.param_type_name == "option" else "`" + (
-                option.metavar or option.name or ""
-            ) + "`"
+            names = (
+                ", ".join(f"`{one}`" for one in option.opts)
+                if option.param_type_name == "option"
+                else "`" + (option.metavar or option.name or "") + "`"
+            )
             parts.append(f"| {names} | {_cell(getattr(option, 'help', None) or '')} |")
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
@@ -60,24 +62,28 @@ def configuration_page() -> str:
     parts = [
         MADE,
         "# Configuration\n",
-        "A TOML file (`--config punie-trace.toml`), or the same names as keywords of `Experiment`. Flags go over the file. "
-        "Keys that are not here are refused, with the nearest one that is.\n",
+        "A TOML file (`--config punie-trace.toml`), or the same names as keywords of `Experiment`. Flags go over the "
+        "file. Keys that are not here are refused, with the nearest one that is.\n",
     ]
     for title, model, about in TABLES:
-        parts += [f"## {title}\n", about or (inspect.getdoc(model) or "").split("\n\n")[0].replace("\n", " ") + "\n"]
+        parts += [f"## {title}\n", about or _first_paragraph(model)]
         parts += [_rows(model, skip=("agent", "load", "objectives", "server", "configurations")), ""]
     parts += [
         "## `[server]` and `[configurations.NAME]`\n",
-        "`[server]` holds what all configurations share, each `[configurations.NAME]` what is its own, and both take the "
+        "`[server]` holds what all configurations share, each `[configurations.NAME]` what is its own; both take the "
         "settings of the server's `kind`. A configuration takes these as well:\n",
         _rows(Configuration, skip=("name",)),
         "",
     ]
     for model in _kinds():
         kind = get_args(model.model_fields["kind"].annotation)[0]
-        parts += [f"### `kind = \"{kind}\"`\n", (inspect.getdoc(model) or "").split("\n\n")[0].replace("\n", " ") + "\n"]
+        parts += [f'### `kind = "{kind}"`\n', (inspect.getdoc(model) or "").split("\n\n")[0].replace("\n", " ") + "\n"]
         parts += [_rows(model, skip=("kind",)), ""]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _first_paragraph(model: type[BaseModel]) -> str:
+    return " ".join((inspect.getdoc(model) or "").split("\n\n")[0].split()) + "\n"
 
 
 def _kinds() -> list[type[BaseModel]]:

@@ -21,17 +21,16 @@ from punie_trace.analysis.contrast import Contrast, contrast_across, contrast_wi
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
 from punie_trace.analysis.gates import Gate, GateResult, check_gates, parse_gates
 from punie_trace.analysis.observations import Observation
-from punie_trace.engine import measure as engine
-from punie_trace.engine.experiment import Experiment
-from punie_trace.engine.progress import Listener
-from punie_trace.engine.tracing import SentTo
 from punie_trace.errors import ConfigurationError, LedgerError, PunieTraceError, RunFolderError, ServerError, nearest
-from punie_trace.records import Outcome, Verdict
+from punie_trace.records import Outcome, SentTo, Verdict
 from punie_trace.runs.header import RunHeader, RunStatus
 from punie_trace.runs.reader import RunRecord, not_collecting
 from punie_trace.runs.reader import read_run as read_record
 
 if TYPE_CHECKING:  # reports and senders are loaded where they are needed
+    from punie_trace.engine import measure as engine
+    from punie_trace.engine.experiment import Experiment
+    from punie_trace.engine.progress import Listener
     from punie_trace.engine.sending import OnStep, Sent
     from punie_trace.report.registry import Export, ReportSource
 
@@ -272,6 +271,8 @@ def measure(
     `PunieTraceError` for what is wrong with the set-up, `ServerError` where no server could be brought up, and
     `Interrupted` on Ctrl-C, with what was measured.
     """
+    from punie_trace.engine import measure as engine
+
     return _run_of(engine.measure(experiment, _options(out, otlp, otlp_metrics, argv), progress))
 
 
@@ -288,6 +289,8 @@ async def measure_async(
 
     `progress` is called in that thread. Cancelling it ends the servers and keeps what was measured.
     """
+    from punie_trace.engine import measure as engine
+
     return _run_of(await engine.measure_async(experiment, _options(out, otlp, otlp_metrics, argv), progress))
 
 
@@ -306,6 +309,8 @@ def compare(first: Run, second: Run, *, baseline: str | None = None, gates: Sequ
 
 
 def _options(out: Path | str | None, otlp: str, otlp_metrics: str, argv: Sequence[str]) -> engine.Options:
+    from punie_trace.engine import measure as engine
+
     return engine.Options(Path(out) if out is not None else None, otlp, otlp_metrics, tuple(argv))
 
 

@@ -242,3 +242,11 @@ class Ledger:
     framework_ns: int
     tool_work_ns: int
     """Sum of the tools' own durations; above `tool_ns` where tools ran in parallel or beside a generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentTo:
+    """The endpoints that took something of a run, beside its folder."""
+
+    spans_at: tuple[str, ...] = ()
+    metrics_at: str | None = None

@@ -21,13 +21,20 @@ MODEL: Mapping[str, str] = {"model_path": "some/target", "draft_model": "some/dr
 
 
 def test_a_draft_model_brings_speculative_configurations_that_share_one_process() -> None:
-    plan = make_plan(config(server=MODEL))
+    names = ["baseline", "speculative-2", "speculative-3", "speculative-5", "adaptive"]
+    plan = make_plan(config(server=MODEL, only=names))
     groups = {c.name: c.group for c in plan.configurations}
-    assert list(groups) == ["baseline", "speculative-2", "speculative-3", "speculative-5", "adaptive"]
+    assert list(groups) == names
     assert groups["baseline"] != groups["speculative-2"]
     assert groups["speculative-2"] == groups["speculative-3"] == groups["speculative-5"]
     assert [c.request.get("num_draft_tokens") for c in plan.configurations] == [None, 2, 3, 5, None]
     assert plan.configurations[0].server.draft_model is None
+
+
+def test_by_default_each_configuration_has_a_server_of_its_own_so_that_all_its_first_asks_count() -> None:
+    groups = {c.name: c.group for c in make_plan(config(server=MODEL)).configurations}
+    assert list(groups) == ["baseline", "speculative-3", "adaptive"]
+    assert len(set(groups.values())) == 3
 
 
 def test_without_a_draft_there_is_the_baseline_and_a_note() -> None:

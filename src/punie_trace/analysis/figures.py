@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from punie_trace.analysis.energy import EnergyFigures
 from punie_trace.analysis.evaluations import EvaluationFigures
 from punie_trace.analysis.figure_kinds import (
     AskedAgain,
@@ -121,6 +122,8 @@ class ConfigurationFigures(Figures):
     program: str | None = None
     """What served it, with its version where that is known: 'mlx_lm 0.32.2'; a command by its argv."""
     fingerprint: str | None = None
+    energy: EnergyFigures | None = None
+    """Of the whole machine while its queries ran; None where it is not observable (see `RunFacts.energy`)."""
 
 
 class SpeedFigures(Figures):
@@ -225,6 +228,8 @@ class RunFacts(Figures):
     """By what rule the run stopped and why; '' where the number of rounds was fixed."""
     thermal: str = ""
     """What the system told of heat while the run went on; '' where it told nothing."""
+    energy: str = ""
+    """Why no energy is shown; '' where it is."""
 
     @property
     def asked(self) -> str:

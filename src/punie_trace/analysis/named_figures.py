@@ -133,6 +133,20 @@ def _memory(summary: Summary, name: str) -> Measured:
     return Measured(peak, detail=f"shared with {', '.join(shared)}" if shared else "")
 
 
+def _energy(summary: Summary, name: str) -> Measured:
+    energy = summary.configurations[name].energy
+    if energy is None or energy.per_right_answer is None:
+        return Measured(None, note=summary.run.energy or "no right answer lies within the readings")
+    return Measured(energy.per_right_answer)
+
+
+def _gpu(summary: Summary, name: str) -> Measured:
+    energy = summary.configurations[name].energy
+    if energy is None or energy.gpu_utilization is None:
+        return Measured(None, note=summary.run.energy or "nothing told a GPU's utilisation")
+    return Measured(energy.gpu_utilization)
+
+
 def _ledger(line: str, *, share: bool) -> Callable[[Summary, str], Measured]:
     def read(summary: Summary, name: str) -> Measured:
         figures = summary.configurations[name]
@@ -215,6 +229,8 @@ FIGURES: Final[dict[str, NamedFigure]] = {
         NamedFigure("accuracy.lost", "count", "queries wrong here, right in the baseline", _lost, compared=True),
         NamedFigure("identical", "share", "queries answered as the baseline did", _identical, compared=True),
         NamedFigure("errors", "count", "queries that ended in an error or a timeout", _errors),
+        NamedFigure("energy.per_right", "score", "joules for each right answer, of the whole machine", _energy),
+        NamedFigure("gpu.utilization", "share", "mean use of the GPU while its queries ran", _gpu),
         NamedFigure("memory.peak", "memory", "peak of the server's own process", _memory),
         NamedFigure(
             "ttft", "time", "median time to first token, where observable", _observed("ttft_ms"), answered_only=True

@@ -15,6 +15,7 @@ from punie_trace.analysis.compare import compare
 from punie_trace.analysis.configuration_figures import configuration_figures
 from punie_trace.analysis.critical_path import parts
 from punie_trace.analysis.disturbances import disturbed, round_spans
+from punie_trace.analysis.energy import energy_by_configuration
 from punie_trace.analysis.figure_kinds import PathPart, SlowestQuery
 from punie_trace.analysis.figures import Constants, RunFacts, Summary
 from punie_trace.analysis.findings import find
@@ -58,6 +59,8 @@ DEFINITIONS: Final = {
     "acceptance": "drafted tokens that the model accepted / tokens drafted; length: 1 + accepted / rounds, the tokens "
     "that a round of draft and verify yields; K: tokens drafted a round; of servers that tell it",
     "memory": "peak of the server's own process while it worked",
+    "energy": "what the machine's own counters rose by while a configuration's queries ran, with whatever else ran on "
+    "it and idle power; for each right answer, and for 1,000 output tokens",
 }
 
 
@@ -77,13 +80,14 @@ def summarize(run: RunRecord, observed: dict[str, list[Observation]] | None = No
     reference = observed.get(baseline, []) if baseline is not None else []
     comparisons = compare(header, observed, baseline)
     again = asked_again(observed)
+    energy = energy_by_configuration(run.outcomes, run.energy)
     summary = Summary(
-        run=_facts(header, run.samples),
+        run=_facts(header, run.samples, energy if isinstance(energy, str) else ""),
         baseline=baseline,
         configurations={
             name: configuration_figures(
                 name, header, observations, reference if name != baseline else None, again.get(name)
-            )
+            ).model_copy(update={"energy": energy.get(name) if not isinstance(energy, str) else None})
             for name, observations in observed.items()
         },
         comparisons=comparisons,
@@ -105,10 +109,11 @@ def summarize(run: RunRecord, observed: dict[str, list[Observation]] | None = No
     return summary.model_copy(update={"advice": advise(summary)})
 
 
-def _facts(header: RunHeader, samples: Sequence[MachineSample]) -> RunFacts:
+def _facts(header: RunHeader, samples: Sequence[MachineSample], energy: str) -> RunFacts:
     configurations = list(header.configurations.values())
     return RunFacts(
         thermal=_thermal(samples),
+        energy=energy,
         id=header.id,
         started=header.started,
         status=header.status,

@@ -25,7 +25,7 @@ Evaluators = Annotated[
     ),
 ]
 Model = Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped one]")]
-DraftModel = Annotated[str | None, typer.Option(help="A draft model; adds speculative-2, -3 and -5.")]
+DraftModel = Annotated[str | None, typer.Option(help="A draft model; adds speculative-3 (by --only also -2 and -5).")]
 Url = Annotated[
     str | None,
     typer.Option(

@@ -30,9 +30,10 @@ from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
 from punie_trace.engine.questions import Questions, questions_of
 from punie_trace.engine.rounds import most_rounds
 from punie_trace.engine.setup import check_configurations
-from punie_trace.engine.tracing import SentTo, Tracing
+from punie_trace.engine.tracing import Tracing
 from punie_trace.engine.unexpected import first_error, in_words
 from punie_trace.errors import PunieTraceError, RunFolderError
+from punie_trace.records import SentTo
 from punie_trace.runs.header import RunStatus
 from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.spans.clock import Clock

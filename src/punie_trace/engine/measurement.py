@@ -22,6 +22,7 @@ from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.engine.bring_up import ServerGroups
 from punie_trace.engine.conditions import Conditions
+from punie_trace.engine.energy import EnergyWatch
 from punie_trace.engine.loads import one_by_one, planned_of
 from punie_trace.engine.plan import Plan
 from punie_trace.engine.progress import Announcer, ConfigurationFailed, Noted, PhaseStarted, QueryEnded
@@ -119,7 +120,7 @@ class Measurement:
         kind = "open" if isinstance(load, OpenLoop) else "closed"
         watch = ClientWatch()
         try:
-            with self._watched() as conditions:
+            with self._energy(), self._watched() as conditions:
                 if experiment.until is not None or experiment.repeat_contaminated:
                     stage = await self._measure_rounds(driver, load, conditions, watch)
                 else:
@@ -152,6 +153,11 @@ class Measurement:
     def _watched(self) -> Conditions:
         ours = all(c.server.kind != "url" for c in self.plan.configurations)
         return Conditions(self.writer.conditions_path, self.tracing.clock.now_ns, ours=ours)
+
+    def _energy(self) -> EnergyWatch:
+        """Counters of this machine, which are those of a server only where it runs here."""
+        ours = all(c.server.kind != "url" for c in self.plan.configurations)
+        return EnergyWatch(self.writer.energy_path, self.tracing.clock.now_ns, None if ours else ())
 
     def _on_outcome(self, outcome: Outcome, ledger: Ledger) -> None:
         self.writer.append_outcome(outcome)

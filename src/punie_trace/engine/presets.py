@@ -12,8 +12,12 @@ from punie_trace.engine.experiment import Experiment
 from punie_trace.speculative.registry import names_without_draft_model
 
 DRAFT_LENGTHS: Final = (2, 3, 5)
-ON_DEMAND: Final = (*names_without_draft_model(), "plain")
-"""Presets that are measured only where they are asked for by name."""
+ON_DEMAND: Final = ("speculative-2", "speculative-5", *names_without_draft_model(), "plain")
+"""Presets that are measured only where they are asked for by name.
+
+Lengths of drafts share one server process, and its prompt cache: of three, each is the first to ask a third of the
+questions only, and first asks are what counts. So one length is measured unless more are asked for.
+"""
 SHIPPED_TOOL_OUTPUT_CHARS: Final = 600
 """What the shipped model saw of a tool's result in training."""
 SHIPPED_MAX_TOKENS: Final = 480

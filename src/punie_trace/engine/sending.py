@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from punie_trace.engine.tracing import SentTo
 from punie_trace.errors import ConfigurationError, ExportError
+from punie_trace.records import SentTo
 from punie_trace.runs.reader import SPANS_FILE, RunRecord
 from punie_trace.spans.backfill import metric_requests, readable_spans
 from punie_trace.spans.metric_endpoint import first_that_answers, metric_endpoints

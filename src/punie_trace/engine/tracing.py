@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -12,7 +11,7 @@ from opentelemetry.trace import SpanContext
 
 from punie_trace.analysis.ledger import close_ledger
 from punie_trace.errors import RunFolderError
-from punie_trace.records import Arrival
+from punie_trace.records import Arrival, SentTo
 from punie_trace.records import Path as AskPath
 from punie_trace.runs.header import RunHeader
 from punie_trace.spans import names
@@ -23,14 +22,6 @@ from punie_trace.spans.otlp_sender import END_S, connect
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.query_span import QuerySpan, open_query
 from punie_trace.spans.span_file import SpanFile
-
-
-@dataclass(frozen=True, slots=True)
-class SentTo:
-    """The endpoints that took something of a run, beside its folder."""
-
-    spans_at: tuple[str, ...] = ()
-    metrics_at: str | None = None
 
 
 class Tracing:

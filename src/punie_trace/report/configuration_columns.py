@@ -279,6 +279,39 @@ def _memory(row: ConfigurationRow) -> str:
     return memory(peak) + ("*" if row.figures.memory_shared_with else "")
 
 
+energy = partial(column, "Energy")
+
+
+@energy("a right answer")
+def _energy_of_a_right_answer(row: ConfigurationRow) -> str:
+    one = row.figures.energy
+    return NONE if one is None or one.per_right_answer is None else f"{number(one.per_right_answer, 1)} J"
+
+
+@energy("1,000 output tokens")
+def _energy_of_tokens(row: ConfigurationRow) -> str:
+    one = row.figures.energy
+    return NONE if one is None or one.per_1000_output_tokens is None else f"{number(one.per_1000_output_tokens, 1)} J"
+
+
+@energy("power")
+def _power(row: ConfigurationRow) -> str:
+    one = row.figures.energy
+    return NONE if one is None or one.watts is None else f"{number(one.watts, 1)} W"
+
+
+@energy("GPU in use")
+def _gpu(row: ConfigurationRow) -> str:
+    one = row.figures.energy
+    return NONE if one is None or one.gpu_utilization is None else share(one.gpu_utilization)
+
+
+@energy("GPU memory")
+def _gpu_memory(row: ConfigurationRow) -> str:
+    one = row.figures.energy
+    return NONE if one is None or one.gpu_memory_bytes is None else memory(one.gpu_memory_bytes)
+
+
 @speculation("speed-up")
 def _speed(row: ConfigurationRow) -> str:
     found = row.comparison.speed if row.comparison is not None else None

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from punie_trace.errors import RunFolderError
-from punie_trace.records import MachineSample, Outcome
+from punie_trace.records import EnergySample, MachineSample, Outcome
 from punie_trace.runs.header import SCHEMA_VERSION, RunHeader
 from punie_trace.runs.outcome_line import decode_outcome
 from punie_trace.spans.span import Span
@@ -27,6 +27,8 @@ HEADER_FILE: Final = "run.json"
 OUTCOMES_FILE: Final = "outcomes.jsonl"
 SPANS_FILE: Final = "spans.jsonl"
 CONDITIONS_FILE: Final = "conditions.jsonl"
+ENERGY_FILE: Final = "energy.jsonl"
+_MORE_ENERGY: Final = ("watts", "gpu_utilization", "gpu_memory_bytes")
 SERVERS_FOLDER: Final = "servers"
 
 MOST_SPAN_BYTES: Final = 96 * 2**20
@@ -79,6 +81,14 @@ class RunRecord:
             return ()  # they bear on no figure
 
     @cached_property
+    def energy(self) -> tuple[EnergySample, ...]:
+        """The machine's energy counters while the run went on; empty where nothing told them."""
+        try:
+            return _read_lines(self.folder / ENERGY_FILE, _energy_sample)[0]
+        except RunFolderError:
+            return ()  # they bear on no other figure
+
+    @cached_property
     def traces(self) -> dict[str, tuple[Span, ...]]:
         """The spans by trace id: one trace is one query."""
         found: dict[str, list[Span]] = {}
@@ -100,6 +110,17 @@ def _sample(line: str) -> MachineSample:
         return MachineSample(**{name: values[name] for name in MachineSample.__slots__ if name in values})
     except TypeError as error:
         raise ValueError(f"no sample: {error}") from error
+
+
+def _energy_sample(line: str) -> EnergySample:
+    values = json.loads(line)
+    kinds = {"at_ns": int, "joules": (int, float)}
+    if not isinstance(values, dict) or not all(
+        isinstance(values.get(name), kind) and not isinstance(values[name], bool) for name, kind in kinds.items()
+    ):
+        raise ValueError("no sample of energy: it needs a time and a counter")
+    more = {name: values[name] for name in _MORE_ENERGY if isinstance(values.get(name), int | float)}
+    return EnergySample(values["at_ns"], float(values["joules"]), **more)
 
 
 def _read_header(folder: Path) -> RunHeader:

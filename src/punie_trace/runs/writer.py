@@ -19,7 +19,7 @@ from punie_trace.errors import RunFolderError
 from punie_trace.records import Outcome
 from punie_trace.runs.header import ClientRecord, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
 from punie_trace.runs.outcome_line import encode_outcome
-from punie_trace.runs.reader import CONDITIONS_FILE, HEADER_FILE, OUTCOMES_FILE, SERVERS_FOLDER, SPANS_FILE
+from punie_trace.runs.reader import CONDITIONS_FILE, ENERGY_FILE, HEADER_FILE, OUTCOMES_FILE, SERVERS_FOLDER, SPANS_FILE
 
 # EFBIG is how a limit on a file's size shows itself: for the user it is the same as a full disk.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -68,6 +68,11 @@ class RunWriter:
     def conditions_path(self) -> Path:
         """Where samples of the machine go; it is for whoever takes them to write."""
         return self.folder / CONDITIONS_FILE
+
+    @property
+    def energy_path(self) -> Path:
+        """Where samples of the machine's energy go; it is for whoever takes them to write."""
+        return self.folder / ENERGY_FILE
 
     def append_outcome(self, outcome: Outcome) -> None:
         """Add one line to `outcomes.jsonl`: whole and handed to the system when this returns, or not there at all."""
