@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -62,11 +62,16 @@ def compare_pairs(pairs: Sequence[Pair], stopping: StoppingRecord | None = None)
     alpha = stopping.alpha if stopping is not None else ALPHA
     decided = {}
     if analyses and pairs:
-        decided = decide(_walls(pairs[0].before), {one.other: _walls(one.after) for one in pairs}, analyses, alpha)
+        times = {one.other: walls_of(one.after).telling for one in pairs}
+        decided = decide(walls_of(pairs[0].before).telling, times, analyses, alpha)
     pairs = [pair for pair in pairs if pair.after]
+    # Of a run they share one baseline, of which a pass over a million outcomes is made once.
+    before = {pair.baseline: pair.before for pair in pairs}
+    before_walls = {name: walls_of(observations) for name, observations in before.items()}
+    after_walls = {pair.other: walls_of(pair.after) for pair in pairs}
     ratios: dict[str, Ratio] = {}
     for pair in pairs:
-        walls = _walls(pair.before), _walls(pair.after)
+        walls = before_walls[pair.baseline].telling, after_walls[pair.other].telling
         if shared := {query for query, _ in walls[0].keys() & walls[1].keys()}:
             confidence = 1 - final_level(analyses, len(shared), alpha)
             ratios[pair.other] = paired_ratio(
@@ -81,7 +86,7 @@ def compare_pairs(pairs: Sequence[Pair], stopping: StoppingRecord | None = None)
             baseline=pair.baseline,
             other=pair.other,
             speed=_speed(settled[pair.other]) if pair.other in settled else None,
-            speed_again=_speed_again(pair),
+            speed_again=_speed_again(before_walls[pair.baseline].again, after_walls[pair.other].again),
             speed_by_category=_by_category(pair.before, pair.after),
             accuracy=accuracy_difference(pair.before, pair.after),
             generation_factors=_factors(pair.before, pair.after),
@@ -158,17 +163,28 @@ def _key(one: Observation) -> tuple[str, int]:
     return one.outcome.query, one.outcome.round
 
 
-def _walls(observations: Sequence[Observation]) -> dict[tuple[str, int], float]:
-    """Of what tells of speed. An instant answer on a coarse clock would have no logarithm; 1 ns stands for it."""
-    return {_key(one): float(max(one.outcome.wall_ns, 1)) for one in observations if one.answered and one.tells_speed}
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """Wall times in ns of what was answered, by query and round: those that tell of speed, and the others."""
+
+    telling: dict[tuple[str, int], float]
+    again: dict[tuple[str, int], float]
 
 
-def _speed_again(pair: Pair) -> Bounded | None:
-    """Of what does not: of questions that both had been asked before."""
-    before, after = (
-        {_key(one): float(max(one.outcome.wall_ns, 1)) for one in observations if one.answered and not one.tells_speed}
-        for observations in (pair.before, pair.after)
-    )
+def walls_of(observations: Iterable[Observation]) -> Walls:
+    """An instant answer on a coarse clock would have no logarithm; 1 ns stands for it."""
+    telling: dict[tuple[str, int], float] = {}
+    again: dict[tuple[str, int], float] = {}
+    for one in observations:
+        outcome = one.outcome
+        if one.answered:
+            times = telling if one.ask.tells_speed else again
+            times[outcome.query, outcome.round] = float(outcome.done_ns - outcome.due_ns or 1)
+    return Walls(telling, again)
+
+
+def _speed_again(before: Mapping[tuple[str, int], float], after: Mapping[tuple[str, int], float]) -> Bounded | None:
+    """How many times as fast questions are answered that both had been asked before."""
     return bounded(paired_ratio(before, after)) if before.keys() & after.keys() else None
 
 
@@ -192,9 +208,9 @@ def _by_category(baseline: Sequence[Observation], other: Sequence[Observation]) 
     grouped: dict[str, tuple[list[Observation], list[Observation]]] = {}
     for side, observations in enumerate((baseline, other)):
         for one in observations:
-            grouped.setdefault(one.category, ([], []))[side].append(one)
+            grouped.setdefault(one.ask.category, ([], []))[side].append(one)
     for category, (ours, theirs) in grouped.items():
-        before, after = _walls(ours), _walls(theirs)
+        before, after = walls_of(ours).telling, walls_of(theirs).telling
         if before.keys() & after.keys():
             ratio = paired_ratio(before, after)
             value, low, high = ratio.estimate, ratio.low, ratio.high
@@ -213,8 +229,8 @@ def bounded(ratio: Ratio) -> Bounded:
 
 def _factors(baseline: Sequence[Observation], other: Sequence[Observation]) -> GenerationFactors | None:
     """Generation time = generations x tokens per generation x time per token; each as a ratio of totals over pairs."""
-    before = {_key(one): one for one in baseline if one.answered and one.tells_speed}
-    pairs = [(before[_key(one)], one) for one in other if one.answered and one.tells_speed and _key(one) in before]
+    before = {_key(one): one for one in baseline if one.answered and one.ask.tells_speed}
+    pairs = [(before[_key(one)], one) for one in other if one.answered and one.ask.tells_speed and _key(one) in before]
     ours, theirs = _totals([pair[0] for pair in pairs]), _totals([pair[1] for pair in pairs])
     if ours is None or theirs is None:
         return None

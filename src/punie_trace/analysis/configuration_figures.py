@@ -105,7 +105,7 @@ def configuration_figures(
         problems=_problems(observations),
         not_judged=not_judged(observations),
         evaluations=evaluation_figures(one.outcome for one in observations),
-        first_asks_ms=_first_asks([one for one in answered if one.tells_speed]),
+        first_asks_ms=_first_asks([one for one in answered if one.ask.tells_speed]),
         asked_again=asked_again,
         program=program(header, name),
         fingerprint=fingerprint(header, name),
@@ -255,7 +255,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def _by_category(observations: Sequence[Observation]) -> dict[str, CategoryFigures]:
     grouped: dict[str, list[Observation]] = {}
     for one in observations:
-        grouped.setdefault(one.category, []).append(one)
+        grouped.setdefault(one.ask.category, []).append(one)
     return {category: _category(members) for category, members in sorted(grouped.items())}
 
 
@@ -289,7 +289,7 @@ def _any_wrong(members: Sequence[Observation]) -> bool:
 def _problem(query: str, members: Sequence[Observation]) -> Problem:
     return Problem(
         query=query,
-        category=members[0].category,
+        category=members[0].ask.category,
         rounds=len(members),
         verdicts=_verdicts(members),
         error=next((one.outcome.error for one in members if one.outcome.error), None),

@@ -271,7 +271,7 @@ def _unsteady(summary: Summary, observed: Mapping[str, Sequence[Observation]]) -
     """A slow start; where a server may remember, its first asks may be slow for that reason, and are left aside."""
     remembering = {name for name, figures in summary.configurations.items() if figures.asked_again is not None}
     found = {
-        name: start_up([one for one in observations if one.asked_before] if name in remembering else observations)
+        name: start_up([one for one in observations if one.ask.before] if name in remembering else observations)
         for name, observations in observed.items()
     }
     for name, one in found.items():

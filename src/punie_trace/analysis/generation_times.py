@@ -7,7 +7,7 @@ hold the call back until it is whole, and a median over both would compare diffe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import median
 from typing import Final
 
 from punie_trace.analysis.figure_kinds import Observed
@@ -30,7 +30,10 @@ def mean_observed(values_ns: Sequence[float | None], reason: str) -> Observed:
     """The mean in ms over the cases where it was seen."""
     seen = [value / NS_PER_MS for value in values_ns if value is not None]
     return Observed(
-        value=fmean(seen) if seen else None, n=len(seen), of=len(values_ns), not_observable=None if seen else reason
+        value=sum(seen) / len(seen) if seen else None,
+        n=len(seen),
+        of=len(values_ns),
+        not_observable=None if seen else reason,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Final
 
-from punie_trace.analysis.compare import bounded
+from punie_trace.analysis.compare import bounded, walls_of
 from punie_trace.analysis.figure_kinds import AskedAgain
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.statistics import Ratio, holm, paired_ratio
@@ -40,16 +40,14 @@ Times = dict[tuple[str, int], float]
 
 def _first_and_again(observations: Sequence[Observation]) -> tuple[Times, Times]:
     """Wall times in ns by query (and round 0, since each query counts once), of queries that have both."""
-    first: Times = {}
+    first = {
+        (one.outcome.query, 0): float(one.outcome.wall_ns or 1)
+        for one in observations
+        if not one.ask.before and one.answered
+    }
     later: dict[tuple[str, int], list[float]] = {}
-    for one in observations:
-        if not one.answered:
-            continue
-        key, wall = (one.outcome.query, 0), float(max(one.outcome.wall_ns, 1))
-        if not one.asked_before:
-            first[key] = wall
-        elif not one.tells_speed:
-            later.setdefault(key, []).append(wall)
+    for (query, _), wall in walls_of(observations).again.items():
+        later.setdefault((query, 0), []).append(wall)
     shared = [key for key in first if key in later]
     return {key: first[key] for key in shared}, {key: median(later[key]) for key in shared}
 

@@ -25,22 +25,29 @@ _ANSWERS = (Verdict.CORRECT, Verdict.WRONG_ANSWER)
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What holds of an ask whatever came of it. Asks of a query share it: of a million, each field counts."""
+
+    category: str
+    judgeable: bool
+    """Whether the suite says what is right, by facts of its own or by evaluators."""
+    before: bool
+    """Whether what answered had been asked the same question before; see `asks`."""
+    tells_speed: bool
+    """Whether its time tells of speed: asked first, or of a server that forgets."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One outcome and what its trace holds. `ledger` is None where there is none to read, or it does not close."""
 
     outcome: Outcome
-    category: str
+    ask: Ask
     ledger: Ledger | None
     ledger_error: str | None
     splits: tuple[GenerationSplit, ...]
     drafted: tuple[Drafted, ...] = ()
     """What speculation did in each generation whose server tells it."""
-    judgeable: bool = True
-    """Whether the suite says what is right, by facts of its own or by evaluators."""
-    asked_before: bool = False
-    """Whether what answered had been asked the same question before; see `asks`."""
-    tells_speed: bool = True
-    """Whether its time tells of speed: asked first, or of a server that forgets."""
 
     @property
     def answered(self) -> bool:
@@ -61,6 +68,7 @@ def observe(run: RunRecord) -> dict[str, list[Observation]]:
     observed: dict[str, list[Observation]] = {name: [] for name in names}
     left_out = set(run.header.left_out_rounds)
     forgetting = {name for name in names if forgets(run.header, name)}
+    asks: dict[tuple[str, int, bool], Ask] = {}
     in_order = sorted(run.outcomes, key=lambda outcome: outcome.seq)
     for outcome, before in zip(in_order, asked_before(run.header, in_order), strict=True):
         if outcome.round in left_out:
@@ -69,14 +77,13 @@ def observe(run: RunRecord) -> dict[str, list[Observation]]:
         ledger, error = _ledger(outcome, spans)
         steps = server_steps(spans)
         splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
-        category = categories.get(outcome.query, "other")
-        judgeable = outcome.query not in without
-        again = bool(before)
-        tells_speed = not again or outcome.configuration in forgetting
-        drafted = drafted_in(spans)
-        observed[outcome.configuration].append(
-            Observation(outcome, category, ledger, error, splits, drafted, judgeable, again, tells_speed)
-        )
+        kind = outcome.query, before, outcome.configuration in forgetting
+        ask = asks.get(kind)
+        if ask is None:
+            query, again, forgotten = kind
+            category, judgeable = categories.get(query, "other"), query not in without
+            ask = asks[kind] = Ask(category, judgeable, bool(again), not again or forgotten)
+        observed[outcome.configuration].append(Observation(outcome, ask, ledger, error, splits, drafted_in(spans)))
     return observed
 
 
@@ -89,7 +96,7 @@ def right_queries(observations: Sequence[Observation]) -> dict[str, bool]:
     verdicts: dict[str, list[bool]] = {}
     for one in observations:
         verdict = one.outcome.verdict
-        if verdict is not _NOT_JUDGED and (one.judgeable or verdict in _ANSWERS):
+        if verdict is not _NOT_JUDGED and (one.ask.judgeable or verdict in _ANSWERS):
             verdicts.setdefault(one.outcome.query, []).append(verdict is _CORRECT)
     return {query: 2 * sum(right) > len(right) for query, right in verdicts.items()}
 
@@ -99,7 +106,7 @@ def not_judged(observations: Sequence[Observation]) -> tuple[str, ...]:
     unjudged = (
         one.outcome.query
         for one in observations
-        if one.outcome.verdict is _NOT_JUDGED or not (one.judgeable or one.outcome.verdict in _ANSWERS)
+        if one.outcome.verdict is _NOT_JUDGED or not (one.ask.judgeable or one.outcome.verdict in _ANSWERS)
     )
     return unique(unjudged)
 

@@ -116,7 +116,7 @@ def _rows(observations: Sequence[Observation], configurations: Sequence[str], qu
     place = {name: index for index, name in enumerate(configurations)}
     verdicts = {verdict: index for index, verdict in enumerate(Verdict)}
     categories: dict[str, int] = {}
-    of_query = {one.outcome.query: categories.setdefault(one.category, len(categories)) for one in observations}
+    of_query = {one.outcome.query: categories.setdefault(one.ask.category, len(categories)) for one in observations}
     outcomes = [one.outcome for one in observations]
     ledgers = [one.ledger for one in observations]
     columns: dict[str, JsonValue] = {

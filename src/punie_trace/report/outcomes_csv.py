@@ -80,7 +80,7 @@ def _row(run_id: str, one: Observation) -> dict[str, Cell]:
         "configuration": outcome.configuration,
         "path": outcome.path,
         "query": outcome.query,
-        "category": one.category,
+        "category": one.ask.category,
         "verdict": outcome.verdict.value,
         "correct": int(outcome.verdict is Verdict.CORRECT),
         "error": outcome.error,

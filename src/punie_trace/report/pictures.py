@@ -46,7 +46,7 @@ def page_sections(
 
 def _speed_ups(summary: Summary) -> Section:
     """Each configuration's speed-up with its interval, over all queries and by category."""
-    shown = [one for one in summary.comparisons if one.speed is not None]
+    shown = [one for one in summary.comparisons if one.speed is not None or one.speed_again is not None]
     title = f"How many times as fast as {summary.baseline}"
     if not shown:
         return section("speed-up", title)
@@ -57,22 +57,30 @@ def _speed_ups(summary: Summary) -> Section:
 
 
 def _draw_speed_ups(summary: Summary) -> str:
-    shown = [(one, one.speed) for one in summary.comparisons if one.speed is not None]
-    bounds = [value for _, speed in shown for value in (speed.estimate, speed.low, speed.high)]
-    for one, _ in shown:
-        bounds += [value for part in one.speed_by_category.values() for value in (part.value, part.low, part.high)]
-    scale = svg.scale_for([1.0, *(value for value in bounds if value is not None)], from_zero=False)
+    bounds: list[float | None] = [1.0]
+    for one in summary.comparisons:
+        if one.speed is not None:
+            bounds += [one.speed.estimate, one.speed.low, one.speed.high]
+        for part in (*one.speed_by_category.values(), *filter(None, [one.speed_again])):
+            bounds += [part.value, part.low, part.high]
+    scale = svg.scale_for([value for value in bounds if value is not None], from_zero=False)
     rows = []
-    for one, speed in shown:
-        label = f"{speed.estimate:.2f}x {interval(speed.low, speed.high)} {speed.verdict}"
-        tone = _TONES.get(speed.verdict, "neutral")
-        drawn = svg.interval_line(scale, speed.estimate, speed.low, speed.high, tone, label)
-        rows.append(_line(tag("b", text(one.other)), drawn, label))
-        if len(one.speed_by_category) > 1:
-            for category, figure in one.speed_by_category.items():
-                label = f"{figure.value:.2f}x {interval(figure.low, figure.high)} {_count(figure.n)}"
-                drawn = svg.interval_line(scale, figure.value, figure.low, figure.high, "neutral", label)
-                rows.append(_line(tag("span", text(category), "part"), drawn, label))
+    for one in summary.comparisons:
+        name, speed = tag("b", text(one.other)), one.speed
+        if speed is not None:
+            label = f"{speed.estimate:.2f}x {interval(speed.low, speed.high)} {speed.verdict}"
+            tone = _TONES.get(speed.verdict, "neutral")
+            drawn = svg.interval_line(scale, speed.estimate, speed.low, speed.high, tone, label)
+            rows.append(_line(name, drawn, label))
+        elif one.speed_again is not None:
+            rows.append(_line(name, "", "no first asks"))
+        parts = dict(one.speed_by_category) if len(one.speed_by_category) > 1 else {}
+        if one.speed_again is not None:
+            parts["asked again"] = one.speed_again
+        for part, figure in parts.items():
+            label = f"{figure.value:.2f}x {interval(figure.low, figure.high)} {_count(figure.n)}"
+            drawn = svg.interval_line(scale, figure.value, figure.low, figure.high, "neutral", label)
+            rows.append(_line(tag("span", text(part), "part"), drawn, label))
     ticks = [(value, f"{value:g}x") for value in scale.ticks()]
     return tag("div", "".join(rows) + _line("", svg.axis(scale, ticks, "times as fast"), ""), "plot")
 
