@@ -10,7 +10,7 @@ from punie_trace.servers.kinds import UrlConfig
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "words"),
     [
         ({"model_path": "m", "tempp": 1}, "unknown key 'tempp'; did you mean 'temp'?"),
         ({}, "needs model_path"),
@@ -65,10 +65,10 @@ from punie_trace.servers.kinds import UrlConfig
         ({"model_path": "m", "environment": {"": "1"}}, "no name of an environment variable"),
     ],
 )
-def test_a_mistake_is_named_with_what_to_do(values: dict[str, object], said: str) -> None:
+def test_a_mistake_is_named_with_what_to_do(values: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         server_config(values, where="here")
-    assert said in str(caught.value)
+    assert words in str(caught.value)
     assert str(caught.value).startswith("here: ")
 
 

@@ -27,9 +27,9 @@ def test_a_status_file_without_memory(text: str) -> None:
 
 
 def test_a_process_that_is_gone_has_no_memory() -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    assert read_process(gone.pid) is None
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert read_process(ended.pid) is None
 
 
 def test_a_peak_is_kept_after_the_memory_is_given_back() -> None:

@@ -39,18 +39,18 @@ def test_no_config(model_folder: Make) -> None:
         check_models(MlxLmConfig(model_path=str(folder)))
 
 
-@pytest.mark.parametrize(("other", "said"), [(None, "download or convert"), ("pytorch.bin", "mlx_lm convert")])
-def test_no_weights(other: str | None, said: str, model_folder: Make) -> None:
+@pytest.mark.parametrize(("other", "words"), [(None, "download or convert"), ("pytorch.bin", "mlx_lm convert")])
+def test_no_weights(other: str | None, words: str, model_folder: Make) -> None:
     folder = model_folder("t")
     (folder / "model.safetensors").unlink()
     if other is not None:
         (folder / other).touch()
-    with pytest.raises(ModelError, match=rf"holds no weights \(model\*\.safetensors\); .*{said}"):
+    with pytest.raises(ModelError, match=rf"holds no weights \(model\*\.safetensors\); .*{words}"):
         check_models(MlxLmConfig(model_path=str(folder)))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "words"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
         (b"", "is not whole"),
@@ -59,9 +59,9 @@ def test_no_weights(other: str | None, said: str, model_folder: Make) -> None:
         (b"\x04\0\0\0\0\0\0\0{{{{", "is not whole"),
     ],
 )
-def test_weights_that_are_none(content: bytes, said: str, model_folder: Make) -> None:
+def test_weights_that_are_none(content: bytes, words: str, model_folder: Make) -> None:
     folder = model_folder("t", weights=content)
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=words):
         check_models(MlxLmConfig(model_path=str(folder)))
 
 

@@ -118,9 +118,9 @@ async def test_the_server_ends_however_the_block_ends(
 async def test_a_listener_that_raises_leaves_no_server(
     state: str, fake_program: Fake, tmp_path: Path, quick: ServerTimeouts
 ) -> None:
-    def hear(said: str) -> None:
-        if said == state:
-            raise BrokenPipeError(said)
+    def hear(words: str) -> None:
+        if words == state:
+            raise BrokenPipeError(words)
 
     config = fake_program()
     with pytest.raises(BrokenPipeError):
@@ -154,21 +154,21 @@ async def test_a_server_that_ignores_term_is_killed(fake_program: Fake, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "words"),
     [
         (Script(startup="exit", exit_code=9, says="no such weights"), r"exited with code 9 .*\n.*\nno such weights"),
         (Script(startup="exit", exit_code=0), "must stay in the foreground"),
     ],
 )
 async def test_a_server_that_exits_while_loading(
-    script: Script, said: str, fake_program: Fake, tmp_path: Path, quick: ServerTimeouts
+    script: Script, words: str, fake_program: Fake, tmp_path: Path, quick: ServerTimeouts
 ) -> None:
-    with pytest.raises(ServerError, match=said):
+    with pytest.raises(ServerError, match=words):
         await opened(fake_program(script), tmp_path / "log", quick)
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "words"),
     [
         (
             Script(startup="deaf", says="still loading"),
@@ -178,9 +178,9 @@ async def test_a_server_that_exits_while_loading(
         (Script(startup="error"), "not ready within 5 s: it answered 500"),
     ],
 )
-async def test_a_server_that_never_gets_ready(script: Script, said: str, fake_program: Fake, tmp_path: Path) -> None:
+async def test_a_server_that_never_gets_ready(script: Script, words: str, fake_program: Fake, tmp_path: Path) -> None:
     limits = ServerTimeouts(ready_s=5, poll_s=0.02, stop_s=2)
-    with pytest.raises(ServerError, match=said):
+    with pytest.raises(ServerError, match=words):
         await opened(fake_program(script, model="fake-model"), tmp_path / "log", limits)
 
 

@@ -28,7 +28,7 @@ async def post(client: httpx2.AsyncClient, server: ScriptedServer, body: JsonObj
     return await client.post(f"{server.base_url}/chat/completions", json=body)
 
 
-async def told(server: ScriptedServer) -> None:
+async def recorded(server: ScriptedServer) -> None:
     """Wait until the server has written a request down."""
     for _ in range(1000):
         if server.truth:
@@ -38,8 +38,8 @@ async def told(server: ScriptedServer) -> None:
 
 @pytest.fixture
 async def client() -> AsyncGenerator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(trust_env=False, timeout=20) as made:
-        yield made
+    async with httpx2.AsyncClient(trust_env=False, timeout=20) as opened:
+        yield opened
 
 
 async def test_chunks_leave_no_earlier_than_they_were_set_to(client: httpx2.AsyncClient) -> None:
@@ -103,7 +103,7 @@ async def test_a_cut_answer_stops_half_way(client: httpx2.AsyncClient) -> None:
     async with scripted_server(KnownLatency(first_s=0, between_s=0, chunks=4, cut_share=1)) as server:
         with pytest.raises(httpx2.RemoteProtocolError):
             await post(client, server, STREAM)
-        await told(server)
+        await recorded(server)
     (truth,) = server.truth
     assert (truth.kind, len(truth.written_ns)) == ("cut", 2)
 
@@ -120,7 +120,7 @@ async def test_a_client_that_goes_away_leaves_an_unfinished_truth() -> None:
         await writer.drain()
         await asyncio.sleep(0.02)
         writer.close()
-        await told(server)
+        await recorded(server)
     assert server.truth[0].done_ns is None
 
 

@@ -47,10 +47,10 @@ def drafted_in(spans: Iterable[Span]) -> tuple[Drafted, ...]:
         if _count(span, names.SPECULATION_DRAFTED) is not None:
             found.append((span.start_ns, _drafted(span)))
         elif names.SERVER_TIMINGS in span.attributes:
-            told = reported_timings(span.attributes[names.SERVER_TIMINGS])
-            if told is not None and told.drafted is not None:
-                accepted = min(told.accepted or 0, told.drafted)
-                found.append((span.start_ns, Drafted(told.drafted, accepted, 0, (told.family,), None)))
+            reported = reported_timings(span.attributes[names.SERVER_TIMINGS])
+            if reported is not None and reported.drafted is not None:
+                accepted = min(reported.accepted or 0, reported.drafted)
+                found.append((span.start_ns, Drafted(reported.drafted, accepted, 0, (reported.family,), None)))
     return tuple(one for _, one in sorted(found, key=lambda pair: pair[0]))
 
 

@@ -70,8 +70,8 @@ def split_generation(span: Span, steps: Mapping[str, Span] | None = None) -> Gen
     seen = _seen_by_client(span)
     if steps:
         return _told_by_server(span, seen, steps)
-    told = reported_timings(span.attributes.get(names.SERVER_TIMINGS))
-    return seen if told is None else _told_in_answer(span, seen, told)
+    reported = reported_timings(span.attributes.get(names.SERVER_TIMINGS))
+    return seen if reported is None else _told_in_answer(span, seen, reported)
 
 
 def server_steps(spans: Iterable[Span]) -> dict[str, dict[str, Span]]:
@@ -118,18 +118,18 @@ def _told_by_server(span: Span, seen: GenerationSplit, steps: Mapping[str, Span]
     )
 
 
-def _told_in_answer(span: Span, seen: GenerationSplit, told: ReportedTimings) -> GenerationSplit:
+def _told_in_answer(span: Span, seen: GenerationSplit, reported: ReportedTimings) -> GenerationSplit:
     """Prefill and decode as the server's answer tells them; they are kept within the request's span.
 
     The queue is what is left before them, the request on its way with it, unless the server tells that as well; then
     transfer is what is left.
     """
     room = span.end_ns - span.start_ns - (seen.connect_ns or 0)
-    prefill = min(told.prefill_ns, room)
-    decode = min(told.decode_ns, room - prefill)
+    prefill = min(reported.prefill_ns, room)
+    decode = min(reported.decode_ns, room - prefill)
     left = room - prefill - decode
-    if told.queue_ns is not None:
-        queue = min(told.queue_ns, left)
+    if reported.queue_ns is not None:
+        queue = min(reported.queue_ns, left)
         transfer = left - queue
     else:
         transfer = min(seen.transfer_ns or 0, left)
@@ -137,8 +137,8 @@ def _told_in_answer(span: Span, seen: GenerationSplit, told: ReportedTimings) ->
     reasons = {phase: why for phase, why in seen.not_observable.items() if phase in ("first_chunk", "per_token")}
     cached = seen.cached_share
     given = _integer(span, names.GEN_AI_INPUT_TOKENS)
-    if cached is None and told.cached_tokens is not None and given:
-        cached = min(told.cached_tokens / given, 1.0)
+    if cached is None and reported.cached_tokens is not None and given:
+        cached = min(reported.cached_tokens / given, 1.0)
     return replace(
         seen,
         connect_ns=seen.connect_ns or 0,
@@ -148,7 +148,7 @@ def _told_in_answer(span: Span, seen: GenerationSplit, told: ReportedTimings) ->
         transfer_ns=transfer,
         not_observable=reasons,
         cached_share=cached,
-        source=f"{told.family}'s timings",
+        source=f"{reported.family}'s timings",
     )
 
 

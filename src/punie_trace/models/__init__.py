@@ -2,7 +2,7 @@
 
 They are packaged in half precision. On a Mac they are used as they are. Elsewhere half-precision products are very
 slow on a CPU, so the weights are expanded to single precision once, into a cache folder named after their digest.
-Nothing is loaded or run here, and mlx is not imported; `training` is what makes the weights.
+Nothing is loaded or run here, and mlx is not imported; how the weights were made stands in `recipes`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from punie_trace.errors import ModelError
 
 CACHE_VARIABLE = "PUNIE_TRACE_CACHE"
 _HERE = Path(__file__).resolve().parent
-_REMEDY = (
-    "reinstall punie-trace, train them with 'punie-trace train demo', "
-    "or name other models with --model and --draft-model"
-)
+_REMEDY = "reinstall punie-trace, or name other models with --model and --draft-model"
 
 
 def shipped_model() -> tuple[Path, Path]:

@@ -56,7 +56,7 @@ class ServedIdentity:
 def check_served(resolved: str, listed: Sequence[str]) -> None:
     """mlx_lm lists the hub cache first and the model that it serves last. Raises IdentityError for another one."""
     if not listed or listed[-1] != resolved:
-        msg = f"the server serves {listed[-1] if listed else 'no model'}, not {resolved} as it was told"
+        msg = f"the server serves {listed[-1] if listed else 'no model'}, not {resolved} as it was started to"
         raise IdentityError(msg)
 
 
@@ -204,12 +204,12 @@ async def own_identity(client: httpx2.AsyncClient, port: int | None, limit_s: fl
 
 
 def check_digests(known: Digests, identity: Mapping[str, object]) -> None:
-    """Raises IdentityError where the server holds other weights than the files that it was told to serve."""
+    """Raises IdentityError where the server holds other weights than the files that it was started to serve."""
     pairs = (("model", known.weights, "weights_digest"), ("draft model", known.draft, "draft_digest"))
     for what, ours, key in pairs:
         if ours is not None and identity.get(key) != ours:
             raise IdentityError(
-                f"the server holds another {what} than it was told to: digest {identity.get(key)}, not {ours}"
+                f"the server holds another {what} than it was started with: digest {identity.get(key)}, not {ours}"
             )
 
 

@@ -48,7 +48,7 @@ def accepts(host: str, port: int) -> bool:
 
 
 def reachable(host: str) -> str:
-    """The address to connect to for a server that was told to bind `host`."""
+    """The address to connect to for a server that binds `host`."""
     if host in _WILDCARDS:
         return "::1" if host == "::" else "127.0.0.1"
     return host

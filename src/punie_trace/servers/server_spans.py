@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import Final
 
 import httpx2
 
+from punie_trace.http_clients import TooLongError, read_within
 from punie_trace.spans import names
+
+_MOST_BYTES: Final = 64 * 1024 * 1024
+_LIMIT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +26,12 @@ class ServerSpans:
 
 async def fetch_spans(client: httpx2.AsyncClient, root: str, trace_id: str) -> ServerSpans | None:
     """The spans of a trace at the server `root` (without '/v1'); None where it does not give them. Never raises."""
+    deadline = time.monotonic() + _LIMIT_S
     try:
-        answer = await client.get(f"{root}/spans", params={"trace_id": trace_id})
-        answer.raise_for_status()
-        wall, _, monotonic = answer.headers.get(names.CLOCK_HEADER, "").partition(",")
-        return ServerSpans(answer.text, int(wall), int(monotonic))
-    except (httpx2.HTTPError, ValueError):
+        async with client.stream("GET", f"{root}/spans", params={"trace_id": trace_id}) as answer:
+            answer.raise_for_status()
+            wall, _, monotonic = answer.headers.get(names.CLOCK_HEADER, "").partition(",")
+            lines = await read_within(answer, _MOST_BYTES, deadline)
+        return ServerSpans(lines.decode("utf-8"), int(wall), int(monotonic))
+    except (httpx2.HTTPError, ValueError, TooLongError, TimeoutError):
         return None

@@ -281,9 +281,8 @@ class CompletionReader:
             self.output_tokens = _count(usage.get("completion_tokens"), self.output_tokens)
             if isinstance(details := usage.get("prompt_tokens_details"), dict):
                 self.cached_tokens = _count(details.get("cached_tokens"), self.cached_tokens)
-        told = timings_in({**body, "usage": usage})
-        if told:
-            self.timings = dict(list(told.items())[:_MOST_TIMINGS])
+        if found := timings_in({**body, "usage": usage}):
+            self.timings = dict(list(found.items())[:_MOST_TIMINGS])
         return isinstance(usage, dict) and self.output_tokens is not None
 
     def _call_pieces(self, delta: dict[str, JsonValue]) -> list[CallPiece]:

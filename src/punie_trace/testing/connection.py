@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
         del self._buffer[:length]
         self._request = None
         method, _, rest = head.partition(b" ")
-        path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
+        path = _path(rest.partition(b" ")[0].decode("latin-1"))
         found = self._player.answer(Received(method.decode("latin-1"), path, head, body, head_ns, body_ns))
         if found is None:
             return
@@ -209,6 +209,13 @@ def parse_object(body: bytes) -> JsonObject | None:
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
+
+
+def _path(target: str) -> str:
+    """The path of a request's target, without its query; also of a whole URL, as a proxy is sent it."""
+    if target.startswith("http://"):
+        target = f"/{target.removeprefix('http://').partition('/')[2]}"
+    return target.partition("?")[0]
 
 
 def _header(head: bytes, name: bytes) -> str | None:
