@@ -58,6 +58,29 @@ def test_drafts_that_are_never_right_cost_next_to_nothing(verify, text: float) -
     assert world.run(controller, 2000).rate() > 0.98 * plain
 
 
+def test_no_draft_is_much_longer_than_what_was_timed() -> None:
+    controller = AdaptiveController()
+    world = World(steep, text=1.0, copied=0.95, model=False, noisy=False)
+    longest = 1
+    for _ in range(200):
+        world.run(controller, 1)
+        assert world.lengths[-1] <= 2 * longest + 1
+        longest = max(longest, 1 + world.lengths[-1])
+    assert longest > 4
+
+
+def dear(m: int) -> float:
+    return 10 + 3.0 * (m - 1)
+
+
+@pytest.mark.parametrize("seed", range(200, 206))
+def test_a_new_server_loses_little_in_one_answer_of_copies_that_are_never_right(seed: int) -> None:
+    world, controller = World(dear, text=0.8, model=False, noisy=False, seed=seed), AdaptiveController()
+    while world.tokens < 100:
+        world.run(controller, 1)
+    assert world.rate() * dear(1) > 0.94
+
+
 def test_it_backs_off_where_verification_costs_more_than_it_wins() -> None:
     controller = AdaptiveController()
     world = World(steep, acceptance=0.45, noisy=False).run(controller, 500)

@@ -38,6 +38,7 @@ _HOPE = 1.15  # tokens a second of an untried drafter over plain decoding, so th
 _REFRESH = 256  # rounds between plain ones, so that P does not go stale while drafting wins
 _FURTHER = 24  # rounds between drafts that are longer than seems best, by `_SPARE`, so that no V(m) goes stale
 _SPARE = 2
+_REACH = 2  # times the rows of the longest pass that was timed: no draft is longer, since its cost would be a guess
 _LONG = 16  # tokens of repeated text from which on the text counts as being copied
 
 
@@ -115,7 +116,8 @@ class AdaptiveController:
             return PLAIN
         model = next((at for at, offer in enumerate(offers) if not offer.free), None)
         asked = model is not None and self._pays(offers[model], plain)
-        most = min(self.longest, max(offer.limit for offer in offers))
+        reach = _REACH * self.verification.longest + 1
+        most = min(self.longest, reach, max(offer.limit for offer in offers))
         rate = self._rate(plain)
         curve = self.verification.curve(offers[0].pending + most + 1)
         waiting = curve[offers[0].pending] - curve[0]  # what the rows take that are processed in any case

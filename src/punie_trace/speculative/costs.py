@@ -74,6 +74,11 @@ class VerificationCost:
         self._seen.setdefault(rows, LowQuantile(self._window)).add(nanoseconds)
         self._stale = True
 
+    @property
+    def longest(self) -> int:
+        """The most rows that were timed; 0 before any."""
+        return max(self._seen, default=0)
+
     def measured(self) -> dict[int, tuple[float, int]]:
         """m: (low quantile in ns, how many timings it rests on)."""
         return {m: (seen.value or 0.0, len(seen)) for m, seen in sorted(self._seen.items())}
