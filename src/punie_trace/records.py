@@ -125,6 +125,10 @@ class Answer:
     """Set where the path failed: there is no answer to judge."""
     reason: str | None = None
     """Why the model came to no better answer, where the path can tell. It is judged all the same."""
+    tools_unseen: bool = False
+    """Whether the asker's tools may make no spans: then calls are read from the messages of its generations."""
+    output_calls: frozenset[str] = frozenset()
+    """Names under which the agent takes its answer as a call: they are no tools, and calling them is no tool call."""
 
 
 @dataclass(frozen=True, slots=True)

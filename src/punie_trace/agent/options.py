@@ -21,3 +21,5 @@ class AskOptions:
     temperature: float = 0.0
     read_timeout_s: float = 600.0
     request: dict[str, JsonValue] = field(default_factory=dict)
+    configured: frozenset[str] = frozenset()
+    """Which of 'temperature' and 'max_tokens' the configuration sets: an imported agent keeps its own otherwise."""

@@ -169,9 +169,11 @@ class Driver:
                 answer = await ask_safely(target.ask, item.query)
             ledger = span.finish()
             generations = tuple(span.generations)
-            calls = tuple(span.tool_calls(target.defaults))
+            unseen = answer is not None and answer.tools_unseen
+            calls = tuple(span.tool_calls(target.defaults, by_messages=unseen))
             if answer is not None:
                 failure = answer.error or generation_failure(generations)
+                calls = tuple(call for call in calls if call.name not in answer.output_calls)
                 answer = replace(answer, tool_calls=calls, generations=generations, error=failure)
             timed_out = scope.cancelled_caught
             try:

@@ -42,6 +42,11 @@ def ask_options(configuration: PlannedConfiguration, model: str, max_tokens: int
         max_requests=max_requests,
         temperature=server.temp or 0.0,
         request=body,
+        configured=frozenset(
+            name
+            for name, value in (("temperature", server.temp), ("max_tokens", server.max_tokens))
+            if value is not None
+        ),
     )
 
 
@@ -64,7 +69,10 @@ async def http_target(
         from punie_trace.agent.aiohttp_transport import AiohttpTransport
 
         inner = AiohttpTransport(route)
-    transport = TracedTransport(provider, clock, inner, tidy=configuration.path == "agent")
+    theirs = configuration.path == "imported"
+    transport = TracedTransport(
+        provider, clock, inner, tidy=theirs or configuration.path == "agent", read_requests=theirs
+    )
     client = await stack.enter_async_context(
         httpx2.AsyncClient(
             transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"}, trust_env=False

@@ -29,14 +29,16 @@ def generations_of(spans: Sequence[Span]) -> list[Generation]:
     return [_generation(span) for span in conventions.generations(spans)]
 
 
-def calls_of(spans: Sequence[Span], defaults: Defaults | None = None) -> list[ToolCall]:
+def calls_of(spans: Sequence[Span], defaults: Defaults | None = None, *, by_messages: bool = False) -> list[ToolCall]:
     """The tool calls among `spans`, in their order; then those that a generation asked for and nobody executed.
 
+    With `by_messages`, where no tool made a span, a call whose result was sent back in a later request was executed.
     Arguments that a call leaves out have their default where `defaults` gives one: calls that mean the same are equal.
     """
     tools = conventions.tools(spans)
     calls = [_call(span, defaults or {}) for span in tools]
     answered = Counter((tool.call_id or "", tool.name) for tool in map(conventions.tool_of, tools))
+    results = _results(spans) if by_messages and not tools else {}
     for span in spans:
         for written in _written(span):
             key = (str(written.get("id") or ""), str(written.get("name") or ""))
@@ -46,6 +48,9 @@ def calls_of(spans: Sequence[Span], defaults: Defaults | None = None) -> list[To
                 continue
             arguments, problem = parse_arguments(str(written.get("arguments") or ""))
             filled = _filled(key[1], arguments or {}, defaults or {})
+            if (result := results.get(key[0])) is not None:
+                calls.append(ToolCall(key[1], filled, ok=not result.startswith(ERROR_PREFIX)))
+                continue
             calls.append(ToolCall(key[1], filled, ok=False, refused=problem or _NOT_EXECUTED))
     return calls
 
@@ -95,6 +100,20 @@ def _filled(name: str, arguments: dict[str, JsonValue], defaults: Defaults) -> d
     if not known:
         return arguments
     return {**arguments, **{key: value for key, value in known.items() if key not in arguments}}
+
+
+def _results(spans: Sequence[Span]) -> dict[str, str]:
+    """Call id -> the beginning of the result that was sent back for it."""
+    found: dict[str, str] = {}
+    for span in spans:
+        text = _text(span.attributes, names.ANSWERED_CALLS)
+        try:
+            results = json.loads(text or "{}")
+        except ValueError:
+            continue
+        if isinstance(results, dict):
+            found.update({call_id: str(result) for call_id, result in results.items()})
+    return found
 
 
 def _written(span: Span) -> list[dict[str, JsonValue]]:

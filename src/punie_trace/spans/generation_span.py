@@ -23,6 +23,7 @@ from punie_trace.spans.clock import Clock
 from punie_trace.spans.completion import Completion, CompletionReader, Failure, Form
 from punie_trace.spans.open_spans import OpenSpans
 from punie_trace.spans.provider import ClockTracer
+from punie_trace.spans.sent_results import answered_calls
 from punie_trace.spans.span import AttributeValue
 
 _ERROR_TEXT_LIMIT: Final = 500
@@ -49,6 +50,7 @@ class GenerationSpan:
         open_spans: OpenSpans,
         *,
         keep_events: bool = False,
+        read_request: bool = False,
     ) -> None:
         self._tracer = tracer
         self._clock = clock
@@ -67,6 +69,8 @@ class GenerationSpan:
         self.reader = CompletionReader()
         self._requested_model = _requested_model(request)
         self._attributes = self._request_attributes(request)
+        if read_request and (answered := answered_calls(request)) is not None:
+            self._attributes[names.ANSWERED_CALLS] = answered
         self._sending = False
         self._sent_ns = clock.now_ns()
         """When it was handed to the library; when that began to send, as soon as it has."""

@@ -59,6 +59,7 @@ UNPARSED_CALL: Final = "punie.generation.unparsed_call"
 UNUSABLE_CALL: Final = "punie.generation.unusable_call"  # why a call that the model wrote cannot be used
 TOOL_CALLS: Final = "punie.generation.tool_calls"  # how many calls the server sent
 WRITTEN_CALLS: Final = "punie.generation.calls"  # JSON: a list of {"id", "name", "arguments"}
+ANSWERED_CALLS: Final = "punie.generation.answered_calls"  # JSON: call id -> beginning of the result sent back for it
 SERVER_TIMINGS: Final = "punie.generation.timings"  # JSON: the numbers of the server's own `timings` object
 RESENT: Final = "punie.generation.resent"  # how often it was sent again, because a kept connection had been closed
 ERROR_TEXT: Final = "punie.generation.error"  # the beginning of what the server or the transport said

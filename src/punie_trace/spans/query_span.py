@@ -50,9 +50,9 @@ class QuerySpan:
         """The generation requests that finished so far, in the order of their ends."""
         return generations_of(self.spans)
 
-    def tool_calls(self, defaults: Defaults | None = None) -> list[ToolCall]:
-        """The tool calls that finished so far, in the order of their ends; then those that nobody executed."""
-        return calls_of(self.spans, defaults)
+    def tool_calls(self, defaults: Defaults | None = None, *, by_messages: bool = False) -> list[ToolCall]:
+        """The tool calls that finished so far, as `calls_of` reads them."""
+        return calls_of(self.spans, defaults, by_messages=by_messages)
 
     @property
     def spans(self) -> list[Span]:

@@ -7,6 +7,7 @@ within one request and be measured as part of it. Headers are never recorded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -24,6 +25,8 @@ TraceHook: TypeAlias = Callable[[str, dict[str, object]], Awaitable[None]]
 # No limit: a request that waits for a free connection in here would be measured as a slow server.
 COMPLETION: Final = "punie_trace.completion"
 """The key in a response's `extensions` under which its `CompletionReader` stands."""
+_STREAMED: Final = re.compile(rb'"stream"\s*:\s*true')
+"""In a request: its quotes keep it from matching within a text, where they are escaped."""
 _STALE: Final = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError, httpx2.CloseError)
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
 
@@ -46,7 +49,7 @@ class TracedTransport(httpx2.AsyncBaseTransport):
     steps through `request.extensions['trace']`, as httpcore does.
 
     With `tidy`, chunks that a strict client would stumble over are passed on in OpenAI's own form; all others, and the
-    whole of a sound stream, as they came.
+    whole of a sound stream, as they came. With `read_requests`, spans say which calls a request brings the results of.
     """
 
     def __init__(
@@ -56,18 +59,28 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         inner: httpx2.AsyncBaseTransport | None = None,
         *,
         tidy: bool = False,
+        read_requests: bool = False,
     ) -> None:
         self._provider = tracer_provider
         self._clock = clock
         self._inner = httpx2.AsyncHTTPTransport(limits=_LIMITS, retries=0) if inner is None else inner
         self._tidy = tidy
+        self._read_requests = read_requests
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request. Raises what the wrapped transport raises, after writing it down."""
         if not is_generation(request):
             return await self._inner.handle_async_request(request)
         provider = self._provider
-        span = GenerationSpan(provider.tracer, self._clock, request, provider.open_spans, keep_events=self._tidy)
+        tidy = self._tidy and _wants_stream(request)
+        span = GenerationSpan(
+            provider.tracer,
+            self._clock,
+            request,
+            provider.open_spans,
+            keep_events=tidy,
+            read_request=self._read_requests,
+        )
         try:
             span.inject(request.headers)
             # A compressed stream arrives in the compressor's portions, not in the model's.
@@ -88,7 +101,7 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             status_code=response.status_code,
             headers=response.headers,
-            stream=_TracedStream(response.stream, span, first, tidy=self._tidy and response.status_code < 400),
+            stream=_TracedStream(response.stream, span, first, tidy=tidy and response.status_code < 400),
             extensions={**response.extensions, COMPLETION: span.reader},
         )
 
@@ -212,6 +225,13 @@ def _as_stream(events: list[bytes]) -> bytes:
 def is_generation(request: httpx2.Request) -> bool:
     """Whether this request asks for tokens: a POST to `…/chat/completions` or `…/completions`."""
     return request.method == "POST" and request.url.path.rstrip("/").endswith("/completions")
+
+
+def _wants_stream(request: httpx2.Request) -> bool:
+    try:
+        return _STREAMED.search(request.content) is not None
+    except httpx2.RequestNotRead:  # it is made while it is sent
+        return False
 
 
 def _chained(span: GenerationSpan, other: TraceHook | None) -> TraceHook:

@@ -1,0 +1,303 @@
+"""The user's own agents, of every form, against a scripted server: verdicts, calls, errors, a ledger that closes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastmcp.client.transports import StdioTransport
+from pydantic_ai import Agent
+from pydantic_ai.mcp import MCPToolset
+
+from punie_trace.agent.asker import AgentSource, AskerContext
+from punie_trace.agent.imported import check_source, kind_of, open_asker
+from punie_trace.agent.options import AskOptions
+from punie_trace.agent.toolbox import Toolbox
+from punie_trace.agent.workspace import Workspace
+from punie_trace.analysis.ledger import close_ledger
+from punie_trace.driver.limits import Failures, Limits
+from punie_trace.driver.load import Driver
+from punie_trace.driver.schedule import Planned
+from punie_trace.driver.target import Ask, Target
+from punie_trace.engine.askers import open_asker as open_asker_of
+from punie_trace.errors import ConfigurationError
+from punie_trace.records import Ledger, Outcome, Query, Verdict
+from punie_trace.records import Path as AskPath
+from punie_trace.spans.clock import Clock
+from punie_trace.spans.provider import ClockTracerProvider, make_tracer_provider
+from punie_trace.spans.query_span import open_query
+from punie_trace.spans.transport import TracedTransport
+from punie_trace.suite.check import judge_by_facts
+from punie_trace.suite.load import sample_workspace
+from punie_trace.testing import Hang, Reply, Rule, Script, ScriptedServer, Step, Text, ToolCall, scripted_server
+from tests.agent import theirs
+
+pytestmark = pytest.mark.anyio
+HERE = Path(__file__).parent
+THEIRS = str(HERE / "theirs.py")
+LOOKUP = Query("q", "Where is it?", "tool", ("find_definition",), ("IsLibrarian",), ("permissions",))
+FIND = ToolCall(name="find_definition", arguments={"name": "IsLibrarian"})
+ANSWER = Text(text="In accounts/permissions.py.")
+
+
+def script(*turns: tuple[Step, ...]) -> Script:
+    return Script(rules=tuple(Rule(turn=turn, reply=Reply(steps=steps)) for turn, steps in enumerate(turns)))
+
+
+@dataclass
+class Lab:
+    """One configuration against one server, and what came of its queries."""
+
+    server: ScriptedServer
+    provider: ClockTracerProvider
+    clock: Clock
+    stack: AsyncExitStack
+    outcomes: list[tuple[Outcome, Ledger]] = field(default_factory=list)
+
+    async def asker(self, path: AskPath, source: AgentSource, options: AskOptions | None = None) -> Ask:
+        base_url = f"{self.server.base_url}/"
+        transport = TracedTransport(self.provider, self.clock, tidy=True, read_requests=True)
+        client = await self.stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=base_url))
+        toolbox = Toolbox(Workspace(sample_workspace()))
+        context = AskerContext(
+            base_url, "k", client, options or AskOptions("fake-model"), toolbox, self.provider, self.clock, source
+        )
+        return (await open_asker_of(path, self.stack, context)).ask
+
+    async def ask(self, ask: Ask, query: Query = LOOKUP, timeout_s: float = 20) -> tuple[Outcome, Ledger]:
+        """The outcome of one query."""
+        target = Target("c", "imported", ask, lambda one: None, lambda: None)
+        driver = Driver(
+            {"c": target},
+            lambda arrival, path, _: open_query(
+                self.provider, self.clock, arrival=arrival, path=path, run_span_context=None, close=close_ledger
+            ),
+            self.clock,
+            judge_by_facts,
+            Limits(timeout_s),
+            lambda outcome, ledger: self.outcomes.append((outcome, ledger)),
+            lambda *_: None,
+        )
+        await driver.drive([Planned(0, 1, "c", query)], Failures())
+        outcome, ledger = self.outcomes[-1]
+        parts = ledger.client_queue_ns + ledger.generation_ns + ledger.tool_ns + ledger.framework_ns
+        assert parts == ledger.wall_ns == outcome.wall_ns
+        return outcome, ledger
+
+
+@asynccontextmanager
+async def lab(*turns: tuple[Step, ...]) -> AsyncGenerator[Lab]:
+    clock = Clock.start()
+    provider = make_tracer_provider(clock, "test-run")
+    async with scripted_server(script(*turns)) as server, AsyncExitStack() as stack:
+        yield Lab(server, provider, clock, stack)
+    provider.shutdown()
+
+
+def source(name: str, deps: str | None = None) -> AgentSource:
+    return AgentSource(f"{THEIRS}:{name}", deps=deps)
+
+
+async def test_the_same_agent_built_in_imported_and_by_a_function_has_the_same_verdict_and_calls() -> None:
+    outcomes: dict[str, Outcome] = {}
+    for name, path, agent in (
+        ("built-in", "agent", AgentSource()),
+        ("http", "http", AgentSource()),
+        ("imported", "imported", source("helper", deps=f"{THEIRS}:deps")),
+        ("function", "imported", source("ask")),
+    ):
+        async with lab((FIND,), (ANSWER,)) as one:
+            outcomes[name], ledger = await one.ask(await one.asker(path, agent))
+            assert outcomes[name].generations == 2, (name, outcomes[name].error, outcomes[name].verdict)
+            assert (ledger.tool_ns > 0) == (name != "function"), "whose tools make no spans"
+    assert {outcome.verdict for outcome in outcomes.values()} == {Verdict.CORRECT}, outcomes
+    assert len({outcome.answer for outcome in outcomes.values()}) == 1
+    assert len({repr(outcome.tool_calls) for outcome in outcomes.values()}) == 1
+    assert {outcome.input_tokens is None for outcome in outcomes.values()} == {False}
+
+
+async def test_an_imported_agent_keeps_its_own_settings_and_is_not_changed() -> None:
+    agent = Agent(model_settings={"temperature": 0.7, "max_tokens": 99})
+    before = vars(agent).copy()
+    async with lab((ANSWER,)) as one:
+        await one.ask(await one.asker("imported", AgentSource(instance=agent)))
+        options = AskOptions("fake-model", temperature=0.1, configured=frozenset({"temperature"}))
+        await one.ask(await one.asker("imported", AgentSource(instance=agent), options))
+        sent = [(r.body["temperature"], r.body["max_completion_tokens"]) for r in one.server.requests]
+    assert sent == [(0.7, 99), (0.1, 99)]
+    assert agent.model is None
+    assert {k: v for k, v in vars(agent).items() if k in before and k.startswith("model")} == {
+        k: v for k, v in before.items() if k.startswith("model")
+    }
+
+
+async def test_tools_side_by_side_count_once_in_the_ledger() -> None:
+    calls = (ToolCall(name="slow", arguments={"seconds": 0.2}), ToolCall(name="slow", arguments={"seconds": 0.2}))
+    async with lab(calls, (ANSWER,)) as one:
+        ask = await one.asker("imported", source("helper", deps=f"{THEIRS}:deps"))
+        outcome, ledger = await one.ask(ask, Query("q", "?", "tool", ("slow",)))
+    assert outcome.verdict is Verdict.CORRECT
+    assert [call.arguments for call in outcome.tool_calls] == [{"seconds": 0.2}] * 2
+    assert 0.2e9 <= ledger.tool_ns < 0.35e9 < ledger.tool_work_ns
+
+
+async def test_a_tool_that_raises_is_the_querys_error_with_its_words() -> None:
+    async with lab((ToolCall(name="broken"),), (ANSWER,)) as one:
+        outcome, _ = await one.ask(await one.asker("imported", source("helper", deps=f"{THEIRS}:deps")))
+        again, _ = await one.ask(await one.asker("imported", source("raises")))
+    assert outcome.verdict is Verdict.ERROR
+    assert "ZeroDivisionError: nothing to divide" in str(outcome.error)
+    assert "theirs" in str(outcome.error)
+    assert again.error is not None
+    assert again.error.startswith("LookupError: no such page (in ")
+
+
+async def test_a_tool_that_hangs_ends_with_the_querys_deadline() -> None:
+    async with lab((ToolCall(name="slow", arguments={"seconds": 60}),), (ANSWER,)) as one:
+        ask = await one.asker("imported", source("helper", deps=f"{THEIRS}:deps"))
+        outcome, ledger = await one.ask(ask, timeout_s=0.5)
+    assert outcome.verdict is Verdict.TIMEOUT
+    assert ledger.tool_ns > 0
+    assert [call.name for call in outcome.tool_calls] == ["slow"]
+
+
+async def test_a_server_that_hangs_ends_with_the_querys_deadline() -> None:
+    async with lab((Text(text="I"), Hang())) as one:
+        outcome, _ = await one.ask(await one.asker("imported", source("structured")), timeout_s=0.5)
+    assert outcome.verdict is Verdict.TIMEOUT
+
+
+async def test_a_tool_may_want_its_call_again() -> None:
+    calls = [(ToolCall(name="moody", arguments={"name": name}),) for name in ("now", "please")]
+    async with lab(*calls, (ANSWER,)) as one:
+        ask = await one.asker("imported", source("helper", deps=f"{THEIRS}:deps"))
+        outcome, _ = await one.ask(ask, Query("q", "?", "tool", ("moody",), ("please",)))
+    assert outcome.verdict is Verdict.CORRECT
+    assert [call.ok for call in outcome.tool_calls] == [False, True]
+
+
+async def test_a_structured_output_is_asked_for_again_and_is_no_tool_call() -> None:
+    bad = ToolCall(name="final_result", arguments={"file": "a.py", "line": "nowhere"})
+    good = ToolCall(name="final_result", arguments={"file": "a.py", "line": 7})
+    async with lab((bad,), (good,)) as one:
+        outcome, _ = await one.ask(
+            await one.asker("imported", source("structured")), Query("q", "?", "direct", (), (), ('"line":7',))
+        )
+    assert (outcome.verdict, outcome.answer) == (Verdict.CORRECT, '{"file":"a.py","line":7}')
+    assert outcome.generations == 2
+    assert outcome.tool_calls == ()
+
+
+async def test_a_structured_output_that_never_fits_is_a_wrong_answer_with_the_reason() -> None:
+    bad = ToolCall(name="final_result", arguments={"file": "a.py"})
+    async with lab((bad,), (bad,), (bad,), (bad,)) as one:
+        outcome, _ = await one.ask(
+            await one.asker("imported", source("structured")), Query("q", "?", "direct", (), (), ("line",))
+        )
+    assert outcome.verdict is Verdict.WRONG_ANSWER
+    assert "retries" in str(outcome.error)
+
+
+async def test_an_agent_within_a_tool_is_asked_by_the_same_endpoint() -> None:
+    rules = (
+        Rule(contains="inner question", reply=Reply(steps=(Text(text="inner answer"),))),
+        Rule(turn=0, reply=Reply(steps=(ToolCall(name="ask_inner", arguments={"question": "inner question"}),))),
+        Rule(turn=1, reply=Reply(steps=(Text(text="outer answer"),))),
+    )
+    clock = Clock.start()
+    provider = make_tracer_provider(clock, "test-run")
+    async with scripted_server(Script(rules=rules)) as server, AsyncExitStack() as stack:
+        one = Lab(server, provider, clock, stack)
+        outcome, ledger = await one.ask(
+            await one.asker("imported", source("with_helper")), Query("q", "outer question", "tool", ("ask_inner",))
+        )
+    assert (outcome.verdict, outcome.answer, outcome.generations) == (Verdict.CORRECT, "outer answer", 3), outcome.error
+    assert ledger.tool_work_ns > ledger.tool_ns, "what the tool waited for a generation is the generation's"
+    provider.shutdown()
+
+
+async def test_a_factory_and_a_plain_function_are_taken() -> None:
+    async with lab((ANSWER,)) as one:
+        outcome, _ = await one.ask(await one.asker("imported", source("made")), Query("q", "?", "direct"))
+        assert outcome.answer == ANSWER.text
+        assert "You are fake-model." in str(one.server.requests[0].body["messages"])
+        plain, _ = await one.ask(await one.asker("imported", source("ask_plainly")), Query("q", "a.py"))
+    assert plain.answer == '{"file":"a.py","line":10}'
+
+
+async def test_an_mcp_server_starts_once_and_may_die(tmp_path: Path) -> None:
+    program = tmp_path / "server.py"
+    starts = tmp_path / "starts"
+    program.write_text(
+        "import os\nfrom mcp.server.mcpserver import MCPServer\n"
+        f"open({str(starts)!r}, 'a').write('x')\n"
+        "server = MCPServer('ours')\n\n\n@server.tool()\ndef add(a: int, b: int) -> int:\n    return a + b\n\n\n"
+        "@server.tool()\ndef die() -> int:\n    os._exit(3)\n\n\nserver.run()\n"
+    )
+    agent = Agent(
+        toolsets=[MCPToolset(StdioTransport(sys.executable, [str(program)], keep_alive=False), init_timeout=60)]
+    )
+    add = (ToolCall(name="add", arguments={"a": 2, "b": 3}),)
+    query = Query("q", "?", "tool", ("add",))
+    async with lab(add, (ANSWER,)) as one:
+        ask = await one.asker("imported", AgentSource(instance=agent))
+        first, _ = await one.ask(ask, query)
+        second, _ = await one.ask(ask, query)
+        assert [first.verdict, second.verdict] == [Verdict.CORRECT] * 2
+        assert starts.read_text() == "x"
+    async with lab((ToolCall(name="die"),), (ANSWER,)) as one:
+        ask = await one.asker("imported", AgentSource(instance=agent))
+        outcomes = [(await one.ask(ask, query, timeout_s=10))[0] for _ in range(2)]
+    for outcome in outcomes:  # the second finds the server dead
+        assert outcome.verdict in (Verdict.ERROR, Verdict.WRONG_TOOL)
+        assert [(call.name, call.ok) for call in outcome.tool_calls] in ([("die", False)], [])
+        assert outcome.error or outcome.tool_calls
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ("tests.agent.nowhere:helper", "no module 'tests.agent.nowhere'"),
+        (f"{THEIRS}:helpr", "did you mean 'helper'?"),
+        (f"{THEIRS}:not_an_agent", "is a dict; wanted is a pydantic_ai.Agent"),
+        (f"{THEIRS}:Place", "is a class Place; wanted is"),
+        (f"{THEIRS}:takes_too_much", "takes (one, two, three); wanted is"),
+        ("helper", "write it as 'package.module:Name' or 'path/file.py:Name'"),
+        (f"{HERE}/nowhere.py:helper", "there is no file"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_what_would_do(reference: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        check_source(AgentSource(reference))
+    assert says in str(refused.value)
+
+
+def test_a_module_that_raises_is_refused_in_its_words(tmp_path: Path) -> None:
+    (tmp_path / "raises_on_import.py").write_text("raise RuntimeError('not today')\n")
+    with pytest.raises(ConfigurationError, match="RuntimeError: not today"):
+        check_source(AgentSource(str(tmp_path / "raises_on_import.py:agent")))
+
+
+async def test_a_factory_that_fails_says_so() -> None:
+    def factory() -> object:
+        raise KeyError("TOKEN")
+
+    def other() -> int:
+        return 3
+
+    async with lab((ANSWER,)) as one:
+        for instance, says in ((factory, "raised KeyError: 'TOKEN'"), (other, "made a int; wanted is")):
+            with pytest.raises(ConfigurationError, match=says):
+                await one.asker("imported", AgentSource(instance=instance))
+
+
+def test_what_an_object_is_is_told_by_what_it_takes() -> None:
+    assert kind_of(theirs.helper, "x") == "agent"
+    assert kind_of(theirs.with_helper, "x") == kind_of(theirs.made, "x") == kind_of(lambda: None, "x") == "factory"
+    assert kind_of(theirs.ask, "x") == kind_of(lambda q, e: q, "x") == kind_of(lambda q, endpoint=None: q, "x")
+    assert open_asker is not open_asker_of
