@@ -30,12 +30,16 @@ def generations_of(spans: Sequence[Span]) -> list[Generation]:
 
 
 def calls_of(spans: Sequence[Span], defaults: Defaults | None = None) -> list[ToolCall]:
-    """The tool calls among `spans`, in their order; then those that a generation asked for and nobody executed.
+    """The tool calls among `spans`, in their order; then those that a generation asked for and no span shows.
+
+    Nobody executed these, but where tools cannot be seen at all (a program's own): there a call is good where a later
+    generation brings its result.
 
     Arguments that a call leaves out have their default where `defaults` gives one: calls that mean the same are equal.
     """
     tools = conventions.tools(spans)
     calls = [_call(span, defaults or {}) for span in tools]
+    elsewhere = _answered_elsewhere(spans)
     answered = Counter((tool.call_id or "", tool.name) for tool in map(conventions.tool_of, tools))
     for span in spans:
         for written in _written(span):
@@ -46,6 +50,10 @@ def calls_of(spans: Sequence[Span], defaults: Defaults | None = None) -> list[To
                 continue
             arguments, problem = parse_arguments(str(written.get("arguments") or ""))
             filled = _filled(key[1], arguments or {}, defaults or {})
+            if elsewhere is not None:
+                # Without a result, whether it was run cannot be seen: a program may end with its last call.
+                calls.append(ToolCall(key[1], filled, ok=problem is None and elsewhere.get(key[0], False)))
+                continue
             calls.append(ToolCall(key[1], filled, ok=False, refused=problem or _NOT_EXECUTED))
     return calls
 
@@ -98,7 +106,11 @@ def _filled(name: str, arguments: dict[str, JsonValue], defaults: Defaults) -> d
 
 
 def _written(span: Span) -> list[dict[str, JsonValue]]:
-    text = _text(span.attributes, names.WRITTEN_CALLS)
+    return _list_in(span, names.WRITTEN_CALLS)
+
+
+def _list_in(span: Span, attribute: str) -> list[dict[str, JsonValue]]:
+    text = _text(span.attributes, attribute)
     if text is None:
         return []
     try:
@@ -106,6 +118,21 @@ def _written(span: Span) -> list[dict[str, JsonValue]]:
     except ValueError:
         return []
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _answered_elsewhere(spans: Sequence[Span]) -> dict[str, bool] | None:
+    """The ids of calls whose results came with a later request, and whether they were said to be good.
+
+    None where tools can be seen.
+    """
+    if not any(names.ANSWERED_CALLS in span.attributes for span in spans):
+        return None
+    found: dict[str, bool] = {}
+    for span in spans:
+        for call in _list_in(span, names.ANSWERED_CALLS):
+            if isinstance(call_id := call.get("id"), str):
+                found[call_id] = call.get("ok") is not False
+    return found
 
 
 def _text(attributes: Mapping[str, AttributeValue], key: str) -> str | None:
