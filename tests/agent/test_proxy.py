@@ -62,6 +62,30 @@ async def proxied(base_url: str, *, api_key: str | None = None, model: str | Non
         yield Bench(proxy, lane, span, client)
 
 
+Say = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def bare_server(say: Say) -> AsyncGenerator[str]:
+    """A server that answers each connection once, by `say`; its base URL."""
+    tasks: set[asyncio.Task[None] | None] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        try:
+            await say(reader, writer)
+            await writer.drain()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.close()
+        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+
+
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     with scripted_server(Script(replies=(ANSWER,))) as made:
@@ -175,12 +199,8 @@ async def test_framing_that_breaks_off_breaks_off_for_the_program_as_well() -> N
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata:\r\n")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
 
-    server = await bare_server(answer)
-    async with server, proxied(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as bench:
+    async with bare_server(answer) as base_url, proxied(base_url) as bench:
         with pytest.raises(httpx2.HTTPError):
             await bench.client.post(f"{bench.lane.base_url}/chat/completions", json=ASK)
         assert bench.generation.error is not None
@@ -210,12 +230,6 @@ MESSAGES = (
 )
 
 
-async def bare_server(
-    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> asyncio.Server:
-    return await asyncio.start_server(answer, "127.0.0.1", 0)
-
-
 @pytest.mark.parametrize(("path", "stream"), [("/v1/responses", RESPONSES), ("/v1/messages", MESSAGES)])
 async def test_the_other_forms_of_the_api_are_read_as_well(path: str, stream: bytes) -> None:
     asked: list[bytes] = []
@@ -223,11 +237,8 @@ async def test_the_other_forms_of_the_api_are_read_as_well(path: str, stream: by
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + stream)
-        writer.close()
-        await writer.wait_closed()
 
-    server = await bare_server(answer)
-    async with server, proxied(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as bench:
+    async with bare_server(answer) as base_url, proxied(base_url) as bench:
         got = await bench.client.post(
             bench.lane.root + path, json={"model": "m", "stream": True}, headers={"x-api-key": "z"}
         )
@@ -245,10 +256,8 @@ async def test_chunks_keep_their_boundaries() -> None:
         await reader.readuntil(b"\r\n\r\n")
         framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + framed + b"0\r\n\r\n")
-        await writer.drain()
 
-    server = await bare_server(answer)
-    async with server, proxied(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as bench:
+    async with bare_server(answer) as base_url, proxied(base_url) as bench:
         host, _, port = bench.lane.root.removeprefix("http://").partition("/")[0].partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         path = "/" + bench.lane.root.partition("://")[2].partition("/")[2]

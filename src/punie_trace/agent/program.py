@@ -37,7 +37,7 @@ from punie_trace.spans.transport import TracedTransport
 MOST_OUTPUT_BYTES: Final = 16 * 2**20
 """What a program may print before it is ended; of the answer, as much as `MOST_ANSWER_CHARS` is kept."""
 MOST_ANSWER_CHARS: Final = 256 * 1024
-PLACEHOLDERS: Final = ("question", "base_url", "root_url", "model", "api_key", "workspace", "files")
+PLACEHOLDERS: Final = ("question", "base_url", "root_url", "model", "api_key", "workspace", "files", "here")
 """What may stand in braces in the command, in the environment's values, in files, and in `answer`."""
 DEFAULT_ENVIRONMENT: Final = {
     "OPENAI_BASE_URL": "{base_url}",
@@ -104,6 +104,8 @@ class ProgramPath:
         self._proxy = proxy
         self._model = model
         self._workspace = workspace.resolve()
+        self._here = str(Path.cwd())
+        self._executable = str(Path(shutil.which(program.program[0]) or program.program[0]).absolute())
         self._threads = CapacityLimiter(1024)  # each waits for one process
 
     async def ask(self, query: Query) -> Answer:
@@ -142,6 +144,7 @@ class ProgramPath:
             "api_key": NO_KEY,
             "workspace": str(workspace),
             "files": str(files),
+            "here": self._here,
         }
         files.mkdir()
         for name, text in self._program.files.items():
@@ -149,7 +152,10 @@ class ProgramPath:
             (files / name).write_text(_filled(text, values), encoding="utf-8")
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = start_bound(
-                [_filled(word, values) for word in self._program.program],
+                [
+                    self._executable,
+                    *(_filled(word, values) for word in self._program.program[1:]),
+                ],
                 stdout=stdout,
                 stderr=stderr,
                 environment=self._environment(values),
