@@ -47,6 +47,8 @@ class Query:
     answer_contains: tuple[str, ...] = ()
     """Texts that must all occur (without regard to case) in the final answer."""
     category: str | None = None
+    copies_workspace: bool = False
+    """Whether whoever answers it writes, so that it is given a copy of the workspace of its own."""
     evaluators: tuple[str, ...] = ()
     """Names of the evaluators that judge it besides; they live with the suite, which runs them."""
 
@@ -123,6 +125,8 @@ class Answer:
     generations: tuple[Generation, ...] = ()
     error: str | None = None
     """Set where the path failed: there is no answer to judge."""
+    workspace: str | None = None
+    """The folder that it was worked in, where that is not the workspace itself."""
     reason: str | None = None
     """Why the model came to no better answer, where the path can tell. It is judged all the same."""
     tools_unseen: bool = False

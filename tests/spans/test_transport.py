@@ -17,7 +17,8 @@ from punie_trace.records import Generation
 from punie_trace.spans import completion, names, transport
 from punie_trace.spans.activity import generations_of
 from punie_trace.spans.codec import from_sdk
-from punie_trace.spans.transport import TracedTransport, is_generation
+from punie_trace.spans.generation_forms import reader_of
+from punie_trace.spans.transport import TracedTransport
 from tests.spans.conftest import DONE, HANG, Reply, call, chunk, usage
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ async def test_other_requests_pass_untimed(traced: Traced, scripted: ServeScript
     ],
 )
 def test_what_a_generation_request_is(method: str, path: str, expected: bool) -> None:
-    assert is_generation(httpx2.Request(method, f"http://127.0.0.1{path}?a=completions")) is expected
+    assert (reader_of(method, path) is not None) is expected
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ class Asker(Protocol):
         """The answer. Whatever it raises is that query's error and nobody else's."""
         ...
 
+    # An asker may also have `async def release(self, answer: Answer) -> None`, which is called once it is judged.
+
 
 @dataclass(frozen=True, slots=True)
 class AgentSource:
@@ -42,6 +44,12 @@ class AgentSource:
     """A program's argv; '{question}' stands for the question."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Set for the program; '{base_url}', '{model}' and '{api_key}' stand for those of the configuration."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Written for the program into a folder of each query's own, by their names; what stands in braces is filled in."""
+    answer: str | None = None
+    """The file that holds the program's answer; None for what it prints."""
+    copies_workspace: bool = False
+    """Whether the program works in a copy of the workspace, a new one for each query."""
 
     @property
     def shown(self) -> str | None:

@@ -17,6 +17,14 @@ GENERATION_BOUND: Final = 0.70
 TOOL_BOUND: Final = 0.40
 FRAMEWORK_BOUND: Final = 0.30
 QUEUE_BOUND: Final = 0.20
+_FRAMEWORK: Final = (
+    "The framework (all that is neither model nor tool) is {} of a query's time in {}: a free one would gain {} at "
+    "most; compare the paths agent and http to see whose it is."
+)
+_BETWEEN: Final = (
+    "Between generations (a program's tools and framework, which cannot be told apart) passes {} of a query's time in "
+    "{}: to take none there would gain {} at most."
+)
 
 
 def advise(summary: Summary) -> tuple[Advice, ...]:
@@ -115,8 +123,7 @@ def _time(summary: Summary, base: ConfigurationFigures) -> Iterator[Advice]:
             shares.framework,
             FRAMEWORK_BOUND,
             "framework",
-            "The framework (all that is neither model nor tool) is {} of a query's time in {}: a free one would gain "
-            "{} at most; compare the paths agent and http to see whose it is.",
+            _BETWEEN if base.path == "program" else _FRAMEWORK,
         ),
         (
             shares.client_queue,

@@ -20,6 +20,8 @@ from punie_trace.spans.span import Span
 
 Interval = tuple[int, int]
 _DEEPEST: Final = 100
+BETWEEN: Final = "between generations, and queue"
+"""What a program does beside asking: its tools cannot be told from the rest."""
 """Levels of spans that are told apart; what lies deeper counts for the span above it."""
 
 
@@ -65,11 +67,12 @@ def critical_path(spans: Sequence[Span]) -> tuple[Stretch, ...]:
 def parts(spans: Sequence[Span]) -> tuple[Part, ...]:
     """The path by the names of its spans, the longest first; their times add up to the query's wall time."""
     path = critical_path(spans)
+    rest = BETWEEN if any(one.attributes.get(names.PATH) == "program" for one in spans) else "framework and queue"
     grouped: dict[tuple[str, Segment], list[Stretch]] = {}
     for stretch in path:
         segment = segment_of(stretch.span)
         # The agent's own spans and the query's own time are what the ledger calls framework and client queue.
-        key = (_label(stretch.span), segment) if segment in ("generation", "tool") else ("framework and queue", "other")
+        key = (_label(stretch.span), segment) if segment in ("generation", "tool") else (rest, "other")
         grouped.setdefault(key, []).append(stretch)
     found = [
         Part(

@@ -204,6 +204,8 @@ class Driver:
                 judgement = await self.judge(ended)
             finally:
                 stage.being_judged -= 1
+                if target.release is not None and answer is not None:
+                    await target.release(answer)
             span.set_verdict(judgement.verdict, error or (None if answer is None else answer.error))
         if not stage.warm_up:
             answer = answer or Answer("", calls, generations)

@@ -46,6 +46,18 @@ class AgentChoice(Settings):
         default_factory=dict, description="set for the program; {base_url}, {model} and {api_key} are filled in"
     )
 
+    files: dict[str, str] = Field(
+        default_factory=dict,
+        description="written for the program into a folder of each query's own, {files}; {base_url} and others are "
+        "filled in",
+    )
+    answer: str | None = Field(
+        default=None, description="the file that holds the program's answer; if absent, what it prints"
+    )
+    workspace: Literal["shared", "copy"] = Field(
+        default="shared", description="copy: the program works in a copy of the workspace, a new one for each query"
+    )
+
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         given = [
@@ -55,8 +67,10 @@ class AgentChoice(Settings):
         ]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} name two agents: give one of them")
-        if self.environment and not self.program:
-            raise ValueError("environment is set for a program, and there is none: add program, or leave it out")
+        if not self.program:
+            for name in ("environment", "files", "answer", "workspace"):
+                if name in self.model_fields_set:
+                    raise ValueError(f"{name} is set for a program, and there is none: add program, or leave it out")
         if self.deps is not None and not (self.import_path or self.instance):
             raise ValueError("deps are those of an imported agent, and there is none: add import, or leave it out")
         return self
@@ -64,7 +78,16 @@ class AgentChoice(Settings):
     @property
     def source(self) -> AgentSource:
         """The same as an asker takes it."""
-        return AgentSource(self.import_path, self.instance, self.deps, tuple(self.program), self.environment)
+        return AgentSource(
+            reference=self.import_path,
+            instance=self.instance,
+            deps=self.deps,
+            program=tuple(self.program),
+            environment=self.environment,
+            files=self.files,
+            answer=self.answer,
+            copies_workspace=self.workspace == "copy",
+        )
 
 
 class AgentSettings(AgentChoice):

@@ -96,8 +96,9 @@ async def http_target(
         alive=alive,
         served_model=server.identity.model,
         memory=_memory(configuration),
-        defaults=argument_defaults(toolbox),
+        defaults=argument_defaults(toolbox) if configuration.path in ("agent", "http") else {},
         collect=collect,
+        release=getattr(asker, "release", None),
     )
 
 

@@ -224,7 +224,10 @@ def _mean(row: ConfigurationRow) -> str:
 
 def _line(line: str, row: ConfigurationRow) -> str:
     shares = row.figures.ledger_share
-    return NONE if shares is None else f"{getattr(shares, line):.1%}{_mark(row, f'ledger_ms.{line}')}"
+    if shares is None or (line == "tool" and row.figures.path == "program"):
+        return NONE
+    word = " (between)" if line == "framework" and row.figures.path == "program" else ""
+    return f"{getattr(shares, line):.1%}{word}{_mark(row, f'ledger_ms.{line}')}"
 
 
 for _title, _name in (

@@ -13,14 +13,13 @@ from typing import Final, TypeAlias
 
 from punie_trace.records import Generation, JsonValue, ToolCall
 from punie_trace.spans import conventions, names
+from punie_trace.spans.sent_results import ERROR_PREFIX
 from punie_trace.spans.span import AttributeValue, Span
 from punie_trace.spans.written_calls import parse_arguments
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
 """Tool's name -> argument's name -> the value that it has where a call leaves it out."""
 
-ERROR_PREFIX: Final = "error: "
-"""What the result of a tool begins with that failed and told the model so."""
 _NOT_EXECUTED: Final = "the agent did not execute it"
 
 
@@ -30,15 +29,16 @@ def generations_of(spans: Sequence[Span]) -> list[Generation]:
 
 
 def calls_of(spans: Sequence[Span], defaults: Defaults | None = None, *, by_messages: bool = False) -> list[ToolCall]:
-    """The tool calls among `spans`, in their order; then those that a generation asked for and nobody executed.
+    """The tool calls among `spans`, in their order; then those that a generation asked for and no span shows.
 
-    With `by_messages`, where no tool made a span, a call whose result was sent back in a later request was executed.
+    Nobody executed these, but with `by_messages`, where no tool makes a span (a program's own, some frameworks'): there a
+    call is good where a later request brings its result.
     Arguments that a call leaves out have their default where `defaults` gives one: calls that mean the same are equal.
     """
     tools = conventions.tools(spans)
     calls = [_call(span, defaults or {}) for span in tools]
+    elsewhere = _answered_elsewhere(spans) if by_messages and not tools else None
     answered = Counter((tool.call_id or "", tool.name) for tool in map(conventions.tool_of, tools))
-    results = _results(spans) if by_messages and not tools else {}
     for span in spans:
         for written in _written(span):
             key = (str(written.get("id") or ""), str(written.get("name") or ""))
@@ -48,8 +48,9 @@ def calls_of(spans: Sequence[Span], defaults: Defaults | None = None, *, by_mess
                 continue
             arguments, problem = parse_arguments(str(written.get("arguments") or ""))
             filled = _filled(key[1], arguments or {}, defaults or {})
-            if (result := results.get(key[0])) is not None:
-                calls.append(ToolCall(key[1], filled, ok=not result.startswith(ERROR_PREFIX)))
+            if elsewhere is not None:
+                # Without a result, whether it was run cannot be seen: a program may end with its last call.
+                calls.append(ToolCall(key[1], filled, ok=problem is None and elsewhere.get(key[0], False)))
                 continue
             calls.append(ToolCall(key[1], filled, ok=False, refused=problem or _NOT_EXECUTED))
     return calls
@@ -102,22 +103,12 @@ def _filled(name: str, arguments: dict[str, JsonValue], defaults: Defaults) -> d
     return {**arguments, **{key: value for key, value in known.items() if key not in arguments}}
 
 
-def _results(spans: Sequence[Span]) -> dict[str, str]:
-    """Call id -> the beginning of the result that was sent back for it."""
-    found: dict[str, str] = {}
-    for span in spans:
-        text = _text(span.attributes, names.ANSWERED_CALLS)
-        try:
-            results = json.loads(text or "{}")
-        except ValueError:
-            continue
-        if isinstance(results, dict):
-            found.update({call_id: str(result) for call_id, result in results.items()})
-    return found
-
-
 def _written(span: Span) -> list[dict[str, JsonValue]]:
-    text = _text(span.attributes, names.WRITTEN_CALLS)
+    return _list_in(span, names.WRITTEN_CALLS)
+
+
+def _list_in(span: Span, attribute: str) -> list[dict[str, JsonValue]]:
+    text = _text(span.attributes, attribute)
     if text is None:
         return []
     try:
@@ -125,6 +116,16 @@ def _written(span: Span) -> list[dict[str, JsonValue]]:
     except ValueError:
         return []
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _answered_elsewhere(spans: Sequence[Span]) -> dict[str, bool]:
+    """The ids of calls whose results came with a later request, and whether they were said to be good."""
+    found: dict[str, bool] = {}
+    for span in spans:
+        for call in _list_in(span, names.ANSWERED_CALLS):
+            if isinstance(call_id := call.get("id"), str):
+                found[call_id] = call.get("ok") is not False
+    return found
 
 
 def _text(attributes: Mapping[str, AttributeValue], key: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -39,7 +40,8 @@ class GenerationSpan:
     """A generation request that is open. All times come from the clock, in ns; `finish` counts once.
 
     It is entered among the open requests of its trace, so that the end of the query is its end as well. `reader` has
-    read what came so far; with `keep_events` in a form that a strict client can read.
+    read what came so far; with `keep_events` in a form that a strict client can read. `received_ns` is when the request
+    came to us, where it is passed on for another.
     """
 
     def __init__(
@@ -49,8 +51,11 @@ class GenerationSpan:
         request: httpx2.Request,
         open_spans: OpenSpans,
         *,
+        reader: type[CompletionReader] = CompletionReader,
         keep_events: bool = False,
         read_request: bool = False,
+        received_ns: int | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
     ) -> None:
         self._tracer = tracer
         self._clock = clock
@@ -58,7 +63,9 @@ class GenerationSpan:
         self._identity = tracer.identity(self._context)
         self._open_spans = open_spans
         self._index = open_spans.begin_request(format_trace_id(self._identity.trace_id), self)
+        self._reader_type = reader
         self._keep_events = keep_events
+        self._received_ns = received_ns
         self._resent_ns: list[int] = []
         self._connect_from_ns: int | None = None
         self._connect_to_ns: int | None = None
@@ -66,14 +73,16 @@ class GenerationSpan:
         self._last_byte_ns: int | None = None
         self._status: int | None = None
         self._finished = False
-        self.reader = CompletionReader()
+        self.reader = reader()
         self._requested_model = _requested_model(request)
-        self._attributes = self._request_attributes(request)
+        self._attributes = {**self._request_attributes(request), **(attributes or {})}
         if read_request and (answered := answered_calls(request)) is not None:
             self._attributes[names.ANSWERED_CALLS] = answered
         self._sending = False
         self._sent_ns = clock.now_ns()
         """When it was handed to the library; when that began to send, as soon as it has."""
+        self._out_ns: int | None = None
+        """When its head went out."""
 
     @property
     def finished(self) -> bool:
@@ -90,6 +99,8 @@ class GenerationSpan:
         if not self._sending and event in _FIRST_STEPS:
             self._sending = True
             self._sent_ns = self._clock.now_ns()
+        if event == _FIRST_STEPS[1]:
+            self._out_ns = self._clock.now_ns()
         if event == "connection.connect_tcp.started":
             self._connect_from_ns = self._clock.now_ns()
         elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
@@ -117,7 +128,7 @@ class GenerationSpan:
         self._first_byte_ns = self._last_byte_ns = head_ns
         self._status = response.status_code
         keep = self._keep_events and response.status_code < 400
-        self.reader = CompletionReader(_form(response.headers), keep_events=keep)
+        self.reader = self._reader_type(_form(response.headers), keep_events=keep)
         if first:
             self._received(first, head_ns)
 
@@ -191,7 +202,7 @@ class GenerationSpan:
     def _generation(self, done_ns: int, failure: Failure | None, completion: Completion) -> Generation:
         reader = self.reader
         return Generation(
-            sent_ns=self._sent_ns,
+            sent_ns=self._sent_ns if self._received_ns is None else self._received_ns,
             done_ns=done_ns,
             first_byte_ns=self._first_byte_ns,
             prefill_end_ns=reader.prefill_end_ns,
@@ -256,7 +267,12 @@ class GenerationSpan:
         span.end(generation.done_ns)
 
     def _connect_ns(self) -> int | None:
-        """Time to open the connection, TLS included; None where an open one was used or none came about."""
+        """Time to open the connection, TLS included; None where an open one was used or none came about.
+
+        Of a request that is passed on for another: all until it went out.
+        """
+        if self._received_ns is not None:
+            return None if self._out_ns is None else self._out_ns - self._received_ns
         if self._connect_from_ns is None or self._connect_to_ns is None:
             return None
         return self._connect_to_ns - self._connect_from_ns

@@ -16,6 +16,7 @@ import httpx2
 
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.completion import LONGEST_BODY, CompletionReader
+from punie_trace.spans.generation_forms import reader_of
 from punie_trace.spans.generation_span import GenerationSpan
 from punie_trace.spans.inflate import ENCODINGS, InflatedStream
 from punie_trace.spans.provider import ClockTracerProvider
@@ -27,6 +28,11 @@ COMPLETION: Final = "punie_trace.completion"
 """The key in a response's `extensions` under which its `CompletionReader` stands."""
 _STREAMED: Final = re.compile(rb'"stream"\s*:\s*true')
 """In a request: its quotes keep it from matching within a text, where they are escaped."""
+RECEIVED_NS: Final = "punie_trace.received_ns"
+"""The key in a request's `extensions` for when it came to us (ns), where it is passed on for another: its span begins
+then, and the time until it is sent is part of 'connect'."""
+SPAN_ATTRIBUTES: Final = "punie_trace.span_attributes"
+"""The key in a request's `extensions` for what its span says besides."""
 _STALE: Final = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError, httpx2.CloseError)
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
 
@@ -42,11 +48,11 @@ class BufferedStream(httpx2.AsyncByteStream):
 class TracedTransport(httpx2.AsyncBaseTransport):
     """Wraps `inner` (by default an `AsyncHTTPTransport` with no limit of connections and no retries).
 
-    A generation request is a POST to a path that ends in `/completions`. Its span starts with the first step on the
-    network (opening the connection included, which `punie.generation.connect_ns` tells apart; what the library does
-    before it is not the server's), is a child of the span that is current then, and ends with the last byte read; the
-    request carries `traceparent`. The response's `extensions[COMPLETION]` is the reader of its body. `inner` tells its
-    steps through `request.extensions['trace']`, as httpcore does.
+    A generation request is a POST to a path that ends in `/completions`, `/responses` or `/messages`. Its span starts
+    with the first step on the network (opening the connection included, which `punie.generation.connect_ns` tells
+    apart; what the library does before it is not the server's), is a child of the span that is current then, and ends
+    with the last byte read; the request carries `traceparent`. The response's `extensions[COMPLETION]` is the reader of
+    its body. `inner` tells its steps through `request.extensions['trace']`, as httpcore does.
 
     With `tidy`, chunks that a strict client would stumble over are passed on in OpenAI's own form; all others, and the
     whole of a sound stream, as they came. With `read_requests`, spans say which calls a request brings the results of.
@@ -69,10 +75,12 @@ class TracedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request. Raises what the wrapped transport raises, after writing it down."""
-        if not is_generation(request):
+        reader = reader_of(request.method, request.url.path)
+        if reader is None:
             return await self._inner.handle_async_request(request)
+        # The other forms have no clients here that need it.
+        tidy = self._tidy and reader is CompletionReader and _wants_stream(request)
         provider = self._provider
-        tidy = self._tidy and _wants_stream(request)
         span = GenerationSpan(
             provider.tracer,
             self._clock,
@@ -80,6 +88,9 @@ class TracedTransport(httpx2.AsyncBaseTransport):
             provider.open_spans,
             keep_events=tidy,
             read_request=self._read_requests,
+            reader=reader,
+            received_ns=request.extensions.get(RECEIVED_NS),
+            attributes=request.extensions.get(SPAN_ATTRIBUTES) or {},
         )
         try:
             span.inject(request.headers)
@@ -220,11 +231,6 @@ def _inflated(response: httpx2.Response) -> httpx2.Response:
 
 def _as_stream(events: list[bytes]) -> bytes:
     return b"".join(b"data: " + b"\ndata: ".join(event.split(b"\n")) + b"\n\n" for event in events)
-
-
-def is_generation(request: httpx2.Request) -> bool:
-    """Whether this request asks for tokens: a POST to `…/chat/completions` or `…/completions`."""
-    return request.method == "POST" and request.url.path.rstrip("/").endswith("/completions")
 
 
 def _wants_stream(request: httpx2.Request) -> bool:

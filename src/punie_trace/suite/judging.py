@@ -159,7 +159,7 @@ class EvaluatingJudge:
             output=answer.text,
             wall_s=ended.wall_ns / 1e9,
             spans=tuple(self._spans_of(ended.trace_id)),
-            workspace=self._workspace,
+            workspace=answer.workspace or self._workspace,
         )
         case = self._places[ended.query.name]
         async with self._turn:

@@ -59,7 +59,8 @@ def load_suite(name_or_path: str) -> Suite:
 
     Cases without a name are called `case-1`, `case-2`, ... by their place in the file. Of a case's metadata,
     `category`, `expected`, `tools`, `arguments_contain` and `answer_contains` are read where they have the form that
-    they have here; in any other form, as all other keys, they are the user's own, and `notes` says so.
+    they have here; in any other form, as all other keys, they are the user's own, and `notes` says so. Where there is
+    `workspace: copy`, whoever answers is given a copy of the workspace.
 
     Raises `SuiteError` for an unknown name; a file that is absent, cannot be read, does not parse, or holds no cases;
     inputs that are not text; evaluators that are no list of names; two cases of one name; metadata that contradicts
@@ -158,6 +159,7 @@ class _CaseReader:
             arguments_contain=self._texts(facts, "arguments_contain", name),
             answer_contains=self._texts(facts, "answer_contains", name),
             category=self._text(facts, "category", name),
+            copies_workspace=facts.get("workspace") == "copy",
             evaluators=(*own, *self.shared),
         )
         if query.expected == "direct" and (query.tools or query.arguments_contain):
