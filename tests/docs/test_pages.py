@@ -70,7 +70,7 @@ def test_commands_name_options_that_there_are(where: str, text: str) -> None:
     for line in text.replace("\\\n", " ").splitlines():
         found = re.search(r"(?:punie-trace|-m punie_trace) (\w+)(.*)", line.partition(" #")[0])
         if found is None or found[1] not in commands:
-            assert found is None or found[1] in ("COMMAND",), line
+            assert found is None or found[1] == "COMMAND", line
             continue
         known = {name for option in commands[found[1]].params for name in option.opts}
         takes_more = commands[found[1]].context_settings.get("ignore_unknown_options")

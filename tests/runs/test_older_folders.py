@@ -52,6 +52,8 @@ def assert_holds(now: JsonValue, then: JsonValue, where: str = "", but: tuple[st
         assert len(now) == len(then), where
         for place, (new, old) in enumerate(zip(now, then, strict=True)):
             assert_holds(new, old, f"{where}/{place}", but)
+    elif isinstance(then, float):
+        assert now == pytest.approx(then, rel=1e-6, abs=2e-6), where  # milliseconds, of which the last digit is one ns
     else:
         assert now == then, where
 

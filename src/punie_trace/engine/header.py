@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from punie_trace.engine.loads import describe_load, planned_each
 from punie_trace.engine.machine import read_machine, read_versions
 from punie_trace.engine.plan import Plan
-from punie_trace.engine.secrets import redacted, without_secrets
 from punie_trace.engine.settings import LoadSettings
 from punie_trace.records import JsonValue
 from punie_trace.runs.header import Clock as ClockRecord
 from punie_trace.runs.header import RunHeader, SuiteRecord
+from punie_trace.runs.secrets import Secrets, redacted, redacted_words, secrets_in_environment, secrets_in_words
 from punie_trace.spans.clock import Clock
 from punie_trace.suite.load import Suite
 
@@ -23,7 +24,7 @@ def header_of(run_id: str, plan: Plan, suite: Suite, clock: Clock, argv: Sequenc
     return RunHeader(
         id=run_id,
         started=datetime.now(UTC).astimezone(),
-        argv=tuple(map(without_secrets, argv)),
+        argv=tuple(redacted_words(argv)),
         configuration={name: redacted(value, name) for name, value in _resolved(plan).items()},
         suite=SuiteRecord(name=suite.name, digest=suite.digest, queries=suite.queries),
         versions=read_versions(),
@@ -36,6 +37,18 @@ def header_of(run_id: str, plan: Plan, suite: Suite, clock: Clock, argv: Sequenc
         order="interleaved" if len(plan.batches) < 2 else "one-by-one",
         clock=ClockRecord(anchor_wall_ns=clock.anchor_wall_ns, anchor_monotonic_ns=clock.anchor_monotonic_ns),
     )
+
+
+def secrets_of(plan: Plan, words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Secrets:
+    """Every secret that a run is given: in the environment, its own and its servers', in `words`, and in commands."""
+    found = secrets_in_environment(environ) | secrets_in_words(words)
+    for configuration in plan.configurations:
+        server = configuration.server.model_dump(mode="json")
+        own = server.get("environment") or {}
+        found |= secrets_in_environment(own) | secrets_in_words([str(word) for word in server.get("command") or ()])
+        if (variable := server.get("api_key_env")) is not None:
+            found.add(own.get(variable) or environ.get(variable) or "")
+    return Secrets(found)
 
 
 def _resolved(plan: Plan) -> dict[str, JsonValue]:

@@ -22,7 +22,7 @@ from punie_trace.analysis.gates import Gate
 from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.engine.ending import Ending
 from punie_trace.engine.experiment import Experiment
-from punie_trace.engine.header import header_of
+from punie_trace.engine.header import header_of, secrets_of
 from punie_trace.engine.loads import planned_each
 from punie_trace.engine.measurement import Measurement
 from punie_trace.engine.plan import Plan, make_plan
@@ -173,11 +173,12 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
         clock = Clock.start()
         run_id = new_run_id()
         folder = options.out or RUNS / run_id
-        writer = stack.enter_context(RunWriter(folder, header_of(run_id, plan, suite, clock, options.argv)))
+        secrets = secrets_of(plan, (*options.argv, options.otlp, options.otlp_metrics))
+        writer = stack.enter_context(RunWriter(folder, header_of(run_id, plan, suite, clock, options.argv), secrets))
         status: RunStatus = "ended-early"
         error: PunieTraceError | None = None
         try:
-            tracing = Tracing(options.otlp, clock, run_id, writer.spans_path, options.otlp_metrics)
+            tracing = Tracing(options.otlp, clock, run_id, writer.spans_path, options.otlp_metrics, secrets)
         except BaseException:
             with suppress(RunFolderError):
                 writer.finish(status)
@@ -249,6 +250,7 @@ def _close(writer: RunWriter, tracing: Tracing, announce: Announcer, status: Run
     try:
         if announce.problem is not None:
             writer.add_note(announce.problem)
+        writer.clean_logs()
         writer.finish(status)
     except RunFolderError as error:
         return error

@@ -14,6 +14,7 @@ from punie_trace.errors import RunFolderError
 from punie_trace.records import Arrival, SentTo
 from punie_trace.records import Path as AskPath
 from punie_trace.runs.header import RunHeader
+from punie_trace.runs.secrets import Secrets
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.logfire_sender import logfire_senders
@@ -27,10 +28,18 @@ from punie_trace.spans.span_file import SpanFile
 class Tracing:
     """The tracer provider of one run and everything behind it. Raises `ConfigurationError` for a bad `otlp`.
 
-    `otlp` is 'auto', 'off' or a URL, for spans, and so is `otlp_metrics`, for metrics.
+    `otlp` is 'auto', 'off' or a URL, for spans, and so is `otlp_metrics`, for metrics. No span holds any of `secrets`.
     """
 
-    def __init__(self, otlp: str, clock: Clock, run_id: str, spans_path: Path, otlp_metrics: str = "auto") -> None:
+    def __init__(
+        self,
+        otlp: str,
+        clock: Clock,
+        run_id: str,
+        spans_path: Path,
+        otlp_metrics: str = "auto",
+        secrets: Secrets | None = None,
+    ) -> None:
         sender = connect(otlp)
         self._metrics = connect_metrics(otlp_metrics, run_id, otlp)
         self._senders = [*([sender] if sender is not None else []), *logfire_senders()]
@@ -38,7 +47,7 @@ class Tracing:
         self._run_span: SpanContext | None = None
         self.file = SpanFile(spans_path)
         metrics = [self._metrics] if self._metrics is not None else []
-        self.provider = make_tracer_provider(clock, run_id, [self.file, *self._senders, *metrics])
+        self.provider = make_tracer_provider(clock, run_id, [self.file, *self._senders, *metrics], secrets)
         self.notes = (
             *(f"spans also go to {one.endpoint}" for one in self._senders),
             *(f"metrics go to {one.endpoint}" for one in metrics),

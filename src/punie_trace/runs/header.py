@@ -1,14 +1,24 @@
 """The header of a run, `run.json`: what was asked for, of whom, on what machine, and how it ended.
 
-These are values only: `run_writer` writes and `runfile` reads them. Nothing here touches a disk or looks at a machine.
+These are values only: `writer` writes and `reader` reads them. Nothing here touches a disk or looks at a machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+)
 
 from punie_trace.records import Path as AskPath
 from punie_trace.records import Query, ServerKind
@@ -17,6 +27,13 @@ SCHEMA_VERSION = 1
 """Raised when a field changes its meaning; fields that are only added do not raise it."""
 
 RunStatus: TypeAlias = Literal["running", "done", "ended-early", "interrupted"]
+
+
+Moment: TypeAlias = Annotated[
+    AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2262, 1, 1, tzinfo=UTC))
+]
+"""A time that nanoseconds since 1970 can say in 64 bits."""
+Nanoseconds: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Record(BaseModel):
@@ -43,7 +60,7 @@ class Machine(Record):
 class Clock(Record):
     """Both clocks read at one moment, in ns: a time is `anchor_wall_ns + monotonic - anchor_monotonic_ns`."""
 
-    anchor_wall_ns: int
+    anchor_wall_ns: Nanoseconds
     anchor_monotonic_ns: int
 
 
@@ -155,7 +172,7 @@ class RunHeader(Record):
 
     schema_version: int = SCHEMA_VERSION
     id: str
-    started: AwareDatetime
+    started: Moment
     argv: tuple[str, ...] = ()
     configuration: dict[str, JsonValue] = {}
     """The resolved configuration, secrets left out by whoever makes it."""
@@ -179,7 +196,7 @@ class RunHeader(Record):
     failures: dict[str, str] = {}
     """Configurations that could not be measured or not to the end: what to tell the user, by configuration."""
     status: RunStatus = "running"
-    ended: AwareDatetime | None = None
+    ended: Moment | None = None
     order: Literal["interleaved", "one-by-one"] | None = None
     """Whether configurations took turns within each round, or were measured one server after another."""
     stopping: StoppingRecord | None = None

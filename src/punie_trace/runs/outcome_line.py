@@ -1,7 +1,7 @@
 """One outcome as one line of JSON, for `outcomes.jsonl`: there and back.
 
-It says what a line must hold and holds equal texts once. It opens no file: `run_writer` appends the lines and
-`runfile` reads them.
+It says what a line must hold and holds equal texts once. It opens no file: `writer` appends the lines and
+`reader` reads them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ _of_all: Final = itemgetter(*_KINDS)
 _PATHS: Final = get_args(AskPath)
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _FIELDS: Final = tuple(field.name for field in fields(Outcome))
+_DEEPEST: Final = 64
+"""Levels of nesting that are kept where there are more than can be written."""
+_TIME_LIMIT: Final = 2**63
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
@@ -50,8 +53,8 @@ def encode_outcome(outcome: Outcome) -> bytes:
         del values["asked_before"]
     try:
         text = _ENCODER.encode(values)
-    except ValueError:  # a model may write NaN among a tool's arguments, and JSON has none
-        text = _ENCODER.encode(_finite(values))
+    except (ValueError, RecursionError):  # a model may write NaN among a tool's arguments, or nest them without end
+        text = _ENCODER.encode(_writable(values))
     return text.encode("ascii") + b"\n"
 
 
@@ -65,10 +68,17 @@ def decode_outcome(line: str) -> Outcome:
     try:
         values = from_json(line, cache_strings="keys")
     except ValueError:
-        values = json.loads(line)  # which takes half of a surrogate pair, as a model may write it
+        try:
+            values = json.loads(line)  # which takes half of a surrogate pair, as a model may write it
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        if isinstance(values, dict) and isinstance(calls := values.get("tool_calls"), list):
+            values["tool_calls"] = _writable(calls)
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     _check_kinds(values)
+    if not 0 <= values["due_ns"] <= values["sent_ns"] <= values["done_ns"] < _TIME_LIMIT:
+        raise ValueError("'due_ns', 'sent_ns' and 'done_ns' are not times one after another")
     path, verdict, model = values.get("path"), values.get("verdict"), values["served_model"]
     if path not in _PATHS:
         raise ValueError(f"'path' is {path!r}")
@@ -164,13 +174,16 @@ def _evaluation(value: object) -> Evaluation:
     )
 
 
-def _finite(value: JsonValue) -> JsonValue:
+def _writable(value: JsonValue, depth: int = 0) -> JsonValue:
+    """`value` in a form that JSON has, and no deeper than `_DEEPEST`."""
+    if depth > _DEEPEST and isinstance(value, dict | list | tuple):
+        return "(nested too deeply to be kept)"
     match value:
         case float() if not math.isfinite(value):
             return str(value)
         case dict():
-            return {key: _finite(item) for key, item in value.items()}
+            return {key: _writable(item, depth + 1) for key, item in value.items()}
         case list() | tuple():
-            return [_finite(item) for item in value]
+            return [_writable(item, depth + 1) for item in value]
         case _:
             return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from punie_trace.errors import RunFolderError
 from punie_trace.records import EnergySample, MachineSample, Outcome
@@ -35,6 +36,8 @@ MOST_SPAN_BYTES: Final = 96 * 2**20
 """A file of spans that is larger is read in part: a span takes about three times its line in memory."""
 _SPAN_PARTS: Final = 24
 
+
+_MOST_HEADER_BYTES: Final = 64 * 2**20
 
 T = TypeVar("T")
 
@@ -104,12 +107,11 @@ def read_run(folder: Path) -> RunRecord:
     return RunRecord(folder, header, outcomes, problems)
 
 
+_SAMPLE: Final = TypeAdapter(MachineSample)
+
+
 def _sample(line: str) -> MachineSample:
-    values = json.loads(line)
-    try:
-        return MachineSample(**{name: values[name] for name in MachineSample.__slots__ if name in values})
-    except TypeError as error:
-        raise ValueError(f"no sample: {error}") from error
+    return _SAMPLE.validate_json(line, strict=True)  # a ValidationError is a ValueError
 
 
 def _energy_sample(line: str) -> EnergySample:
@@ -127,6 +129,7 @@ def _read_header(folder: Path) -> RunHeader:
     path = folder / HEADER_FILE
     if not folder.exists():
         raise RunFolderError(f"{folder}: there is no such folder. Give the folder of a run, such as runs/<id>")
+    _check_is_file(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -135,7 +138,7 @@ def _read_header(folder: Path) -> RunHeader:
         ) from error
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunFolderError(
             f"{path} is not JSON ({error}): it is not from punie-trace, or was changed since"
         ) from error
@@ -222,7 +225,20 @@ def _whole_traces(rows: list[Span], sent: str) -> Iterator[Span]:
     return (row for row in rows if row.trace_id in whole)
 
 
+def _check_is_file(path: Path) -> None:
+    """Raises `RunFolderError` for a pipe, a device or a folder: reading one may never end. Nothing may be there."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # whoever opens it says why it cannot be
+    if not stat.S_ISREG(mode):
+        raise RunFolderError(f"{path} is no ordinary file, and is not read: give the folder as the run left it")
+    if stat.S_ISREG(mode) and path.name == HEADER_FILE and path.stat().st_size > _MOST_HEADER_BYTES:
+        raise RunFolderError(f"{path} is larger than any header of a run: the file was changed since it was written")
+
+
 def _lines(path: Path) -> Iterator[bytes]:
+    _check_is_file(path)
     try:
         with path.open("rb") as file:
             yield from (line for line in file if not line.isspace())

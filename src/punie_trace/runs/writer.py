@@ -20,6 +20,7 @@ from punie_trace.records import Outcome
 from punie_trace.runs.header import ClientRecord, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
 from punie_trace.runs.outcome_line import encode_outcome
 from punie_trace.runs.reader import CONDITIONS_FILE, ENERGY_FILE, HEADER_FILE, OUTCOMES_FILE, SERVERS_FOLDER, SPANS_FILE
+from punie_trace.runs.secrets import Secrets
 
 # EFBIG is how a limit on a file's size shows itself: for the user it is the same as a full disk.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -35,11 +36,12 @@ class RunWriter:
     """Makes the folder of a run and writes into it. One writer for one folder; not for use by several threads at once.
 
     `folder` must not exist or be empty. Every method raises `RunFolderError`, which says what is kept, where the disk
-    is full or the folder cannot be written; what was written before stays readable.
+    is full or the folder cannot be written; what was written before stays readable. `secrets` stand in none of it.
     """
 
-    def __init__(self, folder: Path, header: RunHeader) -> None:
+    def __init__(self, folder: Path, header: RunHeader, secrets: Secrets | None = None) -> None:
         self.folder = folder
+        self._secrets = secrets or Secrets()
         self.header = header
         self.outcomes_written = 0
         _make_folder(folder)
@@ -76,7 +78,7 @@ class RunWriter:
 
     def append_outcome(self, outcome: Outcome) -> None:
         """Add one line to `outcomes.jsonl`: whole and handed to the system when this returns, or not there at all."""
-        line = encode_outcome(outcome)
+        line = encode_outcome(self._secrets.hide_in_outcome(outcome))
         before = os.fstat(self._outcomes).st_size
         left = memoryview(line)
         try:
@@ -89,7 +91,7 @@ class RunWriter:
 
     def write_header(self, header: RunHeader) -> None:
         """Replace `run.json`; a reader sees the old one or the new one, never a half."""
-        text = json.dumps(header.model_dump(mode="json"), indent=2) + "\n"
+        text = json.dumps(self._secrets.hide_in(header.model_dump(mode="json")), indent=2) + "\n"
         unfinished = self.folder / f".{HEADER_FILE}.tmp"
         try:
             unfinished.write_text(text, encoding="utf-8")
@@ -139,6 +141,14 @@ class RunWriter:
     def finish(self, status: RunStatus) -> None:
         """Record how the run ended and when."""
         self.update(status=status, ended=datetime.now(UTC))
+
+    def clean_logs(self) -> None:
+        """Take the secrets out of what servers printed, when they have ended."""
+        for log in self.servers_path.glob("*.log*"):
+            try:
+                self._secrets.hide_in_file(log)
+            except OSError as error:
+                raise self._cannot_write(error, f"cleaning {log.name} of secrets") from error
 
     def close(self) -> None:
         """Close the file of outcomes; may be called twice."""

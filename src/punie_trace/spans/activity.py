@@ -31,8 +31,9 @@ def generations_of(spans: Sequence[Span]) -> list[Generation]:
 def calls_of(spans: Sequence[Span], defaults: Defaults | None = None, *, by_messages: bool = False) -> list[ToolCall]:
     """The tool calls among `spans`, in their order; then those that a generation asked for and no span shows.
 
-    Nobody executed these, but with `by_messages`, where no tool makes a span (a program's own, some frameworks'): there a
-    call is good where a later request brings its result.
+    Nobody executed these, but with `by_messages`, where no tool makes a span (a program's own, some frameworks'): there
+    a call is good where a later request brings its result.
+
     Arguments that a call leaves out have their default where `defaults` gives one: calls that mean the same are equal.
     """
     tools = conventions.tools(spans)

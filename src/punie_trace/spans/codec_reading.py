@@ -30,6 +30,7 @@ UNNAMED_ERROR: Final = "error"
 """`Span.error` of a span that failed and does not say how."""
 _MOST_SOURCES: Final = 1024
 _SHORT: Final = 64
+_TIME_LIMIT: Final = 2**63
 _TRACE_DIGITS: Final = 32
 _SPAN_DIGITS: Final = 16
 _RESOURCE: Final = b'{"resourceSpans":[{"resource":{'
@@ -108,6 +109,10 @@ def _read_span(values: dict[str, Any], source: SpanSource) -> Span:
         ok = code in (STATUS_OK, "STATUS_CODE_OK")
         if code in (STATUS_ERROR, "STATUS_CODE_ERROR"):
             error = str(status.get("message") or error_without_message(attributes))
+    start_ns = _integer(values["startTimeUnixNano"])
+    end_ns = _integer(values.get("endTimeUnixNano", start_ns))
+    if not (0 <= start_ns < _TIME_LIMIT and 0 <= end_ns < _TIME_LIMIT):
+        raise ValueError(f"{start_ns} to {end_ns} ns are no times")
     events, links = values.get("events"), values.get("links")
     return Span(
         trace_id.lower() if len(trace_id) == _TRACE_DIGITS else _id(trace_id),
@@ -115,8 +120,8 @@ def _read_span(values: dict[str, Any], source: SpanSource) -> Span:
         _parent_id(parent_id) if parent_id else None,
         intern(values.get("name") or ""),
         _read_kind(values.get("kind")),
-        _integer(values["startTimeUnixNano"]),
-        _integer(values.get("endTimeUnixNano", values["startTimeUnixNano"])),
+        start_ns,
+        end_ns,
         attributes,
         tuple([_read_event(event) for event in events]) if events else (),
         error,
@@ -140,18 +145,19 @@ def _read_link(link: dict[str, Any]) -> SpanLink:
 
 
 def _read_attributes(attributes: Sequence[dict[str, Any]]) -> dict[str, AttributeValue]:
+    """Equal keys and equal short texts are held once: tens of thousands of spans say the same."""
     read: dict[str, AttributeValue] = {}
     for attribute in attributes:
         value = attribute.get("value")
         if not value:
             continue
+        key = intern(attribute["key"])
         text = value.get("stringValue")
         if text.__class__ is str:
-            # Equal texts are held once: tens of thousands of spans say the same.
-            read[attribute["key"]] = intern(text) if len(text) < _SHORT else text
+            read[key] = intern(text) if len(text) < _SHORT else text
             continue
         number = value.get("intValue")
-        read[attribute["key"]] = int(number) if number.__class__ is str else _read_value(value)
+        read[key] = int(number) if number.__class__ is str else _read_value(value)
     return read
 
 

@@ -23,6 +23,7 @@ from opentelemetry.util import types
 
 import punie_trace
 from punie_trace.errors import ConfigurationError
+from punie_trace.runs.secrets import Secrets
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.codec import from_sdk
@@ -192,9 +193,10 @@ _LIMITS = sdk.SpanLimits(
 class _Delivery(sdk.SpanProcessor):
     """Makes a `Span` of each SDK span that ends, once, and gives it to whoever wants spans."""
 
-    def __init__(self, open_spans: OpenSpans) -> None:
+    def __init__(self, open_spans: OpenSpans, secrets: Secrets) -> None:
         self.sinks: list[SpanSink] = []
         self._open_spans = open_spans
+        self._secrets = secrets
 
     def on_start(self, span: sdk.Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         self._open_spans.started(span)
@@ -203,6 +205,7 @@ class _Delivery(sdk.SpanProcessor):
         self.deliver(from_sdk(span))
 
     def deliver(self, span: Span) -> None:
+        span = self._secrets.hide_in_span(span)
         others = self._open_spans.ended(span)
         for sink in self.sinks:
             sink.write(span)
@@ -213,7 +216,7 @@ class _Delivery(sdk.SpanProcessor):
 class ClockTracerProvider(sdk.TracerProvider):
     """The provider of one run: its clock, and which spans are open in it."""
 
-    def __init__(self, clock: Clock, resource: Resource) -> None:
+    def __init__(self, clock: Clock, resource: Resource, secrets: Secrets | None = None) -> None:
         # Everything that the environment could set otherwise is set here: a measurement must not depend on it.
         super().__init__(
             sampler=ALWAYS_ON,
@@ -225,7 +228,7 @@ class ClockTracerProvider(sdk.TracerProvider):
         self._clock_tracers: dict[InstrumentationScope, ClockTracer] = {}
         self.clock = clock
         self.open_spans = OpenSpans()
-        self._delivery = _Delivery(self.open_spans)
+        self._delivery = _Delivery(self.open_spans, secrets or Secrets())
         tracer = self.get_tracer(names.SERVICE)
         if not isinstance(tracer, ClockTracer):
             raise ConfigurationError(
@@ -281,12 +284,14 @@ def run_resource(run_id: str) -> Resource:
     )
 
 
-def make_tracer_provider(clock: Clock, run_id: str, sinks: Iterable[SpanSink] = ()) -> ClockTracerProvider:
-    """The provider of one run; `sinks` (the file, senders) get every span that ends.
+def make_tracer_provider(
+    clock: Clock, run_id: str, sinks: Iterable[SpanSink] = (), secrets: Secrets | None = None
+) -> ClockTracerProvider:
+    """The provider of one run; `sinks` (the file, senders) get every span that ends, without any of `secrets`.
 
     Raises ConfigurationError where the environment has switched OpenTelemetry off: without spans there is no ledger.
     """
-    provider = ClockTracerProvider(clock, run_resource(run_id))
+    provider = ClockTracerProvider(clock, run_resource(run_id), secrets)
     for sink in sinks:
         provider.add_sink(sink)
     return provider
