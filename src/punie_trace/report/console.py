@@ -47,6 +47,7 @@ _FILLS: Final = {
     "generation": ("\u2588", "#", "blue"),
     "tool": ("\u2593", "T", "green"),
     "framework": ("\u2592", "=", "yellow"),
+    "between_generations": ("\u2592", "=", "yellow"),
     "client_queue": ("\u2591", ".", "magenta"),
 }
 """How each line of the ledger is drawn: a block, a letter where the encoding has no blocks, a colour."""

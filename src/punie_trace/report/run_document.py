@@ -185,7 +185,7 @@ def _ledger_bars(summary: Summary) -> StackedBars:
         tuple(
             Bar(
                 name,
-                tuple(Part(line, getattr(ledger, line)) for line, _ in LEDGER_LINES),
+                tuple(Part(_kind(summary, name, line), getattr(ledger, line)) for line, _ in LEDGER_LINES),
                 duration(ledger.wall),
                 ", ".join(
                     f"{word} {duration(getattr(ledger, line))} ({getattr(ledger, line) / (ledger.wall or 1):.1%})"
@@ -196,6 +196,13 @@ def _ledger_bars(summary: Summary) -> StackedBars:
         ),
         max((ledger.wall for ledger in ledgers.values()), default=0.0),
     )
+
+
+def _kind(summary: Summary, name: str, line: str) -> str:
+    """A program's tools cannot be told from the rest: both are what passes between its generations."""
+    if line == "framework" and summary.configurations[name].path == "program":
+        return "between_generations"
+    return line
 
 
 def categories_table(summary: Summary) -> Table | None:
