@@ -87,5 +87,5 @@ def _with_path(url: str) -> str:
     parts = split_url(url)
     if parts is None:
         return url  # nothing will answer there
-    path = parts.path.rstrip("/")
+    path = parts.path.rstrip("/").removesuffix(TRACES_PATH)  # the address of the spans, given for both
     return urlunsplit(parts._replace(path=path if path.endswith(_METRICS_PATH) else path + _METRICS_PATH))

@@ -29,7 +29,7 @@ def endpoint_for(mode: str, environ: Mapping[str, str] = os.environ) -> str | No
         if of_traces := environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
             return of_traces  # the specification: taken as it is
         base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-        return base.rstrip("/") + TRACES_PATH if base else DEFAULT_ENDPOINT
+        return base.rstrip("/").removesuffix(TRACES_PATH) + TRACES_PATH if base else DEFAULT_ENDPOINT
     parts = split_url(mode)
     if parts is None:
         raise ConfigurationError(f"--otlp {mode!r} is neither 'auto', 'off' nor a URL such as http://127.0.0.1:4318.")
