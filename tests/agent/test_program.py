@@ -91,7 +91,7 @@ async def test_it_is_told_the_question_and_where_to_ask(server: ScriptedServer, 
     async with asking(server, python(code), tmp_path) as (path, span):
         answer = await path.ask(QUERY)
         (generation,) = span.generations
-    assert answer == Answer(f"It is so. What is {{model}}? {tmp_path} {tmp_path}")
+    assert answer == Answer(f"It is so. What is {{model}}? {tmp_path} {tmp_path}", tools_unseen=True)
     assert (generation.output_tokens is not None, generation.finish_reason) == (True, "stop")
 
 
@@ -105,7 +105,7 @@ async def test_calls_are_read_from_its_own_messages(server: ScriptedServer, tmp_
     async with asking(server, python(code), tmp_path) as (path, span):
         answer = await path.ask(QUERY)
         ledger = span.finish()
-        calls = span.tool_calls()
+        calls = span.tool_calls(by_messages=answer.tools_unseen)
     assert answer.text == "It is so."
     assert calls == [ToolCall("grep", {"text": "x"}, ok=True)]
     assert len(span.generations) == 2
@@ -115,8 +115,8 @@ async def test_calls_are_read_from_its_own_messages(server: ScriptedServer, tmp_
 
 async def test_a_call_whose_result_never_comes_is_not_said_to_be_good(server: ScriptedServer, tmp_path: Path) -> None:
     async with asking(server, python('ask({"role": "user", "content": "look"}); print(1)'), tmp_path) as (path, span):
-        await path.ask(QUERY)
-        assert span.tool_calls() == [ToolCall("grep", {"text": "x"}, ok=False)]
+        answer = await path.ask(QUERY)
+        assert span.tool_calls(by_messages=answer.tools_unseen) == [ToolCall("grep", {"text": "x"}, ok=False)]
 
 
 async def test_files_and_environment_are_filled_in(server: ScriptedServer, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ async def test_what_it_does_wrong_is_said(server: ScriptedServer, tmp_path: Path
 
 async def test_a_program_that_prints_nothing_gives_no_answer(server: ScriptedServer, tmp_path: Path) -> None:
     answer = await answer_of(server, python('ask({"role": "user", "content": "x"})'), tmp_path)
-    assert answer == Answer("", reason="the program gave no answer: it printed nothing")
+    assert answer == Answer("", reason="the program gave no answer: it printed nothing", tools_unseen=True)
 
 
 async def test_a_program_that_vanished_is_named(server: ScriptedServer, tmp_path: Path) -> None:
