@@ -15,7 +15,7 @@ OneServer = Callable[[Script], str]
 
 
 def test_a_rate_is_an_open_loop_and_the_run_says_what_the_client_did(bench: Bench, one_server: OneServer) -> None:
-    flags = ("--rate", "40", "--arrivals", "constant", "--path", "http", "--queries", "12")
+    flags = ("--rate", "40", "--arrivals", "constant", "--path", "http", "--queries", "12", "--full")
     result = bench.invoke(*bench.flags(one_server(GOOD)), *flags)
     assert result.exit_code == 0, result.output
     run = read_run(bench.out)
