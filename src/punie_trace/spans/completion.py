@@ -90,7 +90,7 @@ class CompletionReader:
         self.head = bytearray()
         """The first bytes of the body, for error messages."""
         self._calls = CallAssembler()
-        self._text: list[str] = []
+        self._text_pieces: list[str] = []
         self._reasoning: list[str] = []
         self._bytes = 0
         self._body = bytearray()
@@ -158,7 +158,7 @@ class CompletionReader:
 
     def completion(self) -> Completion:
         """The answer as far as it came; whole once `done` or closed."""
-        thought, text = split_reasoning("".join(self._text))
+        thought, text = split_reasoning("".join(self._text_pieces))
         return Completion(
             text=text,
             reasoning="\n".join(filter(None, ("".join(self._reasoning), thought))),
@@ -211,7 +211,7 @@ class CompletionReader:
         if text is not None:  # one more chunk of text: parsing it would tell nothing new
             self.chunks += 1
             self.last_chunk_ns = now_ns
-            self._text.append(text)
+            self._text_pieces.append(text)
         elif data.strip() == b"[DONE]":
             self.done = True
         else:
@@ -246,7 +246,7 @@ class CompletionReader:
         pieces = self._call_pieces(delta)
         finish = _text(choice.get("finish_reason"))
         self.finish_reason = finish or self.finish_reason
-        self._text.append(text)
+        self._text_pieces.append(text)
         self._reasoning.append(reasoning)
         if (text or reasoning or pieces) and now_ns is not None:
             self.chunks += 1

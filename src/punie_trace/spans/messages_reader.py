@@ -51,7 +51,7 @@ class MessagesReader(TypedEventReader):
         content = message.get("content")
         for index, block in enumerate(content if isinstance(content, list) else ()):
             if isinstance(block, dict):
-                self._text.append(text_of(block.get("text")) or "")
+                self._text_pieces.append(text_of(block.get("text")) or "")
                 self._reasoning.append(text_of(block.get("thinking")) or "")
                 if block.get("type") == "tool_use":
                     self._add_call(index, block, json.dumps(block.get("input") or {}))
@@ -76,7 +76,7 @@ class MessagesReader(TypedEventReader):
         if not (text or thinking or part):
             return
         self._output(now_ns)
-        self._text.append(text or "")
+        self._text_pieces.append(text or "")
         self._reasoning.append(thinking or "")
         if part:
             self._calls.add({"index": body.get("index"), "function": {"arguments": part}})

@@ -28,7 +28,7 @@ class ResponsesReader(TypedEventReader):
         if kind.endswith(".delta") and isinstance(delta := body.get("delta"), str) and delta:
             self._output(now_ns)
             if "output_text" in kind or "refusal" in kind:
-                self._text.append(delta)
+                self._text_pieces.append(delta)
             elif "reasoning" in kind:
                 self._reasoning.append(delta)
         elif kind == "response.output_item.added" and _is_call(body.get("item")):
@@ -77,7 +77,7 @@ class ResponsesReader(TypedEventReader):
         content = item.get("content") if isinstance(item, dict) and item.get("type") == "message" else None
         for part in content if isinstance(content, list) else ():
             if isinstance(part, dict):
-                self._text.append(text_of(part.get("text")) or text_of(part.get("refusal")) or "")
+                self._text_pieces.append(text_of(part.get("text")) or text_of(part.get("refusal")) or "")
 
     def _read_counts(self, usage: JsonValue) -> None:
         if not isinstance(usage, dict):
