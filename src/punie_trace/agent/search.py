@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -107,10 +108,9 @@ def line_matcher(pattern: str) -> Callable[[str, float], bool]:
 
 def _compiled(pattern: str) -> _Search:
     if _repetitions(pattern) <= _MOST_REPETITIONS and _RECURSION.search(pattern) is None:
-        try:
+        # What is no regular expression is searched for as plain text: models write all sorts of things.
+        with suppress(regex.error, ValueError, OverflowError, RecursionError, MemoryError, KeyError, TypeError):
             return regex.compile(pattern, regex.IGNORECASE).search
-        except (regex.error, ValueError, OverflowError, RecursionError, MemoryError, KeyError, TypeError):
-            pass  # no regular expression; models write all sorts of things
     return regex.compile(regex.escape(pattern), regex.IGNORECASE).search
 
 

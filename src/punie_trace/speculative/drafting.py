@@ -31,7 +31,7 @@ class KnownSampler(Protocol):
 
 
 class DraftToken(NamedTuple):
-    """One guess. A named tuple because a round makes up to 64 of them: a frozen dataclass takes four times as long.
+    """One guess. A named tuple, which is cheaper to make than a frozen dataclass: a round makes up to 64.
 
     `origin` is the name of the drafter. `confidence` in 0..1 is the drafter's own view, not calibrated. `matched` is
     the length in tokens of the repeated text behind it: 0 where there is none (a model's guess), 1 where that text has
