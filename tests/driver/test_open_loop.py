@@ -9,7 +9,7 @@ from punie_trace.driver.arrivals import Flat, Timed, recorded
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver
 from punie_trace.driver.schedule import ClosedLoop, OpenLoop, plan_endless, plan_rounds
-from punie_trace.driver.stage import ALL_ASKED, NOBODY_LEFT
+from punie_trace.driver.stage import ALL_ASKED, NOBODY_LEFT, Stage
 from punie_trace.driver.target import Ask
 from punie_trace.errors import ServerError
 from punie_trace.records import Answer, Query, Verdict
@@ -188,3 +188,41 @@ async def test_queries_that_were_to_be_asked_are_waited_for() -> None:
     stage = await of(slow, recorder, limits).drive(plan_endless(["a"], QUERIES, 0), Failures(), ClosedLoop(2))
     assert [o.verdict for o in recorder.outcomes] == [Verdict.CORRECT] * 2
     assert stage.watch.cut == 0
+
+
+async def test_who_joins_late_sends_nothing_that_was_due_before_and_counts_it() -> None:
+    recorder, asked = Recorder(), Asked(passes=1)
+    one = of(asked, recorder)
+    load = OpenLoop(recorded([0.0, 1.0, 2.0, 3.0], "four"))
+    began = one.clock.now_ns() - 2_500_000_000
+    planned = iter(plan_endless(["a"], QUERIES, 0))
+    stage = Stage(one.limits, one.clock, Failures(), frozenset({"a"}), planned, began_ns=began)
+    await one.drive_stage(stage, planned, load)
+    assert [o.seq for o in recorder.outcomes] == [3]
+    assert (stage.watch.dropped, stage.taken) == (3, 4)
+    assert recorder.outcomes[0].due_ns == began + 3_000_000_000
+
+
+async def test_a_start_that_was_agreed_is_what_arrivals_count_from() -> None:
+    recorder, asked = Recorder(), Asked(passes=2)
+    one = of(asked, recorder)
+    began = one.clock.now_ns() - 100_000_000
+    planned = iter(plan_endless(["a"], QUERIES, 0))
+    stage = Stage(one.limits, one.clock, Failures(), frozenset({"a"}), planned, began_ns=began)
+    await one.drive_stage(stage, planned, OpenLoop(recorded([0.0, 0.01], "two")))
+    assert sorted(o.due_ns - began for o in recorder.outcomes) == [0, 10_000_000]
+    assert stage.watch.dropped == 0
+
+
+async def test_a_stage_is_ended_from_outside_with_its_reason() -> None:
+    recorder, asked = Recorder(), Asked(passes=1)
+    one = of(asked, recorder, Limits(cool_down_s=0.1))
+    planned = iter(plan_endless(["a"], QUERIES, 0))
+    stage = Stage(one.limits, one.clock, Failures(), frozenset({"a"}), planned)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.drive_stage, stage, planned, OpenLoop(Timed(Flat(100.0))))
+        with anyio.fail_after(10):
+            while len(recorder.outcomes) < 5:
+                await anyio.sleep(0.01)
+        stage.end("the fleet has had enough", early=True)
+    assert (stage.reason, stage.stopper.early) == ("the fleet has had enough", True)

@@ -17,12 +17,12 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from punie_trace.driver.arrivals import due_offsets
 from punie_trace.driver.asks import Asks
 from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.net import MAX_CHARS, ask_safely, generation_failure
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned
+from punie_trace.driver.shards import shard_offsets
 from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.errors import ServerError
@@ -78,6 +78,12 @@ class Driver:
         why it ended, and what the client's own part in its times was; `watch` goes on with that of an earlier stage.
         """
         stage = Stage(self.limits, self.clock, failures, frozenset(self.targets), planned, warm_up=warm_up, watch=watch)
+        return await self.drive_stage(stage, planned, load, seed=seed)
+
+    async def drive_stage(
+        self, stage: Stage, planned: Iterable[Planned], load: Load = ONE_WORKER, *, seed: int = 0
+    ) -> Stage:
+        """As `drive`, for a stage that its owner made of `planned`, to begin at a given time or to be ended."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stage.watch_over)
             if isinstance(load, OpenLoop):
@@ -107,13 +113,16 @@ class Driver:
 
     async def _dispatch(self, stage: Stage, load: OpenLoop, seed: int, tasks: TaskGroup) -> None:
         """Starts each arrival when it is due, or as soon as one more may be in flight."""
-        offsets = due_offsets(load.arrivals, seed)
+        offsets = shard_offsets(load, seed)
         drop_ns = None if load.drop_after_s is None else round(load.drop_after_s * 1e9)
         held_until_ns = 0
         for offset in offsets:
             due_ns = stage.began_ns + offset
             if stage.end_ns is not None and due_ns >= stage.end_ns:
                 break
+            if due_ns < stage.joined_ns:
+                stage.miss_planned()
+                continue
             if self.clock.now_ns() < due_ns:
                 await stage.wait_until(due_ns)
             if await stage.room(load.max_in_flight):

@@ -10,10 +10,25 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from punie_trace.driver.arrivals import Arrivals
 from punie_trace.records import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The part of a plan that generator `index` (from 0) `of` so many drives; see `shards`."""
+
+    index: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.of:
+            raise ValueError(f"there is no generator {self.index} of {self.of}: they count from 0")
+
+
+WHOLE: Final = Shard(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,8 @@ class OpenLoop:
     arrivals: Arrivals
     max_in_flight: int = 512
     drop_after_s: float | None = None
+    shard: Shard = WHOLE
+    """Which of the arrivals are this generator's."""
 
 
 Load: TypeAlias = ClosedLoop | OpenLoop

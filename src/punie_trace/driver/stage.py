@@ -22,12 +22,17 @@ from punie_trace.spans.clock import Clock
 
 Arguments = TypeVarTuple("Arguments")
 
+JOIN_GRACE_NS = 250_000_000
+"""How much later than agreed a stage may begin and still send what was due before."""
 ALL_ASKED = "all its queries were asked"
 NOBODY_LEFT = "there was no configuration left to ask"
 
 
 class Stage:
-    """The state of one stage. Times are ns on the run's clock. It belongs to the event loop that it was made in."""
+    """The state of one stage. Times are ns on the run's clock. It belongs to the event loop that it was made in.
+
+    `began_ns` is a start that several generators agreed on; one that makes its stage later has joined late.
+    """
 
     def __init__(
         self,
@@ -39,13 +44,19 @@ class Stage:
         *,
         warm_up: bool = False,
         watch: ClientWatch | None = None,
+        began_ns: int | None = None,
     ) -> None:
         self.limits = limits
         self.failures = failures
         self.warm_up = warm_up
         self.stopper = Stopper(limits)
         self.watch = watch or ClientWatch()
-        self.began_ns = clock.now_ns()
+        now_ns = clock.now_ns()
+        self.began_ns = now_ns if began_ns is None else began_ns
+        """What the arrivals of an open loop and the duration count from."""
+        late = now_ns - self.began_ns > JOIN_GRACE_NS
+        self.joined_ns = now_ns if late else self.began_ns
+        """From when on arrivals are sent: one that was due before counts as never sent, and is not made up for."""
         self.end_ns = None if limits.duration_s is None else self.began_ns + round(limits.duration_s * 1e9)
         self._clock = clock
         self._configurations = configurations
@@ -69,7 +80,7 @@ class Stage:
     def next_planned(self) -> Planned | None:
         """What to ask next; None where the stage is over."""
         if self._configurations <= self.failures.reasons.keys():
-            self._stop(NOBODY_LEFT)
+            self.end(NOBODY_LEFT)
         if not self.stopper.may_send(self.taken):
             self._let_go()
             return None
@@ -81,10 +92,19 @@ class Stage:
 
     def drop_planned(self) -> None:
         """Leave the next one out, and its place free: its arrival waited for too long."""
+        self.miss_planned()
+        self.leave()
+
+    def miss_planned(self) -> None:
+        """Leave the next one out: it was due before this stage was joined."""
         self.watch.dropped += 1
         if next(self._planned, None) is not None:
             self.taken += 1
-        self.leave()
+
+    def end(self, reason: str, *, early: bool = False) -> None:
+        """End the stage from outside: nothing more is sent, and what is in flight may cool down."""
+        self.stopper.stop(reason, early=early)
+        self._let_go()
 
     async def wait_until(self, at_ns: int) -> None:
         """Wait for this moment, or for the stage to be over."""
@@ -186,10 +206,6 @@ class Stage:
                     cool_down_s = self.stopper.cool_down_s
                     if cool_down_s is not None and now_ns - over_ns >= cool_down_s * 1e9:
                         self._cut_off()
-
-    def _stop(self, reason: str) -> None:
-        self.stopper.stop(reason)
-        self._let_go()
 
     def _let_go(self) -> None:
         """Wake the loops that wait."""
