@@ -75,3 +75,15 @@ def test_in_process_the_model_may_compute_here() -> None:
 def test_a_run_without_a_record_says_nothing() -> None:
     header = RunHeader.model_construct(client=())
     assert client_figures("a", header, "http", None, Observed(value=None, n=0, of=0)) is None
+
+
+def test_what_generators_sent_beside_each_other_adds_up() -> None:
+    record = ClientRecord(
+        configurations=("a",), load="open", seconds=10.0, sent=100, lag=spread(0.1), late=spread(0.1), cpu_share=0.2,
+        loop_cpu_share=0.2, ended="over", most_in_flight=3,
+    )  # fmt: skip
+    parts = tuple(record.model_copy(update={"generator": name}) for name in ("one", "other"))
+    header = RunHeader.model_construct(client=parts)
+    found = client_figures("a", header, "http", None, Observed(value=None, n=0, of=0))
+    assert found is not None
+    assert (found.sent_per_s, found.most_in_flight) == (20.0, 6)

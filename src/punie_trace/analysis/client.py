@@ -32,12 +32,17 @@ QUEUE: Final = "ledger_ms.client_queue"
 def client_figures(
     name: str, header: RunHeader, path: str | None, wall: WallFigures | None, ttft: Observed
 ) -> ClientFigures | None:
-    """The client's own part in the figures of configuration `name`; None where no stage with it has ended."""
+    """The client's own part in the figures of configuration `name`; None where no stage with it has ended.
+
+    Of several generators the worst delay and the busiest count, and what they sent is added up.
+    """
     records = [record for record in header.client if name in record.configurations]
     if not records:
         return None
     lag, lag_tail = _milliseconds([record.lag for record in records])
     late, late_tail = _milliseconds([record.late for record in records])
+    # Generators send beside each other: their rates add up, where those of one client's stages do not.
+    each = [[one for one in records if one.generator == name] for name in {record.generator for record in records}]
     busy = max(record.loop_cpu_share for record in records)
     dropped, cut = sum(record.dropped for record in records), sum(record.cut for record in records)
     reasons: dict[str, tuple[str, ...]] = {}
@@ -64,8 +69,10 @@ def client_figures(
         dropped=dropped,
         held=sum(record.held for record in records),
         cut=cut,
-        most_in_flight=max(record.most_in_flight for record in records),
-        sent_per_s=sum(record.sent for record in records) / (sum(record.seconds for record in records) or 1.0),
+        most_in_flight=sum(max(record.most_in_flight for record in own) for own in each),
+        sent_per_s=sum(
+            sum(record.sent for record in own) / (sum(record.seconds for record in own) or 1.0) for own in each
+        ),
         ended=unique(record.ended for record in records),
         bottleneck="; ".join(reasons) or None,
         affected=unique(figure for figures in reasons.values() for figure in figures),

@@ -140,6 +140,58 @@ class ClientRecord(Record):
     """CPU time of the thread that sends and receives, over wall time: near 1, it can do no more."""
     ended: str
     """Why the stage ended."""
+    generator: str | None = None
+    """Which part of the run it is about; None where one client did everything."""
+
+
+class OffsetRecord(Record):
+    """The clock of a part's host minus the run's: a line over the run's time, as `spans.clock_offset` has it.
+
+    Right within `uncertainty_ns` from `first_ns` to `last_ns`; no `readings` at all: it is the same clock.
+    """
+
+    at_ns: int
+    offset_ns: int
+    drift: float
+    uncertainty_ns: NonNegativeInt
+    first_ns: int
+    last_ns: int
+    readings: NonNegativeInt
+
+
+PartStatus: TypeAlias = Literal["running", "done", "ended-early", "interrupted", "lost"]
+
+
+class PartRecord(Record):
+    """What one generator of a run did: a folder below `parts/` in a run's own form, on its own host's clock."""
+
+    name: str
+    """'<host>-<number>', the name of its folder."""
+    host: str
+    generator: NonNegativeInt
+    """Its number, from 0: which of the plan's queries are its own follows from it."""
+    clock: Clock
+    offset: OffsetRecord | None = None
+    """None where the clocks could not be compared."""
+    status: PartStatus = "running"
+    problem: str | None = None
+    """Why it was lost."""
+    late_ns: NonNegativeInt | None = None
+    """How much later than agreed it began at worst; None where it never did."""
+    arrivals: NonNegativeInt | None = None
+    """Queries that were its own, as far as their number was fixed; None where it was not."""
+    sent: NonNegativeInt | None = None
+    outcomes: NonNegativeInt | None = None
+    """Queries that its part has outcomes of; None where parts were not merged yet."""
+    dropped: NonNegativeInt = 0
+    """Arrivals that it counted itself as due and never sent."""
+
+    @property
+    def unaccounted(self) -> int | None:
+        """Queries of a lost generator without an outcome: never sent, or sent and not answered when it was lost."""
+        if self.arrivals is None or self.outcomes is None or self.status not in ("lost", "running"):
+            return None
+        return max(self.arrivals - self.outcomes - self.dropped, 0)
 
 
 class Look(Record):
@@ -201,6 +253,10 @@ class RunHeader(Record):
     """Whether configurations took turns within each round, or were measured one server after another."""
     stopping: StoppingRecord | None = None
     """None where the number of rounds was fixed beforehand."""
+    parts: tuple[PartRecord, ...] = ()
+    """What each of several generators did; none where one client did everything."""
+    merged: bool = False
+    """Whether the parts are in the run's own files."""
     left_out_rounds: tuple[int, ...] = ()
     """Rounds that something else disturbed and that were asked again: their outcomes are kept and count in nothing."""
     notes: tuple[str, ...] = ()

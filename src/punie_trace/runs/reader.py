@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,30 +15,46 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from punie_trace.errors import RunFolderError
 from punie_trace.records import EnergySample, MachineSample, Outcome
-from punie_trace.runs.header import SCHEMA_VERSION, RunHeader
+from punie_trace.runs.header import RunHeader
+from punie_trace.runs.merge import complete
 from punie_trace.runs.outcome_line import decode_outcome
+from punie_trace.runs.stored_header import (
+    CONDITIONS_FILE,
+    ENERGY_FILE,
+    HEADER_FILE,
+    OUTCOMES_FILE,
+    PARTS_FOLDER,
+    SERVERS_FOLDER,
+    SPANS_FILE,
+    check_is_file,
+    read_header,
+)
 from punie_trace.spans.span import Span
 
-HEADER_FILE: Final = "run.json"
-OUTCOMES_FILE: Final = "outcomes.jsonl"
-SPANS_FILE: Final = "spans.jsonl"
-CONDITIONS_FILE: Final = "conditions.jsonl"
-ENERGY_FILE: Final = "energy.jsonl"
 _MORE_ENERGY: Final = ("watts", "gpu_utilization", "gpu_memory_bytes")
-SERVERS_FOLDER: Final = "servers"
 
 MOST_SPAN_BYTES: Final = 96 * 2**20
 """A file of spans that is larger is read in part: a span takes about three times its line in memory."""
 _SPAN_PARTS: Final = 24
 
-
-_MOST_HEADER_BYTES: Final = 64 * 2**20
-
 T = TypeVar("T")
+
+__all__ = [
+    "CONDITIONS_FILE",
+    "ENERGY_FILE",
+    "HEADER_FILE",
+    "OUTCOMES_FILE",
+    "PARTS_FOLDER",
+    "SERVERS_FOLDER",
+    "SPANS_FILE",
+    "RunRecord",
+    "not_collecting",
+    "read_run",
+]
 
 
 @dataclass(frozen=True)
@@ -101,9 +116,17 @@ class RunRecord:
 
 
 def read_run(folder: Path) -> RunRecord:
-    """Read a run, finished or not. Raises `RunFolderError` for what is no run, or one of another version."""
-    header = _read_header(folder)
+    """Read a run, finished or not. Raises `RunFolderError` for what is no run, or one of another version.
+
+    Parts of several generators that a killed run left unmerged are merged now.
+    """
+    header = read_header(folder)
+    more: tuple[str, ...] = ()
+    if header.parts and not header.merged:
+        more = complete(folder)
+        header = read_header(folder)
     outcomes, problems = _read_lines(folder / OUTCOMES_FILE, decode_outcome)
+    problems = (*problems, *more)
     return RunRecord(folder, header, outcomes, problems)
 
 
@@ -123,37 +146,6 @@ def _energy_sample(line: str) -> EnergySample:
         raise ValueError("no sample of energy: it needs a time and a counter")
     more = {name: values[name] for name in _MORE_ENERGY if isinstance(values.get(name), int | float)}
     return EnergySample(values["at_ns"], float(values["joules"]), **more)
-
-
-def _read_header(folder: Path) -> RunHeader:
-    path = folder / HEADER_FILE
-    if not folder.exists():
-        raise RunFolderError(f"{folder}: there is no such folder. Give the folder of a run, such as runs/<id>")
-    _check_is_file(path)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RunFolderError(
-            f"{folder} is not a run: it has no {HEADER_FILE}. Give the folder that 'punie-trace run' named at its end"
-        ) from error
-    except OSError as error:
-        raise RunFolderError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise RunFolderError(
-            f"{path} is not JSON ({error}): it is not from punie-trace, or was changed since"
-        ) from error
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{path} has schema version {version!r}, and this punie-trace reads {SCHEMA_VERSION}: "
-            "read it with the version that wrote it (see 'versions' in the file)"
-        )
-    try:
-        return RunHeader.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunFolderError(f"{path}: {where}: {first['msg']}. The file was changed or is not whole") from error
 
 
 @contextmanager
@@ -225,20 +217,8 @@ def _whole_traces(rows: list[Span], sent: str) -> Iterator[Span]:
     return (row for row in rows if row.trace_id in whole)
 
 
-def _check_is_file(path: Path) -> None:
-    """Raises `RunFolderError` for a pipe, a device or a folder: reading one may never end. Nothing may be there."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return  # whoever opens it says why it cannot be
-    if not stat.S_ISREG(mode):
-        raise RunFolderError(f"{path} is no ordinary file, and is not read: give the folder as the run left it")
-    if stat.S_ISREG(mode) and path.name == HEADER_FILE and path.stat().st_size > _MOST_HEADER_BYTES:
-        raise RunFolderError(f"{path} is larger than any header of a run: the file was changed since it was written")
-
-
 def _lines(path: Path) -> Iterator[bytes]:
-    _check_is_file(path)
+    check_is_file(path)
     try:
         with path.open("rb") as file:
             yield from (line for line in file if not line.isspace())

@@ -7,7 +7,6 @@ writes neither spans nor samples of the machine: it only says where they go.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import secrets
 from datetime import UTC, datetime
@@ -19,8 +18,16 @@ from punie_trace.errors import RunFolderError
 from punie_trace.records import Outcome
 from punie_trace.runs.header import ClientRecord, ConfigurationRecord, RunHeader, RunStatus, ServerRecord
 from punie_trace.runs.outcome_line import encode_outcome
-from punie_trace.runs.reader import CONDITIONS_FILE, ENERGY_FILE, HEADER_FILE, OUTCOMES_FILE, SERVERS_FOLDER, SPANS_FILE
 from punie_trace.runs.secrets import Secrets
+from punie_trace.runs.stored_header import (
+    CONDITIONS_FILE,
+    ENERGY_FILE,
+    HEADER_FILE,
+    OUTCOMES_FILE,
+    SERVERS_FOLDER,
+    SPANS_FILE,
+    write_header_file,
+)
 
 # EFBIG is how a limit on a file's size shows itself: for the user it is the same as a full disk.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -91,13 +98,9 @@ class RunWriter:
 
     def write_header(self, header: RunHeader) -> None:
         """Replace `run.json`; a reader sees the old one or the new one, never a half."""
-        text = json.dumps(self._secrets.hide_in(header.model_dump(mode="json")), indent=2) + "\n"
-        unfinished = self.folder / f".{HEADER_FILE}.tmp"
         try:
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(self.folder / HEADER_FILE)
+            write_header_file(self.folder, self._secrets.hide_in(header.model_dump(mode="json")))
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             raise self._cannot_write(error, f"writing {HEADER_FILE}") from error
         self.header = header
 

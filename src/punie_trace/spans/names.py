@@ -13,6 +13,9 @@ SERVER_SERVICE: Final = "punie-trace-serve"  # the server of ours, beside whoeve
 
 # Resource
 RUN_ID: Final = "punie.run.id"
+GENERATOR: Final = "punie.generator"  # which part of a run on several generators
+HOST_NAME: Final = "host.name"
+CLOCK_UNCERTAINTY: Final = "punie.clock.uncertainty_ns"  # of spans of another host, how sure their place in time is
 
 # Spans of ours
 SPAN_RUN: Final = "run"
@@ -41,6 +44,7 @@ ROUND: Final = "punie.round"
 PATH: Final = "punie.path"
 VERDICT: Final = "punie.verdict"
 SENT_NS: Final = "punie.sent_ns"
+CLOCK_SHIFT: Final = "punie.clock.shift_ns"  # their clock minus the run's: what was taken off all times of the query
 WARM_UP: Final = "punie.warm_up"
 LEDGER_WALL: Final = "punie.ledger.wall_ns"
 LEDGER_CLIENT_QUEUE: Final = "punie.ledger.client_queue_ns"
