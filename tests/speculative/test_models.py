@@ -6,6 +6,7 @@ place now and then.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,13 @@ from tests.speculative.tiny_family import WINDOW, candidates, tiny_of
 
 PROMPT = [(7 * n + n * n // 3) % 60 for n in range(2 * WINDOW + 6)]
 MORE = [3, 1, 4, 1, 5]
-N = 32
+FIRST, LATER, PENALISED = 24, 20, 12  # tokens of a first turn, of the next, and with processors
 NEEDS_METAL = {"muse_spark"}
 TOKENIZER = tiny_tokenizer()
 TOKENIZER.eos_token_ids = set()
 
 
-def run(decoder: SpeculativeDecoder, prompt: list[int], most: int = N, k: int = 4, **options: Any) -> list[int]:
+def run(decoder: SpeculativeDecoder, prompt: list[int], most: int = FIRST, k: int = 4, **options: Any) -> list[int]:
     stream = decoder.stream_generate(prompt, max_tokens=most, speculation=Speculation("fixed", k=k), **options)
     return [response.token for response in stream]
 
@@ -58,20 +59,24 @@ def test_drafts_change_no_token(model_type: str) -> None:
     drafter = KnowingDrafter()
     decoder = SpeculativeDecoder(model, TOKENIZER, drafter)
 
-    drafter.answer = wanted = reference(model, TOKENIZER, PROMPT, N)
+    drafter.answer = wanted = reference(model, TOKENIZER, PROMPT, FIRST)
     cache = make_prompt_cache(model)
     assert run(decoder, PROMPT, prompt_cache=cache) == wanted
     record = decoder.last_generation
     assert record is not None
     assert (record.fallback is not None) == refused
     assert (record.drafted > record.accepted > 0) != refused
-    assert len(record.rounds) < 0.6 * N or refused
+    assert len(record.rounds) < 0.6 * FIRST or refused
 
     # The next turn of the same conversation, with drafts longer than the window, cancelled in the midst of one.
     text = [*PROMPT, *wanted, *MORE]
-    drafter.answer = longer = reference(model, TOKENIZER, text, N)
+    if refused:  # rows read together and single ones differ, whoever reads them: mlx-lm goes on from the same cache
+        longer = reference(model, TOKENIZER, [wanted[-1], *MORE], LATER, prompt_cache=copy.deepcopy(cache))
+    else:
+        longer = reference(model, TOKENIZER, text, LATER)
+    drafter.answer = longer
     stream = decoder.stream_generate(
-        [wanted[-1], *MORE], max_tokens=N, prompt_cache=cache, speculation=Speculation("fixed", k=WINDOW + 4)
+        [wanted[-1], *MORE], max_tokens=LATER, prompt_cache=cache, speculation=Speculation("fixed", k=WINDOW + 4)
     )
     begun = [response.token for response in itertools.islice(stream, 9)]
     stream.close()  # ty: ignore[missing-attribute]
@@ -80,13 +85,13 @@ def test_drafts_change_no_token(model_type: str) -> None:
     assert length_of(cache) == len(held)
     assert remembered_tokens(cache) == held
     drafter.answer = longer[9:]
-    assert run(decoder, begun[-1:], N - 9, prompt_cache=cache) == longer[9:]
-    if not refused:  # else rows read together and single ones differ, whoever reads them
+    assert run(decoder, begun[-1:], LATER - 9, prompt_cache=cache) == longer[9:]
+    if not refused:
         goes_on_like_a_fresh_prefill(model, cache, [*text, *longer[:-1]])
 
     # Processors see every token once, in order.
-    drafter.answer = penalised = reference(model, TOKENIZER, PROMPT, N, logits_processors=penalty())
-    assert run(decoder, PROMPT, logits_processors=penalty()) == penalised
+    drafter.answer = penalised = reference(model, TOKENIZER, PROMPT, PENALISED, logits_processors=penalty())
+    assert run(decoder, PROMPT, PENALISED, logits_processors=penalty()) == penalised
 
 
 def test_the_table_of_the_documentation_is_what_the_models_say() -> None:

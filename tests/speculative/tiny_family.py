@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 import json
 import pkgutil
@@ -158,6 +159,7 @@ PARTICULAR: dict[str, dict[str, Any]] = {
     "afm7": {"hidden_dim": 32, "num_kv_reuse_layers": 2, "num_kv_heads": 2, "hidden_dim_scale_factor": 2.0},
     "afmoe": {"layer_types": SLIDING},
     "baichuan_m1": {"sliding_window_layers": [0, 2]},
+    "deepseek_v41": {"hc_mult": 2, "hc_sinkhorn_iters": 2},
     "exaone4": {"rope_scaling": None, "sliding_window_pattern": "LG"},
     "exaone_moe": {"layer_types": SLIDING, "is_moe_layer": [False, True, True, True]},
     "gear": {"layer_types": ["sliding_attention", "full_attention", "conv_mixer", "conv_mixer"]},
@@ -290,9 +292,10 @@ def tiny_arguments(model_type: str, **changes: Any) -> dict[str, Any]:
     return arguments_for(module.ModelArgs, model_type, particular)
 
 
+@functools.cache
 def tiny_of(model_type: str, **changes: Any) -> nn.Module:
     """The model, in single precision, sharp enough that ties do not decide, of seed and scale that do not repeat one
-    token for ever.
+    token for ever. Made once: nobody changes one.
     """
     module = import_module(f"mlx_lm.models.{model_type}")
     seed, scale = VARIED.get(model_type, (0, 3.0))
