@@ -154,7 +154,7 @@ def test_a_part_that_was_cut_off_is_read_up_to_there_and_what_is_missing_is_coun
         "cut-1 was lost (it was ended by SIGKILL); 4 of its 8 queries have no outcome" in finding
         for finding in found.header.findings
     )
-    assert read_as_user(run).summary.configurations["baseline"].queries == EACH + 4
+    assert read_as_user(run).summary.configurations["baseline"].outcomes == EACH + 4
 
 
 def test_a_part_whose_clock_was_not_compared_is_merged_and_said_to_be(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ MOST_HELD: Final = 200_000
 _OUTCOME: Final = re.compile(rb'"due_ns":(\d+),"sent_ns":(\d+),"done_ns":(\d+)')
 _SPAN: Final = re.compile(rb'"spans":\[\{"traceId":"([0-9a-f]{32})","spanId":"[0-9a-f]{16}"(,"parentSpanId")?')
 _TIMES: Final = re.compile(rb'"startTimeUnixNano":"(\d+)","endTimeUnixNano":"(\d+)"')
-_INSTANT: Final = re.compile(rb'("(?:startT|endT|t)imeUnixNano":"|"key":"punie\.sent_ns","value":\{"intValue":")(\d+)"')
+_EVENTS: Final = b',"events":[{"timeUnixNano":"'
+_EVENT_TIME: Final = re.compile(rb'\{"timeUnixNano":"(\d+)"')
+_SENT: Final = b'"key":"punie.sent_ns","value":{"intValue":"'
 _RESOURCE: Final = b'"resource":{"attributes":['
 _ATTRIBUTES: Final = re.compile(rb'("endTimeUnixNano":"\d+","attributes":\[)(\]?)')
 
@@ -92,10 +94,22 @@ def _moved(lines: list[bytes], shift_at: ShiftAt, uncertainty_ns: int | None) ->
 
 
 def _shifted(line: bytes, shift: int, uncertainty_ns: int | None) -> bytes:
-    moved = _INSTANT.sub(lambda at: b'%b%d"' % (at[1], int(at[2]) + shift), line)
-    if uncertainty_ns is None or _RESOURCE + b"]" in moved:
-        return moved
-    return moved.replace(_RESOURCE, _with(_RESOURCE, names.CLOCK_UNCERTAINTY, uncertainty_ns), 1)
+    times = _TIMES.search(line)
+    if times is None:
+        return line
+    rest = line[times.end() :]
+    if (sent := rest.find(_SENT)) >= 0:
+        begin = sent + len(_SENT)
+        end = rest.index(b'"', begin)
+        rest = b"%b%d%b" % (rest[:begin], int(rest[begin:end]) + shift, rest[end:])
+    if (events := rest.find(_EVENTS)) >= 0:
+        later = _EVENT_TIME.sub(lambda at: b'{"timeUnixNano":"%d"' % (int(at[1]) + shift), rest[events:])
+        rest = rest[:events] + later
+    before = line[: times.start()]
+    if uncertainty_ns is not None and _RESOURCE + b"]" not in before:
+        before = before.replace(_RESOURCE, _with(_RESOURCE, names.CLOCK_UNCERTAINTY, uncertainty_ns), 1)
+    moved = int(times[1]) + shift, int(times[2]) + shift
+    return b'%b"startTimeUnixNano":"%d","endTimeUnixNano":"%d"%b' % (before, *moved, rest)
 
 
 def _with(before: bytes, name: str, value: int, *, last: bool = False) -> bytes:
