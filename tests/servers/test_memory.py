@@ -4,12 +4,13 @@ import ctypes
 import os
 import subprocess
 import sys
+import time
 from typing import Any, cast
 
 import psutil
 import pytest
 
-from punie_trace.servers.memory import MemorySampler, parse_status, read_process
+from punie_trace.servers.memory import MemoryReading, MemorySampler, parse_status, read_process
 from punie_trace.servers.memory_macos import RusageInfoV4, footprint
 
 MB = 1 << 20
@@ -32,6 +33,17 @@ def test_a_process_that_is_gone_has_no_memory() -> None:
     assert read_process(ended.pid) is None
 
 
+def read_once_given_back(sampler: MemorySampler) -> MemoryReading:
+    """A reading below 80 MB, or the last one: some kernels count a process' pages late, after its next system calls."""
+    ends = time.monotonic() + 10
+    while True:
+        reading = sampler.peak()
+        assert reading is not None
+        if reading.now_bytes < 80 * MB or time.monotonic() > ends:
+            return reading
+        time.sleep(0.05)
+
+
 def test_a_peak_is_kept_after_the_memory_is_given_back() -> None:
     """In another process than ours, with and without a second one beside it."""
     # Every page is written, and there is room above the bound: the kernel counts in batches and adds up late.
@@ -48,8 +60,7 @@ def test_a_peak_is_kept_after_the_memory_is_given_back() -> None:
         both = MemorySampler(lambda: processes)
         one = MemorySampler(lambda: processes[:1])
         one.start()
-        alone, together = one.peak(), both.peak()
-        assert alone is not None
+        alone, together = read_once_given_back(one), both.peak()
         assert together is not None
         assert alone.peak_bytes > 80 * MB > alone.now_bytes > 0
         assert together.peak_bytes > alone.peak_bytes
