@@ -6,8 +6,14 @@ import ipaddress
 import socket
 
 import pytest
+from hypothesis import settings
 
 from tests.receiver import receiver as receiver
+
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("punie_trace", deadline=None)
+settings.load_profile("punie_trace")
 
 
 @pytest.fixture

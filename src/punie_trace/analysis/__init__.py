@@ -1,1 +1,1 @@
-"""WHAT it means: pure functions over a run; numpy at most."""
+"""WHAT it means: pure functions over a run; numpy at most, where paths are simulated."""

@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons for runs of few queries and fewer rounds. numpy at most.
+"""Intervals and paired comparisons for runs of few queries and fewer rounds. Standard library only.
 
 Nothing is drawn by chance: the same values give the same result. Nothing here knows of runs: values come in as
 numbers, keyed by query and round where they are paired. Where there are too few values for a claim, the result says so
@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist, median, stdev
+from statistics import NormalDist, fmean, median, stdev, variance
 from typing import Literal, TypeAlias
 
 from punie_trace.analysis.distributions import binomial_cdf, student_p_value, student_quantile
@@ -164,17 +164,15 @@ def paired_ratio(
     if queries == 1:
         groups = [[value] for value in groups[0]]
         note = "one query only: this says nothing of others"
-    import numpy as np  # here, because a run of one configuration has no use for it
-
-    medians = np.asarray([median(group) for group in groups])
-    estimate = float(medians.mean())
+    medians = [median(group) for group in groups]
+    estimate = fmean(medians)
     n = len(groups)
     level = 1 - (1 - confidence) / comparisons
     if n < _FEWEST:
         why = f"too few for a verdict: it takes {_FEWEST} queries" + (", or 3 rounds of one query" * rounds_tell)
         needed = _Needed(_FEWEST - n if queries == 1 and rounds_tell else None, max(_FEWEST - queries, 1), why)
         return _undecided(Ratio(math.exp(estimate), None, None, None, "cannot tell", pairs, queries, None), needed)
-    error = float(medians.std(ddof=1)) / math.sqrt(n)
+    error = math.sqrt(variance(medians) / n)
     half = student_quantile((1 + confidence) / 2, n - 1) * error
     p_value = _p_value(estimate, error, n - 1)
     ratio = Ratio(
@@ -192,7 +190,7 @@ def paired_ratio(
         if rounds_tell:
             needed = _more_rounds(groups, estimate, queries, level)
         else:
-            needed = _more_queries(float(medians.std(ddof=1)), estimate, queries, level)
+            needed = _more_queries(stdev(medians), estimate, queries, level)
         undecided = _undecided(ratio, needed)
         return undecided if ratio.verdict == "cannot tell" else replace(undecided, note=note)
     return ratio
@@ -265,11 +263,9 @@ def _undecided(ratio: Ratio, needed: _Needed) -> Ratio:
 
 def _more_rounds(groups: Sequence[Sequence[float]], estimate: float, queries: int, confidence: float) -> _Needed:
     """About how many more rounds would tell, if the estimate is right and rounds vary as they did."""
-    import numpy as np
-
-    rounds = float(np.mean([len(group) for group in groups]))
-    within = float(np.mean([np.var(group, ddof=1) for group in groups if len(group) > 1] or [math.nan]))
-    between = float(np.var([np.mean(group) for group in groups], ddof=1))
+    rounds = fmean([len(group) for group in groups])
+    within = fmean([variance(group) for group in groups if len(group) > 1] or [math.nan])
+    between = variance([fmean(group) for group in groups])
     n = len(groups)
     wanted = n * (estimate / student_quantile((1 + confidence) / 2, n - 1)) ** 2 if estimate else 0.0
     if queries == 1:

@@ -164,8 +164,6 @@ def _in_event_loop() -> bool:
 
 def _measure_here(prepared: Prepared, options: Options, listener: Listener | None, ending: Ending) -> Measured:
     plan, suite = prepared.plan, prepared.questions.suite
-    if len(plan.configurations) > 1:
-        import numpy  # noqa: F401, ICN001  # comparisons need it, at the end, when somebody waits
     announce = Announcer(listener)
     with ExitStack() as stack:
         # Before there is a folder: an evaluator that cannot be run is wrong with the set-up.
