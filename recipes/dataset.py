@@ -149,9 +149,9 @@ class Encoder:
 
 def first_turn(example: Example) -> Example:
     """The example up to the end of the assistant's first turn."""
-    told = np.flatnonzero(example.weights)
-    gaps = np.flatnonzero(np.diff(told) > 1)
-    end = int(told[gaps[0]] if len(gaps) else told[-1]) + 1
+    trained = np.flatnonzero(example.weights)
+    gaps = np.flatnonzero(np.diff(trained) > 1)
+    end = int(trained[gaps[0]] if len(gaps) else trained[-1]) + 1
     return Example(example.tokens[:end], example.weights[:end])
 
 
@@ -199,10 +199,10 @@ def _rows(examples: list[Example], length: int) -> Rows:
     places, targets, weights = [], [], []
     for row, example in enumerate(examples):
         tokens[row, : len(example.tokens)] = example.tokens
-        told = np.flatnonzero(example.weights)
-        places.append(row * length + told - 1)  # the token before is where it is predicted
-        targets.append(example.tokens[told])
-        weights.append(example.weights[told])
+        trained = np.flatnonzero(example.weights)
+        places.append(row * length + trained - 1)  # the token before is where it is predicted
+        targets.append(example.tokens[trained])
+        weights.append(example.weights[trained])
     return _padded(tokens, np.concatenate(places), np.concatenate(targets), np.concatenate(weights))
 
 

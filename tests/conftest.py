@@ -10,7 +10,6 @@ from hypothesis import settings
 
 from tests.receiver import receiver as receiver
 
-
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("punie_trace", deadline=None)
 settings.load_profile("punie_trace")

@@ -175,9 +175,9 @@ def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTim
 def _as_httpx2(error: Exception) -> httpx2.TransportError:
     """The error that httpx2's own transport would have raised, with what the system said as its cause."""
     failure = _named(error)
-    said = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.__cause__
-    if isinstance(said, OSError) and isinstance(failure, httpx2.ConnectError | httpx2.ReadError):
-        failure.__cause__ = said
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.__cause__
+    if isinstance(cause, OSError) and isinstance(failure, httpx2.ConnectError | httpx2.ReadError):
+        failure.__cause__ = cause
     return failure
 
 

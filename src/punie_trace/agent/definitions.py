@@ -65,9 +65,9 @@ def main() -> None:
     from punie_trace.agent.toolbox import Toolbox
     from punie_trace.agent.workspace import Workspace
 
-    made = openai_definitions(build_tools(Toolbox(Workspace(Path())).functions().values()))
+    definitions = openai_definitions(build_tools(Toolbox(Workspace(Path())).functions().values()))
     tools: dict[str, JsonValue] = {}
-    for definition in made:
+    for definition in definitions:
         function = definition["function"]
         assert isinstance(function, dict)
         tools[str(function["name"])] = definition

@@ -56,8 +56,8 @@ async def open_asker(stack: AsyncExitStack, context: AskerContext) -> Asker:
     if not _is_agent(agent):
         raise ConfigurationError(f"{_shown(source)} made a {type(agent).__name__}; wanted is a pydantic_ai.Agent")
     deps = _loaded_deps(source)
-    made = await _called(deps, given, f"deps {_name(source.deps)}") if callable(deps) else None
-    return await open_pydantic_asker(stack, agent, model, made, options, context.provider)
+    own_deps = await _called(deps, given, f"deps {_name(source.deps)}") if callable(deps) else None
+    return await open_pydantic_asker(stack, agent, model, own_deps, options, context.provider)
 
 
 def kind_of(found: object, shown: str) -> Kind:
@@ -87,8 +87,8 @@ async def _called(function: Callable[..., Any], given: dict[str, object], shown:
     """What a factory gives, sync or async, with those of `given` that it takes."""
     takes = inspect.signature(function).parameters
     try:
-        made = function(**{name: value for name, value in given.items() if name in takes})
-        return await made if inspect.isawaitable(made) else made
+        result = function(**{name: value for name, value in given.items() if name in takes})
+        return await result if inspect.isawaitable(result) else result
     except (Exception, SystemExit) as error:
         raise ConfigurationError(f"{shown} raised {type(error).__name__}: {error}") from error
 

@@ -10,6 +10,8 @@ def suites() -> None:
     from punie_trace.engine.questions import FRESH, FRESH_COUNT
     from punie_trace.suite.load import shipped_suites
 
-    made = {f"{FRESH}:{FRESH_COUNT}": "as many new questions as you say, about a code base made with them, by --seed."}
-    for name, description in {**shipped_suites(), **made}.items():
+    generated = {
+        f"{FRESH}:{FRESH_COUNT}": "as many new questions as you say, about a code base made with them, by --seed."
+    }
+    for name, description in {**shipped_suites(), **generated}.items():
         typer.echo(f"{name:20} {description}")

@@ -60,15 +60,15 @@ def compute_checks() -> Iterator[Check]:
     command = [sys.executable, "-c", _ASK_MLX]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPUTE_S, check=False, env=environment)
-        told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+        answer = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
         problem = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
     except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
-        told, problem = None, str(error)
-    if told is None:
+        answer, problem = None, str(error)
+    if answer is None:
         yield Check("MLX", "bad", f"cannot compute: {problem}", "reinstall it: uv sync --reinstall-package mlx")
         return
-    yield Check("MLX", "ok", f"{told['version']} on {told['device']}")
-    blas = told["blas"]
+    yield Check("MLX", "ok", f"{answer['version']} on {answer['device']}")
+    blas = answer["blas"]
     advice = blas_advice(blas)
     yield Check("BLAS", "ok" if advice is None else "note", blas or "not observable", advice)
 

@@ -116,11 +116,11 @@ class RaplEnergy:
 
 def energy_sources() -> tuple[EnergySource, ...]:
     """What can be read on this machine; empty where nothing can."""
-    made: list[EnergySource] = []
+    found: list[EnergySource] = []
     for make in (_nvidia, _apple, RaplEnergy):
         with contextlib.suppress(Exception):  # absent library, driver or permission: not observable, each for itself
-            made.append(make())
-    return tuple(made)
+            found.append(make())
+    return tuple(found)
 
 
 def _nvidia() -> EnergySource:

@@ -26,8 +26,8 @@ class AppleEnergy:
 
     def read(self) -> EnergySample | None:
         """Energy since the monitor's fixed moment; None where no part is told."""
-        told = self._monitor.get_cumulative_energy()
-        parts = [value for part in _PARTS if (value := getattr(told, part, None)) is not None]
+        energy = self._monitor.get_cumulative_energy()
+        parts = [value for part in _PARTS if (value := getattr(energy, part, None)) is not None]
         return EnergySample(at_ns=0, joules=sum(parts) / 1e3) if parts else None
 
     def close(self) -> None:

@@ -62,14 +62,14 @@ class Configuration(BaseModel):
 def _configurations(value: object) -> tuple[Configuration, ...]:
     """Configurations from a mapping of names to settings, or from a sequence of them. Names must differ."""
     if isinstance(value, Mapping):
-        made = []
+        parsed = []
         for name, own in value.items():
             if isinstance(own, Configuration):
                 raise ValueError("give a list of configurations, or a mapping of names to settings")
             if not isinstance(own, Mapping):
                 raise ValueError(f"{name}: a configuration is a table of settings, not {own!r}")
-            made.append(Configuration(str(name), **{str(key): item for key, item in own.items() if key != "name"}))
-        return tuple(made)
+            parsed.append(Configuration(str(name), **{str(key): item for key, item in own.items() if key != "name"}))
+        return tuple(parsed)
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ValueError("give a list of configurations, or a mapping of names to settings")
     listed = tuple(value)

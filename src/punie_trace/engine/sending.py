@@ -60,7 +60,7 @@ def send_run(run: RunRecord, otlp: str = "auto", otlp_metrics: str = "auto", on_
     return sent
 
 
-def _send_spans(run: RunRecord, endpoint: str, step: OnStep, told: Sent) -> None:
+def _send_spans(run: RunRecord, endpoint: str, step: OnStep, report: Sent) -> None:
     path = run.folder / SPANS_FILE
     sent = SpansSent()
     by_now = 0
@@ -76,18 +76,18 @@ def _send_spans(run: RunRecord, endpoint: str, step: OnStep, told: Sent) -> None
         try:
             send_spans(path, post, sent, more)
         finally:
-            told.notes.append(f"{sent.accepted} spans sent to {shown(endpoint)}")
+            report.notes.append(f"{sent.accepted} spans sent to {shown(endpoint)}")
             if sent.refused:
-                told.notes.append(f"{sent.refused} spans refused: {sent.reason or 'no reason was given'}")
+                report.notes.append(f"{sent.refused} spans refused: {sent.reason or 'no reason was given'}")
             if sent.unreadable:
-                told.notes.append(
+                report.notes.append(
                     f"{sent.unreadable} of {lines} lines of {path} hold no spans that can be read, and were left out: "
                     "the file was cut off when the run ended, changed since, or comes from another program"
                 )
-    told.whole = told.whole and not sent.refused and not sent.unreadable
+    report.whole = report.whole and not sent.refused and not sent.unreadable
 
 
-def _send_metrics(run: RunRecord, endpoints: tuple[str, ...], step: OnStep, told: Sent, *, asked_for: bool) -> str:
+def _send_metrics(run: RunRecord, endpoints: tuple[str, ...], step: OnStep, report: Sent, *, asked_for: bool) -> str:
     """Returns the endpoint that took them."""
     endpoint = first_that_answers(endpoints, asked_for=asked_for)
     if endpoint is None:
@@ -103,7 +103,7 @@ def _send_metrics(run: RunRecord, endpoints: tuple[str, ...], step: OnStep, told
             except (RefusedError, BodyTooLargeError) as error:
                 raise ExportError(_refused(endpoint, error)) from error
             step("metrics", number, len(requests))
-    told.notes.append(f"metrics of {len(requests)} moments of the run sent to {shown(endpoint)}")
+    report.notes.append(f"metrics of {len(requests)} moments of the run sent to {shown(endpoint)}")
     return endpoint
 
 

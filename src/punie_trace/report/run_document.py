@@ -276,9 +276,9 @@ def _unseen(summary: Summary) -> Iterator[str]:
     ]
     if partly:
         yield f"* not seen in every generation: {', '.join(partly)}"
-    told = {name: one.phases_told_by for name, one in summary.configurations.items()}
-    if any(source.endswith("timings") for row in told.values() for source in row):
-        yield "phases as told by: " + ", ".join(f"{name} {' and '.join(row)}" for name, row in told.items() if row)
+    sources = {name: one.phases_told_by for name, one in summary.configurations.items()}
+    if any(source.endswith("timings") for row in sources.values() for source in row):
+        yield "phases as told by: " + ", ".join(f"{name} {' and '.join(row)}" for name, row in sources.items() if row)
     yield from dict.fromkeys(
         f"{_words(phase)} not observable: {one.not_observable}"
         for row in found.values()

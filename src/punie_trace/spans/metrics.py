@@ -107,15 +107,15 @@ class RunMetrics:
 
 
 def _instruments(meter: Meter) -> dict[str, Record]:
-    made: dict[str, Record] = {}
+    recorders: dict[str, Record] = {}
     for name, unit, buckets, description in HISTOGRAMS:
         histogram = meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=buckets)
-        made[name] = histogram.record
+        recorders[name] = histogram.record
     for name, unit, description in COUNTERS:
-        made[name] = meter.create_counter(name, unit, description).add
+        recorders[name] = meter.create_counter(name, unit, description).add
     for name, unit, description in GAUGES:
-        made[name] = meter.create_gauge(name, unit, description).set
-    return made
+        recorders[name] = meter.create_gauge(name, unit, description).set
+    return recorders
 
 
 def _context(trace_id: str, span_id: str) -> Context:

@@ -65,10 +65,10 @@ def make_evaluators(dataset: Mapping[str, object], references: Sequence[str], na
     known = {one.get_serialization_name(): one for one in (*DEFAULT_EVALUATORS, Command, *custom)}
     _refuse_unknown(dataset, known, name)
     try:
-        made = Dataset[Any, Any, Any].from_dict(_known_keys(dataset), [Command, *custom], default_name=name)
+        loaded = Dataset[Any, Any, Any].from_dict(_known_keys(dataset), [Command, *custom], default_name=name)
     except (ExceptionGroup, ValueError) as error:
         raise SuiteError(f"{name}: {'; '.join(_messages(error))}") from error
-    cases = tuple(CaseEvaluators(case, (*case.evaluators, *made.evaluators)) for case in made.cases)
+    cases = tuple(CaseEvaluators(case, (*case.evaluators, *loaded.evaluators)) for case in loaded.cases)
     _refuse_nameless_judges(cases, name)
     return cases
 
@@ -188,5 +188,5 @@ def _finding(name: str, source: str, found: object) -> Evaluation:
         return Evaluation(name, value[:_MOST_TEXT], shown, source)
     if isinstance(value, bool | int | float) and abs(value) < float("inf"):
         return Evaluation(name, value, shown, source)
-    said = f"{value!r}"[:200]
-    return Evaluation(name, None, f"it gave {said}, which is neither a truth, a finite number nor a text", source)
+    returned = f"{value!r}"[:200]
+    return Evaluation(name, None, f"it gave {returned}, which is neither a truth, a finite number nor a text", source)

@@ -47,11 +47,11 @@ def literal(rng: R) -> str:
 
 def statements(rng: R, indent: str, owner: str, count: int) -> str:
     """`count` plausible statements, then a return."""
-    made: list[str] = []
+    lines: list[str] = []
     for _ in range(count):
         a, b, f, g = noun(rng), noun(rng), rng.choice(FIELDS), rng.choice(FIELDS)
         call = function_name(rng)
-        made.append(
+        lines.append(
             rng.choice(
                 (
                     f"{a} = {owner}.{f}",
@@ -70,9 +70,9 @@ def statements(rng: R, indent: str, owner: str, count: int) -> str:
                 )
             )
         )
-    made.append(rng.choice((f"return {owner}", f"return {noun(rng)}", f"return {owner}.{rng.choice(FIELDS)}",
+    lines.append(rng.choice((f"return {owner}", f"return {noun(rng)}", f"return {owner}.{rng.choice(FIELDS)}",
                             f"return {function_name(rng)}({owner})", f"return {literal(rng)}")))  # fmt: skip
-    return "".join(f"{indent}{line}\n" for line in made)
+    return "".join(f"{indent}{line}\n" for line in lines)
 
 
 def function(rng: R, subject: str, indent: str = "", method: bool = False, prefix: str = "def") -> str:
