@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "punie_trace"
 BASE = {
     "errors", "records", "bound_process", "launch", "user_code", "outside_text", "proxy_routes", "http_clients",
-    "descriptors",
+    "descriptors", "plugins",
 }  # fmt: skip
 LIBRARY = {"engine", "report", "runs", "analysis"}
 """What `library.py` joins; only the command line and the package's own `__init__`, which lists it, import it."""

@@ -20,6 +20,8 @@ from punie_trace.cli.output import forgiving_streams
 from punie_trace.cli.report_command import report
 from punie_trace.cli.serve_command import serve
 from punie_trace.cli.suites_command import suites
+from punie_trace.outside_text import one_line
+from punie_trace.plugins import load_plugins
 
 app = typer.Typer(
     name="punie-trace",
@@ -75,6 +77,8 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
     try:
         with forgiving_streams():
+            for line in load_plugins():
+                typer.echo(one_line(line, 600), err=True)
             app(prog_name="punie-trace")
     finally:
         # Else the interpreter looks through all of it for garbage before it lets it go, twice of these without asking.
