@@ -15,6 +15,8 @@ JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, J
 Expectation: TypeAlias = Literal["tool", "direct"]
 Path: TypeAlias = Literal["agent", "imported", "program", "http", "inprocess"]
 ServerKind: TypeAlias = Literal["mlx_lm", "punie", "command", "url"]
+ToolMode: TypeAlias = Literal["calls", "code"]
+"""How a model uses tools: call by call, or by code that it writes and a sandbox runs."""
 
 
 class Verdict(StrEnum):
@@ -80,7 +82,8 @@ class ToolCall:
     arguments: dict[str, JsonValue]
     ok: bool
     refused: str | None = None
-    """Why the tool was not run: no such tool, arguments that do not fit. None where it was."""
+    """Why the tool was not run: no such tool, arguments that do not fit. None where it was. Of code that the model
+    wrote, why it was refused or stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +253,10 @@ class Ledger:
     framework_ns: int
     tool_work_ns: int
     """Sum of the tools' own durations; above `tool_ns` where tools ran in parallel or beside a generation."""
+    sandbox_ns: int = 0
+    """Of `tool_ns`, what code that the model wrote took by itself, with no tool of its at work; the rest is tools."""
+    hidden_tool_ns: int = 0
+    """How long tools were at work while a generation was open: it is generation's, and hidden behind it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,10 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(*turns: tuple[Step, ...]) -> AsyncGenerator[Lab]:
+async def lab(*turns: tuple[Step, ...], plays: Script | None = None) -> AsyncGenerator[Lab]:
     clock = Clock.start()
     provider = make_tracer_provider(clock, "test-run")
-    async with scripted_server(script(*turns)) as server, AsyncExitStack() as stack:
+    async with scripted_server(plays or script(*turns)) as server, AsyncExitStack() as stack:
         yield Lab(server, provider, clock, stack)
     provider.shutdown()
 

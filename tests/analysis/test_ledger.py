@@ -18,34 +18,45 @@ intervals = st.lists(st.tuples(instants, instants).map(lambda pair: (min(pair), 
 times = st.tuples(instants, instants, instants).map(sorted)
 
 
-@given(times, intervals, intervals)
+@given(times, intervals, intervals, intervals)
 def test_it_is_what_counting_every_instant_gives(
-    moments: list[int], generations: list[tuple[int, int]], tools: list[tuple[int, int]]
+    moments: list[int],
+    generations: list[tuple[int, int]],
+    tools: list[tuple[int, int]],
+    code: list[tuple[int, int]],
 ) -> None:
     due, sent, done = moments
-    ledger = close_ledger(due, sent, done, generations, tools)
+    ledger = close_ledger(due, sent, done, generations, tools, code)
 
     def inside(where: list[tuple[int, int]], at: int) -> bool:
         return any(start <= at < end for start, end in where)
 
     generating = {at for at in range(sent, done) if inside(generations, at)}
-    running = {at for at in range(sent, done) if inside(tools, at)} - generating
+    running = {at for at in range(sent, done) if inside(tools, at)}
+    computing = {at for at in range(sent, done) if inside(code, at)} - generating - running
+    waited_for = (running - generating) | computing
     assert ledger == Ledger(
         wall_ns=done - due,
         client_queue_ns=sent - due,
         generation_ns=len(generating),
-        tool_ns=len(running),
-        framework_ns=done - sent - len(generating) - len(running),
+        tool_ns=len(waited_for),
+        framework_ns=done - sent - len(generating) - len(waited_for),
         tool_work_ns=sum(len([at for at in range(start, end) if sent <= at < done]) for start, end in tools),
+        sandbox_ns=len(computing),
+        hidden_tool_ns=len(running & generating),
     )
 
 
-@given(st.integers(0, 2**62), st.lists(st.integers(0, 2**40), min_size=2, max_size=2), intervals, intervals)
+@given(st.integers(0, 2**62), st.lists(st.integers(0, 2**40), min_size=2, max_size=2), intervals, intervals, intervals)
 def test_it_adds_up_to_the_nanosecond(
-    due: int, steps: list[int], generations: list[tuple[int, int]], tools: list[tuple[int, int]]
+    due: int,
+    steps: list[int],
+    generations: list[tuple[int, int]],
+    tools: list[tuple[int, int]],
+    code: list[tuple[int, int]],
 ) -> None:
     sent, done = due + steps[0], due + sum(steps)
-    shifted = [[(due + start * 10**8, due + end * 10**8) for start, end in some] for some in (generations, tools)]
+    shifted = [[(due + start * 10**8, due + end * 10**8) for start, end in some] for some in (generations, tools, code)]
     ledger = close_ledger(due, sent, done, *shifted)
     lines = (ledger.client_queue_ns, ledger.generation_ns, ledger.tool_ns, ledger.framework_ns)
     assert sum(lines) == ledger.wall_ns == done - due
@@ -54,7 +65,7 @@ def test_it_adds_up_to_the_nanosecond(
 
 def test_parallel_tools_count_once_and_their_work_in_full() -> None:
     ledger = close_ledger(0, 10, 100, [(20, 40), (30, 50)], [(45, 70), (50, 80), (95, 200)])
-    assert ledger == Ledger(100, 10, generation_ns=30, tool_ns=35, framework_ns=25, tool_work_ns=60)
+    assert ledger == Ledger(100, 10, generation_ns=30, tool_ns=35, framework_ns=25, tool_work_ns=60, hidden_tool_ns=5)
 
 
 @pytest.mark.parametrize(("due", "sent", "done", "interval"), [(5, 4, 9, (0, 1)), (1, 5, 4, (0, 1)), (1, 2, 3, (9, 8))])

@@ -75,6 +75,7 @@ def test_configurations_are_given_as_a_list_or_as_a_mapping() -> None:
     ("configurations", "says"),
     [
         ({"a": {"path": "htp"}}, "configuration 'a': there is no path 'htp'; did you mean 'http'"),
+        ({"a": {"tools": "cod"}}, "configuration 'a': there is no tools 'cod'; did you mean 'code'"),
         ([Configuration("a"), Configuration("a")], "two configurations are called 'a'"),
         (["a"], "'a' is no Configuration"),
         ("a", "give a list of configurations"),

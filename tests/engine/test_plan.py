@@ -126,3 +126,24 @@ def test_servers_are_up_together_where_memory_allows(tmp_path: Path, monkeypatch
 def test_tool_results_are_short_for_the_shipped_model_only() -> None:
     assert make_plan(config(server=MODEL)).tool_output_chars == 8000
     assert make_plan(config(server=MODEL, agent={"tool_output_chars": 300})).tool_output_chars == 300
+
+
+def test_the_tool_mode_is_a_configurations_own_or_the_experiments() -> None:
+    named = config(
+        server=MODEL, agent={"tools": "code"}, configurations={"calls": {"tools": "calls"}, "as-the-rest": {}}
+    )
+    assert {c.name: c.tools for c in make_plan(named).configurations} == {"calls": "calls", "as-the-rest": "code"}
+
+
+def test_code_mode_is_there_by_name_beside_what_it_is_compared_with() -> None:
+    names = ["baseline", "speculative-3", "code", "code-speculative-3"]
+    plan = make_plan(config(server=MODEL, only=names))
+    assert {c.name: c.tools for c in plan.configurations} == dict(
+        zip(names, ("calls", "calls", "code", "code"), strict=True)
+    )
+    groups = {c.name: c.group for c in plan.configurations}
+    assert groups["code"] == groups["baseline"]
+    assert groups["code-speculative-3"] == groups["speculative-3"]
+    assert {"code", "code-speculative-3"} & {c.name for c in make_plan(config(server=MODEL)).configurations} == set()
+    url = config(server={"kind": "url", "url": "http://127.0.0.1:1/v1"}, only=["baseline", "code"])
+    assert [c.tools for c in make_plan(url).configurations] == ["calls", "code"]

@@ -210,4 +210,4 @@ def test_spans_of_any_framework_give_calls_and_generations(tool: Attributes, cha
     assert (call.name, call.arguments, call.ok) == ("get_weather", {"city": "Paris"}, True)
     (generation,) = generations_of(spans)
     assert (generation.requested_model, generation.input_tokens, generation.output_tokens) == ("gpt-4o", 120, 30)
-    assert intervals(spans) == ([(1, 11)], [(20, 30)])
+    assert intervals(spans) == ([(1, 11)], [(20, 30)], [])

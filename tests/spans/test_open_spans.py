@@ -23,11 +23,11 @@ def test_intervals_are_those_of_finished_generations_and_tools(traced: Traced) -
         tracer.start_span("chat", attributes={names.GEN_AI_OPERATION: "chat"}).end()
         late = tracer.start_span("execute_tool", start_time=2)
         late.set_attributes(TOOL)
-        assert intervals(followed.finished(trace_id)) == ([(1, 5)], [])
+        assert intervals(followed.finished(trace_id)) == ([(1, 5)], [], [])
         late.end(9)
-        assert intervals(followed.finished(trace_id)) == ([(1, 5)], [(2, 9)])
+        assert intervals(followed.finished(trace_id)) == ([(1, 5)], [(2, 9)], [])
         assert [span.name for span in followed.finished(trace_id)] == ["POST", "chat", "execute_tool"]
-    assert intervals(followed.finished(trace_id)) == ([], [])
+    assert intervals(followed.finished(trace_id)) == ([], [], [])
     assert followed.finished(trace_id) == []
 
 

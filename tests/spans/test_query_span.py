@@ -54,8 +54,14 @@ def covered(intervals: Sequence[tuple[int, int]]) -> int:
 
 
 def close(
-    due: int, sent: int, done: int, generations: Sequence[tuple[int, int]], tools: Sequence[tuple[int, int]]
+    due: int,
+    sent: int,
+    done: int,
+    generations: Sequence[tuple[int, int]],
+    tools: Sequence[tuple[int, int]],
+    code: Sequence[tuple[int, int]] = (),
 ) -> Ledger:
+    assert not code
     generation = covered(generations)
     tool = covered([*generations, *tools]) - generation
     work = sum(end - start for start, end in tools)

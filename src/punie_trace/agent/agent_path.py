@@ -19,6 +19,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from punie_trace.agent.code_mode import code_capability
 from punie_trace.agent.definitions import build_tools
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.prompt import SYSTEM_PROMPT
@@ -70,7 +71,10 @@ class AgentPath:
             tools=build_tools(ToolRunner(toolbox).async_functions()),
             model_settings=settings,
             retries=2,
-            capabilities=[ProcessHistory(_without_reasoning)],
+            capabilities=[
+                ProcessHistory(_without_reasoning),
+                *([code_capability()] if options.tools == "code" else []),
+            ],
         )
         if tracer_provider is None:
             self._agent.instrument = False

@@ -26,12 +26,16 @@ _WANTED: Final = (
 )
 
 
-def check_source(source: AgentSource) -> None:
-    """Import what the source names. Raises `ConfigurationError` where it is not there or nothing that can be asked."""
-    kind_of(_loaded(source), _shown(source))
+def check_source(source: AgentSource) -> Kind:
+    """Import what the source names, and say what it is.
+
+    Raises `ConfigurationError` where it is not there or nothing that can be asked.
+    """
+    kind = kind_of(_loaded(source), _shown(source))
     deps = _loaded_deps(source)
     if source.deps is not None and not callable(deps):
         raise ConfigurationError(f"deps {_name(source.deps)} is a {type(deps).__name__}: it must be a callable")
+    return kind
 
 
 async def open_asker(stack: AsyncExitStack, context: AskerContext) -> Asker:

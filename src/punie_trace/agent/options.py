@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from punie_trace.records import JsonValue
+from punie_trace.records import JsonValue, ToolMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +23,5 @@ class AskOptions:
     request: dict[str, JsonValue] = field(default_factory=dict)
     configured: frozenset[str] = frozenset()
     """Which of 'temperature' and 'max_tokens' the configuration sets: an imported agent keeps its own otherwise."""
+    tools: ToolMode = "calls"
+    """Whether the model calls tools one by one or writes code that does."""

@@ -18,6 +18,7 @@ from pydantic_ai.messages import AgentStreamEvent
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
+from punie_trace.agent.code_mode import code_capability
 from punie_trace.agent.function_asker import text_of
 from punie_trace.agent.options import AskOptions
 from punie_trace.errors import ConfigurationError
@@ -76,6 +77,7 @@ class PydanticAsker:
                 )
             ),
             self._outputs,
+            *([code_capability()] if options.tools == "code" else []),
         ]
         self._handler = agent.event_stream_handler or _read_to_the_end
 

@@ -79,11 +79,16 @@ def more_rounds_count(header: RunHeader, baseline: str, other: str) -> bool:
 
 
 def _memory(header: RunHeader, configuration: str) -> Hashable:
-    """What is remembered together: a process, or a part of it that a cache salt keeps apart."""
+    """What is remembered together: a process, or a part of it that a cache salt keeps apart.
+
+    Prompts of another tool mode begin with other tools, so that no prompt cache serves both; a server of ours keeps
+    texts as well, wherever they stood.
+    """
     record = header.configurations.get(configuration)
     if record is None or record.server is None:
-        return configuration, ""
-    return record.server, str(settings_of(header, configuration).get("cache_salt") or "")
+        return configuration, "", ""
+    mode = record.tools if record.kind != "punie" else ""
+    return record.server, str(settings_of(header, configuration).get("cache_salt") or ""), mode
 
 
 def _warmed_up(header: RunHeader) -> tuple[str, ...]:

@@ -5,6 +5,9 @@
     tool           no generation is open, and at least one tool runs
     framework      the rest
 
+In code mode a run of the model's code counts as a tool. What of the tool line no tool of its took stands beside it as
+the sandbox's; so does what tools did while a generation was open, which is generation's.
+
 Generations and tools are unions of intervals, since both may overlap: sums would count an instant twice. Pure, no I/O:
 `close_ledger` is what writes the ledger on the query's span, `ledger_of` makes it again from the spans alone.
 """
@@ -18,6 +21,7 @@ from typing import TypeAlias
 from punie_trace.errors import LedgerError
 from punie_trace.records import Ledger
 from punie_trace.spans import conventions, names
+from punie_trace.spans.code_runs import is_code_run
 from punie_trace.spans.span import Span
 
 Interval: TypeAlias = tuple[int, int]
@@ -31,12 +35,21 @@ _LINES = (
     (names.LEDGER_FRAMEWORK, attrgetter("framework_ns")),
     (names.TOOL_WORK, attrgetter("tool_work_ns")),
 )
+_BESIDE = ((names.SANDBOX, attrgetter("sandbox_ns")), (names.TOOL_HIDDEN, attrgetter("hidden_tool_ns")))
+"""Written only where there is any, and not by versions before code mode."""
 
 
 def close_ledger(
-    due_ns: int, sent_ns: int, done_ns: int, generations: Iterable[Interval], tools: Iterable[Interval]
+    due_ns: int,
+    sent_ns: int,
+    done_ns: int,
+    generations: Iterable[Interval],
+    tools: Iterable[Interval],
+    code: Iterable[Interval] = (),
 ) -> Ledger:
     """The ledger of a query that was due, sent and done at these times (ns on the run's clock).
+
+    `code` are the runs of code that the model wrote; `tools` has the tools that they called, and not the runs.
 
     Intervals may overlap in any way; what lies outside `sent_ns` to `done_ns` is cut off (a tool's thread may outlive
     its query). Raises `LedgerError` where the times run backwards.
@@ -45,9 +58,11 @@ def close_ledger(
         raise LedgerError(f"a query cannot be due at {due_ns}, sent at {sent_ns} and done at {done_ns} ns")
     generating = _clip(generations, sent_ns, done_ns)
     running = _clip(tools, sent_ns, done_ns)
+    coding = _clip(code, sent_ns, done_ns)
     generation = _covered(generating)
-    # What the tools cover beyond the generations: |G or T| - |G|.
-    tool = _covered([*generating, *running]) - generation if running else 0
+    # What the tools cover beyond the generations: |G or T| - |G|; and the code beyond both.
+    of_tools = _covered([*generating, *running]) - generation if running else 0
+    tool = _covered([*generating, *running, *coding]) - generation if coding else of_tools
     return Ledger(
         wall_ns=done_ns - due_ns,
         client_queue_ns=sent_ns - due_ns,
@@ -55,6 +70,8 @@ def close_ledger(
         tool_ns=tool,
         framework_ns=(done_ns - sent_ns) - generation - tool,
         tool_work_ns=sum(end - start for start, end in running),
+        sandbox_ns=tool - of_tools,
+        hidden_tool_ns=_covered(running) - of_tools if running else 0,
     )
 
 
@@ -70,12 +87,14 @@ def _of_spans(query: Span, spans: Sequence[Span]) -> Ledger:
     sent = query.attributes.get(names.SENT_NS)
     if not isinstance(sent, int):
         raise LedgerError(f"the span {query.name!r} of trace {query.trace_id} has no {names.SENT_NS}")
+    tools = tool_spans(spans)
     return close_ledger(
         query.start_ns,
         sent,
         query.end_ns,
         [(span.start_ns, span.end_ns) for span in generation_spans(spans)],
-        [(span.start_ns, span.end_ns) for span in tool_spans(spans)],
+        [(span.start_ns, span.end_ns) for span in tools if not is_code_run(span)],
+        [(span.start_ns, span.end_ns) for span in tools if is_code_run(span)],
     )
 
 
@@ -84,7 +103,7 @@ def check_ledger(spans: Sequence[Span]) -> Ledger:
     query = query_span(spans)
     ledger = _of_spans(query, spans)
     carry = query.attributes.get
-    for attribute, line_of in _LINES:
+    for attribute, line_of in (*_LINES, *(one for one in _BESIDE if one[0] in query.attributes)):
         if (carried := carry(attribute)) != (computed := line_of(ledger)):
             raise LedgerError(
                 f"the ledger of {query.name!r} (trace {query.trace_id}) does not close: {attribute} is {carried}, "

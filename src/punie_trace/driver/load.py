@@ -27,6 +27,7 @@ from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.errors import ServerError
 from punie_trace.records import Answer, Arrival, EndedQuery, Judgement, Ledger, Outcome, Path, Verdict
+from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.query_span import QuerySpan
 
@@ -40,6 +41,7 @@ MOST_BEING_JUDGED = 256
 """Where so many wait for their judge, those that come after hold their place in the load until they are judged."""
 
 ONE_WORKER = ClosedLoop()
+_ABOUT_CALLS = (Verdict.BAD_ARGUMENTS, Verdict.WRONG_TOOL, Verdict.SHOULD_NOT_HAVE_CALLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +273,11 @@ def _reason(answer: Answer, verdict: Verdict) -> str | None:
         return None
     if verdict is Verdict.UNPARSED_CALL:
         return next((g.unusable_call for g in answer.generations if g.unusable_call is not None), None)
-    if verdict in (Verdict.BAD_ARGUMENTS, Verdict.WRONG_TOOL, Verdict.SHOULD_NOT_HAVE_CALLED):
-        refused = next((call for call in answer.tool_calls if call.refused is not None), None)
-        if refused is not None:
-            return f"{refused.name or 'a call'} was not run: {refused.refused}"[:MAX_CHARS]
+    refused = next((call for call in answer.tool_calls if call.refused is not None), None)
+    if refused is not None and refused.name == names.RUN_CODE:
+        return f"the code was stopped: {refused.refused}"[:MAX_CHARS]
+    if refused is not None and verdict in _ABOUT_CALLS:
+        return f"{refused.name or 'a call'} was not run: {refused.refused}"[:MAX_CHARS]
     return answer.reason
 
 

@@ -12,18 +12,40 @@ from contextlib import AsyncExitStack
 from typing import Final, TypeAlias
 
 from punie_trace.agent.asker import AgentSource, Asker, AskerContext
+from punie_trace.agent.code_mode import check_code_mode
+from punie_trace.errors import ConfigurationError
 from punie_trace.records import Path as AskPath
+from punie_trace.records import ToolMode
 
 Opener: TypeAlias = Callable[[AsyncExitStack, AskerContext], Awaitable[Asker]]
 
 _MODULES: Final = {"imported": "punie_trace.agent.imported", "program": "punie_trace.agent.program"}
-"""Where `check_source` and `open_asker` of each path stand."""
+"""Where `check_source` and `open_asker` of each path stand. The first may say what kind of asker it found."""
 
 
-def check_source(path: AskPath, source: AgentSource) -> None:
-    """Raises `ConfigurationError` for an agent that cannot be used on `path`; the built-in one always can."""
+_WITHOUT_CODE: Final = {
+    "program": "a program runs its own tools, which cannot be put into a sandbox from here",
+    "http": "the path 'http' has no agent that could run code",
+    "inprocess": "the path 'inprocess' has no agent that could run code",
+    "function": "a function that asks runs its own tools: use its framework's own code mode",
+}
+
+
+def check_source(path: AskPath, source: AgentSource, tools: ToolMode = "calls") -> None:
+    """Raises `ConfigurationError` for an agent that cannot be used on `path`, or not with `tools`.
+
+    The built-in one always can, but for code where the sandbox is not installed.
+    """
+    kind: str = path
     if path in _MODULES:
-        importlib.import_module(_MODULES[path]).check_source(source)
+        kind = importlib.import_module(_MODULES[path]).check_source(source) or path
+    if tools == "calls":
+        return
+    if kind in _WITHOUT_CODE:
+        raise ConfigurationError(
+            f"tools = 'code' takes the built-in agent or an imported PydanticAI agent, and {_WITHOUT_CODE[kind]}"
+        )
+    check_code_mode()
 
 
 async def open_asker(path: AskPath, stack: AsyncExitStack, context: AskerContext) -> Asker:

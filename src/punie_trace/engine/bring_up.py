@@ -139,6 +139,7 @@ class ServerGroups:
                 temperature=server.temp or 0.0,
                 request_options=configuration.request,
                 agent=configuration.agent.shown,
+                tools=configuration.tools,
             ),
         )
 

@@ -16,8 +16,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from punie_trace.engine.settings import AgentChoice, AgentSettings, LoadSettings, Objectives, Settings, explain, table
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import Path as AskPath
+from punie_trace.records import ToolMode
 
 PATHS: tuple[str, ...] = get_args(AskPath)
+TOOL_MODES: tuple[str, ...] = get_args(ToolMode)
 TABLES = ("agent", "load", "objectives", "server")
 """Tables of a configuration file whose keys can be given one by one over those of the file."""
 
@@ -34,9 +36,10 @@ def _agent_of_one(value: object) -> object:
 class Configuration(BaseModel):
     """One way of serving and asking, by name: `Configuration("fast", kind="punie", speculation="adaptive")`.
 
-    `path` is how it is asked, and `agent` by whose agent (an object, or a table with `import`, `deps` or `program`);
-    the experiment's own if None. All other keywords are settings of its server, over those of `Experiment.server`:
-    which there are depends on the server's kind, and they are checked when the plan is made.
+    `path` is how it is asked, `agent` by whose agent (an object, or a table with `import`, `deps` or `program`), and
+    `tools` whether its model calls tools one by one or by code; the experiment's own if None. All other keywords are
+    settings of its server, over those of `Experiment.server`: which there are depends on the server's kind, and they
+    are checked when the plan is made.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
@@ -44,12 +47,24 @@ class Configuration(BaseModel):
     name: str = Field(min_length=1)
     path: AskPath | None = None
     agent: Annotated[Any, BeforeValidator(_agent_of_one)] = None
+    tools: ToolMode | None = None
 
-    def __init__(self, name: str, *, path: AskPath | None = None, agent: Any = None, **server: Any) -> None:
-        if path is not None and path not in PATHS:
-            raise ConfigurationError(f"configuration {name!r}: there is no path {path!r}; {nearest(str(path), PATHS)}")
+    def __init__(
+        self,
+        name: str,
+        *,
+        path: AskPath | None = None,
+        agent: Any = None,
+        tools: ToolMode | None = None,
+        **server: Any,
+    ) -> None:
+        for key, value, known in (("path", path, PATHS), ("tools", tools, TOOL_MODES)):
+            if value is not None and value not in known:
+                raise ConfigurationError(
+                    f"configuration {name!r}: there is no {key} {value!r}; {nearest(str(value), known)}"
+                )
         try:
-            super().__init__(name=name, path=path, agent=agent, **server)
+            super().__init__(name=name, path=path, agent=agent, tools=tools, **server)
         except ValidationError as error:
             raise ConfigurationError(f"configuration {name!r}: {explain(error, type(self))}") from error
 

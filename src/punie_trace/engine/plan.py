@@ -19,9 +19,9 @@ from punie_trace.engine.gates import choose_gates
 from punie_trace.engine.loads import levels_of, limits_of, one_by_one
 from punie_trace.engine.model_memory import fit_together
 from punie_trace.engine.presets import SHIPPED_MAX_TOKENS, SHIPPED_TOOL_OUTPUT_CHARS, Offer, offer
-from punie_trace.engine.settings import LoadSettings
+from punie_trace.engine.settings import AgentSettings, LoadSettings
 from punie_trace.errors import ConfigurationError, nearest
-from punie_trace.records import JsonValue
+from punie_trace.records import JsonValue, ToolMode
 from punie_trace.records import Path as AskPath
 from punie_trace.servers.command import request_options, server_key
 from punie_trace.servers.config import ServerConfig, server_config
@@ -40,6 +40,7 @@ class PlannedConfiguration:
     """Whose agent asks."""
     request: dict[str, JsonValue]
     """What is sent with each request, in the request's own words."""
+    tools: ToolMode = "calls"
     load: Load = ONE_WORKER
     """What it is put under. A sweep makes one configuration of each level."""
 
@@ -138,6 +139,7 @@ def _chosen(experiment: Experiment, offered: Offer) -> tuple[str, ...]:
 def _resolve(experiment: Experiment, offered: Offer, chosen: Sequence[str]) -> list[PlannedConfiguration]:
     named = {one.name: one for one in experiment.named}
     resolved: list[PlannedConfiguration] = []
+    agent: AgentSettings = experiment.agent_settings
     wrong: list[str] = []
     groups: dict[str, str] = {}
     for name in chosen:
@@ -152,7 +154,10 @@ def _resolve(experiment: Experiment, offered: Offer, chosen: Sequence[str]) -> l
             continue
         key = f"{path == 'inprocess'} {server_key(server)}"
         group = groups.setdefault(key, f"server-{len(groups) + 1}")
-        resolved.append(PlannedConfiguration(name, path, server, group, source, request_options(server)))
+        own = named.get(name)
+        tools: ToolMode = own.tools if own is not None and own.tools is not None else agent.tools
+        tools = offered.tools.get(name, tools)
+        resolved.append(PlannedConfiguration(name, path, server, group, source, request_options(server), tools))
     if wrong:
         raise ConfigurationError("\n".join(wrong))
     return resolved

@@ -5,14 +5,23 @@ It looks up where the shipped models are and starts nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from punie_trace.engine.experiment import Experiment
+from punie_trace.records import ToolMode
 from punie_trace.speculative.registry import names_without_draft_model
 
 DRAFT_LENGTHS: Final = (2, 3, 5)
-ON_DEMAND: Final = ("speculative-2", "speculative-5", *names_without_draft_model(), "plain")
+CODE: Final = "code"
+ON_DEMAND: Final = (
+    "speculative-2",
+    "speculative-5",
+    *names_without_draft_model(),
+    "plain",
+    CODE,
+    *(f"{CODE}-speculative-{length}" for length in DRAFT_LENGTHS),
+)
 """Presets that are measured only where they are asked for by name.
 
 Lengths of drafts share one server process, and its prompt cache: of three, each is the first to ask a third of the
@@ -36,6 +45,8 @@ class Offer:
     shipped_model: bool
     """Whether the shipped model is what is measured."""
     notes: tuple[str, ...] = ()
+    tools: dict[str, ToolMode] = field(default_factory=dict)
+    """The tool mode of those that have one of their own."""
 
 
 def offer(experiment: Experiment) -> Offer:
@@ -75,7 +86,9 @@ def offer(experiment: Experiment) -> Offer:
         notes.append("no draft model was given: 'adaptive' drafts from what was said alone; --draft-model gives more")
     if not external and experiment.path != "inprocess":
         chosen |= _served_by_us(str(draft) if draft else None, experiment.concurrency)
-    return Offer(shared, chosen, frozenset(ON_DEMAND), shipped, tuple(notes))
+    in_code = {CODE: "baseline"} | {f"{CODE}-{name}": name for name in chosen if name.startswith("speculative-")}
+    chosen |= {name: dict(chosen[like]) for name, like in in_code.items()}
+    return Offer(shared, chosen, frozenset(ON_DEMAND), shipped, tuple(notes), dict.fromkeys(in_code, "code"))
 
 
 def _served_by_us(draft: str | None, concurrency: int) -> dict[str, dict[str, Any]]:

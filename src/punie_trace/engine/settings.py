@@ -13,6 +13,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from punie_trace.agent.asker import AgentSource
 from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.records import ToolMode
 
 
 class Settings(BaseModel):
@@ -93,6 +94,11 @@ class AgentChoice(Settings):
 class AgentSettings(AgentChoice):
     """Whose agent asks, and its limits. Times in seconds, lengths in characters and tokens."""
 
+    tools: ToolMode = Field(
+        default="calls",
+        description="calls: the model calls tools one by one; code: it writes Python that calls them, which runs in a "
+        "sandbox (punie-trace[code])",
+    )
     query_timeout_s: float = Field(default=300.0, gt=0, description="the longest that one query may take")
     max_tokens: int = Field(default=1024, ge=1, description="the most tokens that one generation may have")
     max_requests: int = Field(default=8, ge=1, description="the most generations that one query may have")

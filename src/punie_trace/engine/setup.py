@@ -43,7 +43,7 @@ def _check_descriptors(plan: Plan) -> None:
 
 def _problems(configuration: PlannedConfiguration) -> Iterator[PunieTraceError]:
     try:
-        check_source(configuration.path, configuration.agent)
+        check_source(configuration.path, configuration.agent, configuration.tools)
     except PunieTraceError as error:
         yield error
     yield from check_setup(configuration.server)

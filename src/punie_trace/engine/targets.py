@@ -47,6 +47,7 @@ def ask_options(configuration: PlannedConfiguration, model: str, max_tokens: int
             for name, value in (("temperature", server.temp), ("max_tokens", server.max_tokens))
             if value is not None
         ),
+        tools=configuration.tools,
     )
 
 
@@ -103,8 +104,12 @@ async def http_target(
 
 
 def _memory(configuration: PlannedConfiguration) -> str:
-    """Configurations of one process share what it remembers, but for those that a cache salt keeps apart."""
-    return f"{configuration.group} {configuration.request.get('cache_salt', '')}"
+    """Configurations of one process share what it remembers, but for those that a cache salt keeps apart.
+
+    Those of another tool mode send prompts that begin with other tools: only texts to draft from are shared with them.
+    """
+    mode = configuration.tools if configuration.server.kind != "punie" else ""
+    return f"{configuration.group} {configuration.request.get('cache_salt', '')} {mode}"
 
 
 async def _collector(

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from punie_trace.records import Path as AskPath
-from punie_trace.records import Query, ServerKind
+from punie_trace.records import Query, ServerKind, ToolMode
 
 SCHEMA_VERSION = 1
 """Raised when a field changes its meaning; fields that are only added do not raise it."""
@@ -102,6 +102,7 @@ class ConfigurationRecord(Record):
     request_options: dict[str, JsonValue] = {}
     agent: str | None = None
     """Whose agent asked: an object's name or a program; None is the built-in one."""
+    tools: ToolMode = "calls"
 
 
 class SpreadRecord(Record):

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from punie_trace.records import Generation, JsonValue, ToolCall
 from punie_trace.spans import conventions, names
+from punie_trace.spans.code_runs import code_runs, is_code_run, problem_of
 from punie_trace.spans.sent_results import ERROR_PREFIX
 from punie_trace.spans.span import AttributeValue, Span
 from punie_trace.spans.written_calls import parse_arguments
@@ -35,9 +36,13 @@ def calls_of(spans: Sequence[Span], defaults: Defaults | None = None, *, by_mess
     a call is good where a later request brings its result.
 
     Arguments that a call leaves out have their default where `defaults` gives one: calls that mean the same are equal.
+
+    Calls that code made are calls like all others. The code itself is one where it called no tool, and where it was
+    refused or stopped.
     """
     tools = conventions.tools(spans)
-    calls = [_call(span, defaults or {}) for span in tools]
+    mere = {one.span.span_id for one in code_runs(spans) if one.nested and one.problem is None}
+    calls = [_call(span, defaults or {}) for span in tools if span.span_id not in mere]
     elsewhere = _answered_elsewhere(spans) if by_messages and not tools else None
     answered = Counter((tool.call_id or "", tool.name) for tool in map(conventions.tool_of, tools))
     for span in spans:
@@ -89,6 +94,10 @@ def _call(span: Span, defaults: Defaults) -> ToolCall:
     tool = conventions.tool_of(span)
     name, result = tool.name, tool.result or ""
     arguments, problem = parse_arguments(tool.arguments or "")
+    if is_code_run(span):
+        stopped = problem_of(span)
+        why = None if stopped is None else f"{stopped.kind}: {stopped.text}"
+        return ToolCall(name, arguments or {}, stopped is None, why)
     refused = _text(attributes, names.TOOL_REFUSED)
     if refused is None and attributes.get(names.PYDANTIC_AI_TOOL_FAILURE) == "validation":
         refused = problem or " ".join(result.split()) or span.error or _NOT_EXECUTED

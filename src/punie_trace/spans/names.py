@@ -52,6 +52,10 @@ LEDGER_GENERATION: Final = "punie.ledger.generation_ns"
 LEDGER_TOOL: Final = "punie.ledger.tool_ns"
 LEDGER_FRAMEWORK: Final = "punie.ledger.framework_ns"
 TOOL_WORK: Final = "punie.tool_work_ns"
+SANDBOX: Final = "punie.sandbox_ns"  # code mode, where there is any: of the tool line, what no tool took
+TOOL_HIDDEN: Final = "punie.tool_hidden_ns"  # where there is any: tools at work while a generation was open
+
+RUN_CODE: Final = "run_code"  # the one tool of an agent in code mode
 
 # Attributes of a generation span
 SEGMENT: Final = "punie.segment"

@@ -14,6 +14,7 @@ from typing import Protocol
 from opentelemetry.sdk import trace as sdk
 
 from punie_trace.spans import conventions
+from punie_trace.spans.code_runs import is_code_run
 from punie_trace.spans.span import Span
 
 Interval = tuple[int, int]
@@ -108,10 +109,13 @@ class OpenSpans:
             return len(self._traces)
 
 
-def intervals(spans: list[Span]) -> tuple[list[Interval], list[Interval]]:
-    """(generations, tools) among `spans`, each as (start_ns, end_ns), in their order."""
+def intervals(spans: list[Span]) -> tuple[list[Interval], list[Interval], list[Interval]]:
+    """(generations, tools, runs of code) among `spans`, each as (start_ns, end_ns), in their order."""
     generations, tools = conventions.generations(spans), conventions.tools(spans)
-    return _times(generations), _times(tools)
+    code = [span for span in tools if is_code_run(span)]
+    if code:
+        tools = [span for span in tools if not is_code_run(span)]
+    return _times(generations), _times(tools), _times(code)
 
 
 def _times(spans: list[Span]) -> list[Interval]:

@@ -22,8 +22,8 @@ from punie_trace.spans.open_spans import Interval, intervals
 from punie_trace.spans.provider import ClockSpan, ClockTracerProvider
 from punie_trace.spans.span import AttributeValue, Span
 
-LedgerCloser: TypeAlias = Callable[[int, int, int, Sequence[Interval], Sequence[Interval]], Ledger]
-"""(due_ns, sent_ns, done_ns, generations, tools) -> Ledger; intervals lie within sent and done."""
+LedgerCloser: TypeAlias = Callable[[int, int, int, Sequence[Interval], Sequence[Interval], Sequence[Interval]], Ledger]
+"""(due_ns, sent_ns, done_ns, generations, tools, runs of code) -> Ledger; intervals lie within sent and done."""
 
 _ERROR_TEXT_LIMIT = 500
 
@@ -85,13 +85,14 @@ class QuerySpan:
             self._span.set_attribute(names.SENT_NS, done_ns)
         self.done_ns = max(done_ns, self.sent_ns)
         self._finished = self.spans
-        generations, tools = intervals(self._finished)
+        generations, tools, code = intervals(self._finished)
         ledger = self._close(
             self.due_ns,
             self.sent_ns,
             self.done_ns,
             clip(generations, self.sent_ns, self.done_ns),
             clip(tools, self.sent_ns, self.done_ns),
+            clip(code, self.sent_ns, self.done_ns),
         )
         self.ledger = ledger
         self._span.set_attributes(
@@ -104,6 +105,9 @@ class QuerySpan:
                 names.TOOL_WORK: ledger.tool_work_ns,
             }
         )
+        for attribute, value in ((names.SANDBOX, ledger.sandbox_ns), (names.TOOL_HIDDEN, ledger.hidden_tool_ns)):
+            if value:
+                self._span.set_attribute(attribute, value)
         return ledger
 
     def set_verdict(self, verdict: Verdict, error: str | None = None) -> None:

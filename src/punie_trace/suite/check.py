@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from punie_trace.records import Answer, EndedQuery, Evaluation, JsonValue, Judgement, Query, ToolCall, Verdict
+from punie_trace.spans import names
 
 TOOL_CALL_MARK = "<tool_call>"
 
@@ -25,7 +26,8 @@ def judge(query: Query, answer: Answer | None, *, timed_out: bool = False, error
     5. Where a tool is expected (`expected` is 'tool', or is not given while `tools` or `arguments_contain` are):
        `SHOULD_HAVE_CALLED` with no call; `WRONG_TOOL` where none of the calls is of a right tool; `BAD_ARGUMENTS`
        where no call of a right tool could be run, or no single one holds all of `arguments_contain`. A call whose tool
-       returned an error was executed, but its arguments never count as the ones asked for.
+       returned an error was executed, but its arguments never count as the ones asked for. Calls that code made count
+       like all others; code that was refused or stopped before it called a right tool is `BAD_ARGUMENTS`.
     6. `SHOULD_NOT_HAVE_CALLED`: a direct answer is expected and a call was made.
     7. `WRONG_ANSWER`: the final answer is empty or lacks one of `answer_contains`.
     8. `CORRECT`.
@@ -92,7 +94,8 @@ def _judge_calls(query: Query, calls: tuple[ToolCall, ...]) -> Verdict | None:
         return Verdict.SHOULD_HAVE_CALLED
     right = [call for call in calls if not query.tools or call.name in query.tools]
     if not right:
-        return Verdict.WRONG_TOOL
+        stopped = any(call.name == names.RUN_CODE and not call.ok for call in calls)
+        return Verdict.BAD_ARGUMENTS if stopped else Verdict.WRONG_TOOL
     if all(call.refused is not None for call in right):
         return Verdict.BAD_ARGUMENTS
     return None if _any_has_arguments(query, right) else Verdict.BAD_ARGUMENTS
