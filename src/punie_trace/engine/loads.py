@@ -105,6 +105,14 @@ def planned_each(experiment: Experiment, queries: int) -> int:
     return experiment.load.queries if one_by_one(experiment) else 0
 
 
+def seconds_of(experiment: Experiment, configurations: int) -> float | None:
+    """How long queries of so many configurations are sent in all, in s; None where no duration says so."""
+    duration = experiment.load.duration_s
+    if duration is None:
+        return None
+    return duration * configurations if one_by_one(experiment) else duration
+
+
 def describe_load(experiment: Experiment) -> str | None:
     """The load in a few words, for the header of the report; None for the default, rounds in a closed loop."""
     load = experiment.load

@@ -23,7 +23,7 @@ from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.engine.ending import Ending
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.header import header_of, secrets_of
-from punie_trace.engine.loads import planned_each
+from punie_trace.engine.loads import planned_each, seconds_of
 from punie_trace.engine.measurement import Measurement
 from punie_trace.engine.plan import Plan, make_plan
 from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
@@ -185,7 +185,7 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
             for note in (*plan.notes, *suite.notes, *tracing.notes):
                 writer.add_note(note)
                 announce(Noted(note))
-            announce(RunPlanned(folder, {c.name: c.group for c in plan.configurations}, _queries_each(plan, suite)))
+            announce(_planned(folder, plan, suite))
             workspace = prepared.questions.workspace_in(folder)
             toolbox = Toolbox(workspace, max_chars=plan.tool_output_chars)
             measurement = Measurement(plan, suite, toolbox, writer, announce, tracing)
@@ -201,6 +201,12 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
 def _evaluators_of(plan: Plan, suite: Suite) -> Evaluators:
     experiment = plan.experiment
     return Evaluators(suite, experiment.evaluators, timeout_s=experiment.evaluator_timeout_s)
+
+
+def _planned(folder: Path, plan: Plan, suite: Suite) -> RunPlanned:
+    groups = {c.name: c.group for c in plan.configurations}
+    at_most = plan.experiment.until is not None
+    return RunPlanned(folder, groups, _queries_each(plan, suite), seconds_of(plan.experiment, len(groups)), at_most)
 
 
 def _queries_each(plan: Plan, suite: Suite) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from punie_trace.agent.toolbox import Toolbox
+from punie_trace.analysis.asks import forgets
 from punie_trace.driver.asks import Asks
 from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
@@ -108,7 +109,8 @@ class Measurement:
         )
         alone = f" {names[0]}" if one_by_one(experiment) else ""
         if experiment.warm_up:
-            self.announce(PhaseStarted(f"warming up{alone}"))
+            asked = len(names) * min(experiment.warm_up, len(queries))
+            self.announce(PhaseStarted(f"warming up{alone}", "warm-up", asked))
             warm = replace(driver, limits=Limits(experiment.agent_settings.query_timeout_s))
             await warm.drive(
                 plan_warm_up(names, queries, experiment.warm_up),
@@ -116,7 +118,7 @@ class Measurement:
                 ClosedLoop(experiment.concurrency),
                 warm_up=True,
             )
-        self.announce(PhaseStarted(f"measuring{alone}"))
+        self.announce(PhaseStarted(f"measuring{alone}", "measuring"))
         kind = "open" if isinstance(load, OpenLoop) else "closed"
         watch = ClientWatch()
         try:
@@ -163,7 +165,8 @@ class Measurement:
         self.writer.append_outcome(outcome)
         if self._rounds is not None:
             self._rounds.add(outcome)
-        self.announce(QueryEnded(outcome, ledger))
+        tells = not outcome.asked_before or forgets(self.writer.header, outcome.configuration)
+        self.announce(QueryEnded(outcome, ledger, tells))
 
     def _fail(self, configuration: str, reason: str) -> None:
         self.failures.add(configuration, reason)

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from punie_trace.records import Ledger, Outcome
+
+Phase: TypeAlias = Literal["starting", "warm-up", "measuring"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class RunPlanned:
     """The server group of each configuration, in the order to show them."""
     queries_each: int
     """How many queries each configuration will be asked; 0 where that is not known before."""
+    seconds: float | None = None
+    """How long queries are sent in all, in s, where a duration ends them."""
+    at_most: bool = False
+    """Whether the run may end before all of them were asked: once it is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,9 @@ class PhaseStarted:
     """What the run does now: 'warming up', 'measuring', ..."""
 
     text: str
+    phase: Phase = "starting"
+    queries: int = 0
+    """How many queries it asks, where it asks some that do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class QueryEnded:
 
     outcome: Outcome
     ledger: Ledger
+    tells: bool = True
+    """Whether its time tells of speed: it was a first ask, or its server forgets. Else it tells of memory as well."""
 
 
 Event: TypeAlias = RunPlanned | PhaseStarted | Noted | ServerChanged | ConfigurationFailed | QueryEnded

@@ -126,7 +126,8 @@ class Rounds:
             reason = f"the budget of {what} was spent, after {_rounds(counted)}; not decided: {', '.join(left)}"
         self._write(record.model_copy(update={"looks": looks, "reason": reason}), counted)
         if reason is None:
-            self.announce(PhaseStarted(f"measuring; not decided after {_rounds(counted)}: {', '.join(left)}"))
+            text = f"measuring; not decided after {_rounds(counted)}: {', '.join(left)}"
+            self.announce(PhaseStarted(text, "measuring"))
         return reason is not None
 
     def _write(self, record: StoppingRecord, rounds: int | None = None) -> None:

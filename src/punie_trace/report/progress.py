@@ -1,23 +1,22 @@
-"""What a person sees while a run goes on: a live table on a terminal, plain lines elsewhere. Everything goes to stderr.
+"""What a person sees while a run goes on: a live table on a terminal, a line now and then elsewhere. All to stderr.
 
-Figures shown here are running means of what was measured so far; the report at the end is made from the run folder.
+Figures are those of `analysis.running`: what was measured so far, with intervals that shrink. No verdict is among them:
+whoever looks until one appears finds it too often. The report at the end is made from the run folder.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from rich.console import Console, Group
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
+from punie_trace.analysis.running import Pace, Running, RunningFigures
 from punie_trace.engine.progress import (
     ConfigurationFailed,
     Event,
@@ -28,28 +27,16 @@ from punie_trace.engine.progress import (
     ServerChanged,
 )
 from punie_trace.outside_text import one_line, printable
-from punie_trace.records import Ledger, Outcome, Verdict
+from punie_trace.report.running_table import Snapshot, live_table, plain_line
 
-PLAIN_INTERVAL_S = 10.0
-BAR_WIDTH = 24
-_LONGEST_STATE = 60
-LINES = (
-    ("generation", "generation_ns", "blue"),
-    ("tool", "tool_ns", "green"),
-    ("framework", "framework_ns", "yellow"),
-    ("client queue", "client_queue_ns", "magenta"),
-)
-
-
-@dataclass(slots=True)
-class _Row:
-    group: str
-    total: int
-    done: int = 0
-    correct: int = 0
-    wall_ns: int = 0
-    lines: dict[str, int] = field(default_factory=lambda: {name: 0 for _, name, _ in LINES})
-    failure: str | None = None
+REFRESHES: Final = 2
+"""A second. Drawing takes time from what is measured."""
+RECKONED_EVERY_S: Final = 1.0
+_COST: Final = 50
+"""Reckoning figures may take one part in so many of the time."""
+PLAIN_EVERY_S: Final = ((60.0, 10.0), (600.0, 30.0), (float("inf"), 60.0))
+"""Until a run is so old, a line at most so often; seconds."""
+_LONGEST_STATE: Final = 60
 
 
 class Progress:
@@ -62,18 +49,33 @@ class Progress:
         self._console = console
         self._live_wanted = console.is_terminal if live is None else live
         self._live: Live | None = None
-        self._rows: dict[str, _Row] = {}
+        self._running = Running(())
+        self._pace = Pace({})
+        self._groups: dict[str, str] = {}
         self._servers: dict[str, str] = {}
+        self._failed: set[str] = set()
         self._phase = "starting"
         self._started = time.monotonic()
-        self._last_plain = 0.0
+        self._figures: dict[str, RunningFigures] = {}
+        self._stale = True
+        self._next_reckoning = 0.0
+        self._shown = 0.0
+        self._shown_all = False
+        self._ended = threading.Event()
+        self._ticking: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._started = time.monotonic()
+        self._started = self._shown = time.monotonic()
         context: AbstractContextManager[object] = nullcontext()
         if self._live_wanted:
-            self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
+            self._live = Live(
+                get_renderable=self._render, console=self._console, refresh_per_second=REFRESHES, transient=True
+            )
             context = self._live
+        else:
+            # A line now and then while nothing happens as well: a model may take minutes to load, or to answer.
+            self._ticking = threading.Thread(target=self._tick, name="punie-trace-progress", daemon=True)
+            self._ticking.start()
         context.__enter__()
         return self
 
@@ -83,16 +85,18 @@ class Progress:
         if self._live is not None:
             self._live.__exit__(kind, value, trace)
             self._live = None
+        self._ended.set()
+        if self._ticking is not None:
+            self._ticking.join()
+            self._ticking = None
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
         match event:
             case RunPlanned():
-                self._rows = {name: _Row(group, event.queries_each) for name, group in event.groups.items()}
-                self._servers = dict.fromkeys(event.groups.values(), "waiting")
+                self._plan(event)
             case PhaseStarted():
-                self._phase = event.text
-                self._print_plainly(event.text)
+                self._begin(event)
             case Noted():
                 self._print(event.text)
             case ServerChanged():
@@ -100,23 +104,43 @@ class Progress:
                     self._servers[event.group] = event.state
                     self._print_plainly(f"{event.group}: {event.state}")
             case ConfigurationFailed():
-                self._rows[event.configuration].failure = event.reason
+                self._failed.add(event.configuration)
                 self._print(f"{event.configuration} failed: {event.reason}")
             case QueryEnded():
-                self._count(event.outcome, event.ledger)
+                self._running.add(event.outcome, event.ledger, tells=event.tells)
+                self._stale = True
+                if not self._shown_all and all(one.asked for one in self._running.counted.values()):
+                    self._shown_all = True  # the first figures of all: whoever waits for them need not wait longer
+                    self._print_line()
 
-    def _count(self, outcome: Outcome, ledger: Ledger) -> None:
-        row = self._rows[outcome.configuration]
-        row.done += 1
-        row.correct += outcome.verdict is Verdict.CORRECT
-        row.wall_ns += ledger.wall_ns
-        for _, name, _ in LINES:
-            row.lines[name] += getattr(ledger, name)
-        if self._live is None and time.monotonic() - self._last_plain >= PLAIN_INTERVAL_S:
-            self._last_plain = time.monotonic()
-            done, total = sum(r.done for r in self._rows.values()), sum(r.total for r in self._rows.values())
-            of = f" of {total}" if total else ""
-            self._console.print(f"{done}{of} queries, {self._elapsed()}", highlight=False)
+    def _plan(self, event: RunPlanned) -> None:
+        self._running = Running(event.groups)
+        self._groups = dict(event.groups)
+        self._servers = dict.fromkeys(event.groups.values(), "waiting")
+        planned = dict.fromkeys(event.groups, event.queries_each)
+        self._pace = Pace(planned, event.seconds, event.at_most)
+
+    def _begin(self, event: PhaseStarted) -> None:
+        now = time.monotonic()
+        self._phase = event.text
+        if event.phase == "warm-up":
+            self._pace.warming_up(now, event.queries)
+        elif event.phase == "measuring":
+            self._pace.measuring(now)
+        self._print_plainly(event.text)
+
+    def _tick(self) -> None:
+        """Prints a line now and then, until the run has ended."""
+        while not self._ended.wait(1.0):
+            now = time.monotonic()
+            every = next(every for age, every in PLAIN_EVERY_S if now - self._started < age)
+            if now - self._shown >= every:
+                self._print_line()
+
+    def _print_line(self) -> None:
+        if self._live is None:
+            self._shown = time.monotonic()
+            self._print(plain_line(self._snapshot()))
 
     def _print(self, text: str) -> None:
         """On the screen whether or not it is live, and stays there."""
@@ -127,50 +151,27 @@ class Progress:
         if self._live is None:
             self._print(text)
 
-    def _elapsed(self) -> str:
-        seconds = int(time.monotonic() - self._started)
-        return f"{seconds // 60}:{seconds % 60:02d}"
+    def _render(self) -> RenderableType:
+        return live_table(self._snapshot(), self._console.width)
 
-    def _render(self) -> Group:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("configuration")
-        table.add_column("server")
-        table.add_column("queries", justify="right")
-        table.add_column("correct", justify="right")
-        table.add_column("mean", justify="right")
-        table.add_column("where the time went")
-        for name, row in self._rows.items():
-            state = "failed" if row.failure else escape(one_line(self._servers.get(row.group, ""), _LONGEST_STATE))
-            mean = f"{row.wall_ns / row.done / 1e9:.2f} s" if row.done else ""
-            table.add_row(
-                name, state, _of(row.done, row.total), f"{row.correct}" if row.done else "", mean, _shares(row)
-            )
-        done, total = sum(r.done for r in self._rows.values()), sum(r.total for r in self._rows.values())
-        bar = Table.grid(padding=(0, 1))
-        bar.add_row(
-            ProgressBar(total=total or None, completed=done, width=40, pulse=not total),
-            _of(done, total),
-            self._elapsed(),
-            self._phase,
+    def _snapshot(self) -> Snapshot:
+        now = time.monotonic()
+        if self._stale and (self._live is None or now >= self._next_reckoning):
+            self._stale = False
+            self._figures = self._running.figures()
+            cost = time.monotonic() - now
+            self._next_reckoning = now + max(RECKONED_EVERY_S, _COST * cost)
+        return Snapshot(
+            figures=self._figures,
+            counted=self._running.counted,
+            planned=self._pace.planned,
+            failed=frozenset(self._failed),
+            remaining=self._pace.remaining(now, self._running.counted, self._failed),
+            elapsed_s=now - self._started,
+            phase=printable(self._phase),
+            busy={
+                name: one_line(state, _LONGEST_STATE)
+                for name, group in self._groups.items()
+                if (state := self._servers.get(group, "")) not in ("ready", "")
+            },
         )
-        legend = Text.assemble(*[part for label, _, colour in LINES for part in (("■ ", colour), f"{label}  ")])
-        return Group(table, legend, bar)
-
-
-def _of(done: int, total: int) -> str:
-    return f"{done}/{total}" if total else str(done)
-
-
-def _shares(row: _Row) -> Text:
-    """The ledger so far as one bar of `BAR_WIDTH` cells."""
-    if not row.wall_ns:
-        return Text("")
-    text = Text()
-    cells = 0.0
-    drawn = 0
-    for _, name, colour in LINES:
-        cells += BAR_WIDTH * row.lines[name] / row.wall_ns
-        text.append("█" * (round(cells) - drawn), style=colour)
-        drawn = round(cells)
-    text.append(f" {100 * row.lines['generation_ns'] / row.wall_ns:.0f} % generation")
-    return text
