@@ -6,7 +6,7 @@ import math
 from itertools import islice, pairwise, takewhile
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from punie_trace.driver.arrivals import (
@@ -101,6 +101,7 @@ def expected_by(profile: Profile, seconds: float) -> float:
 
 @settings(deadline=None)
 @given(PROFILES, st.floats(0.0, 5000.0))
+@example(Ramp(0.0, 1.0, 4.0), 5e-324)
 def test_a_profile_expects_by_a_time_what_its_rate_adds_up_to(profile: Flat | Ramp | Steps, expected: float) -> None:
     seconds = profile.seconds_until(expected)
     assert seconds is not None

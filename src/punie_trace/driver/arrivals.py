@@ -84,7 +84,8 @@ class Ramp:
         if expected <= 0:
             return 0.0
         slope = (self.end - self.start) / self.over_s
-        return 2 * expected / (self.start + math.sqrt(max(self.start**2 + 2 * slope * expected, 0.0)))
+        rate = self.start + math.sqrt(max(self.start**2 + 2 * slope * expected, 0.0))
+        return 2 * expected / rate if rate > 0 else 0.0  # 0: too few expected for a product with the slope
 
 
 @dataclass(frozen=True, slots=True)
