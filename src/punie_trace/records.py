@@ -124,6 +124,7 @@ class Answer:
     """What came back for one query. Calls and generations are read from the query's spans, not made by the asker."""
 
     text: str
+    """The answer in words; of an agent that gives an object, that object as JSON."""
     tool_calls: tuple[ToolCall, ...] = ()
     generations: tuple[Generation, ...] = ()
     error: str | None = None
@@ -136,6 +137,8 @@ class Answer:
     """Whether the asker's tools may make no spans: then calls are read from the messages of its generations."""
     output_calls: frozenset[str] = frozenset()
     """Names under which the agent takes its answer as a call: they are no tools, and calling them is no tool call."""
+    output: object = None
+    """The object that the agent gave, for evaluators; None where it gave a text."""
 
 
 @dataclass(frozen=True, slots=True)

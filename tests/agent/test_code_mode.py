@@ -15,7 +15,7 @@ from punie_trace.records import Path as AskPath
 from punie_trace.records import Query, Verdict
 from punie_trace.records import ToolCall as Call
 from punie_trace.testing import Reply, Rule, Script, Text, ToolCall
-from tests.agent.test_imported import THEIRS, lab
+from tests.agent.lab import THEIRS, lab
 
 pytestmark = pytest.mark.anyio
 CODE = AskOptions("fake-model", tools="code")

@@ -3,104 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx2
 import pytest
 from fastmcp.client.transports import StdioTransport
 from pydantic_ai import Agent
 from pydantic_ai.mcp import MCPToolset
 
-from punie_trace.agent.asker import AgentSource, AskerContext
+from punie_trace.agent.asker import AgentSource
 from punie_trace.agent.imported import check_source, kind_of, open_asker
 from punie_trace.agent.options import AskOptions
-from punie_trace.agent.toolbox import Toolbox
-from punie_trace.agent.workspace import Workspace
-from punie_trace.analysis.ledger import close_ledger
-from punie_trace.driver.limits import Failures, Limits
-from punie_trace.driver.load import Driver
-from punie_trace.driver.schedule import Planned
-from punie_trace.driver.target import Ask, Target
 from punie_trace.engine.askers import open_asker as open_asker_of
 from punie_trace.errors import ConfigurationError
-from punie_trace.records import Ledger, Outcome, Query, Verdict
-from punie_trace.records import Path as AskPath
+from punie_trace.records import Outcome, Query, Verdict
 from punie_trace.spans.clock import Clock
-from punie_trace.spans.provider import ClockTracerProvider, make_tracer_provider
-from punie_trace.spans.query_span import open_query
-from punie_trace.spans.transport import TracedTransport
-from punie_trace.suite.check import judge_by_facts
-from punie_trace.suite.load import sample_workspace
-from punie_trace.testing import Hang, Reply, Rule, Script, ScriptedServer, Step, Text, ToolCall, scripted_server
+from punie_trace.spans.provider import make_tracer_provider
+from punie_trace.testing import Hang, Reply, Rule, Script, Text, ToolCall, scripted_server
 from tests.agent import theirs
+from tests.agent.lab import ANSWER, FIND, THEIRS, Lab, lab, source
 
 pytestmark = pytest.mark.anyio
 HERE = Path(__file__).parent
-THEIRS = str(HERE / "theirs.py")
-LOOKUP = Query("q", "Where is it?", "tool", ("find_definition",), ("IsLibrarian",), ("permissions",))
-FIND = ToolCall(name="find_definition", arguments={"name": "IsLibrarian"})
-ANSWER = Text(text="In accounts/permissions.py.")
-
-
-def script(*turns: tuple[Step, ...]) -> Script:
-    return Script(rules=tuple(Rule(turn=turn, reply=Reply(steps=steps)) for turn, steps in enumerate(turns)))
-
-
-@dataclass
-class Lab:
-    """One configuration against one server, and what came of its queries."""
-
-    server: ScriptedServer
-    provider: ClockTracerProvider
-    clock: Clock
-    stack: AsyncExitStack
-    outcomes: list[tuple[Outcome, Ledger]] = field(default_factory=list)
-
-    async def asker(self, path: AskPath, source: AgentSource, options: AskOptions | None = None) -> Ask:
-        base_url = f"{self.server.base_url}/"
-        transport = TracedTransport(self.provider, self.clock, tidy=True, read_requests=True)
-        client = await self.stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=base_url))
-        toolbox = Toolbox(Workspace(sample_workspace()))
-        context = AskerContext(
-            base_url, "k", client, options or AskOptions("fake-model"), toolbox, self.provider, self.clock, source
-        )
-        return (await open_asker_of(path, self.stack, context)).ask
-
-    async def ask(self, ask: Ask, query: Query = LOOKUP, timeout_s: float = 20) -> tuple[Outcome, Ledger]:
-        """The outcome of one query."""
-        target = Target("c", "imported", ask, lambda one: None, lambda: None)
-        driver = Driver(
-            {"c": target},
-            lambda arrival, path, _: open_query(
-                self.provider, self.clock, arrival=arrival, path=path, run_span_context=None, close=close_ledger
-            ),
-            self.clock,
-            judge_by_facts,
-            Limits(timeout_s),
-            lambda outcome, ledger: self.outcomes.append((outcome, ledger)),
-            lambda *_: None,
-        )
-        await driver.drive([Planned(0, 1, "c", query)], Failures())
-        outcome, ledger = self.outcomes[-1]
-        parts = ledger.client_queue_ns + ledger.generation_ns + ledger.tool_ns + ledger.framework_ns
-        assert parts == ledger.wall_ns == outcome.wall_ns
-        return outcome, ledger
-
-
-@asynccontextmanager
-async def lab(*turns: tuple[Step, ...], plays: Script | None = None) -> AsyncGenerator[Lab]:
-    clock = Clock.start()
-    provider = make_tracer_provider(clock, "test-run")
-    async with scripted_server(plays or script(*turns)) as server, AsyncExitStack() as stack:
-        yield Lab(server, provider, clock, stack)
-    provider.shutdown()
-
-
-def source(name: str, deps: str | None = None) -> AgentSource:
-    return AgentSource(f"{THEIRS}:{name}", deps=deps)
 
 
 async def test_the_same_agent_built_in_imported_and_by_a_function_has_the_same_verdict_and_calls() -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
+from openai import OpenAI
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
 
 from punie_trace.agent.endpoint import Endpoint
 from punie_trace.agent.toolbox import Toolbox
@@ -123,3 +128,46 @@ not_an_agent = {"name": "helper"}
 
 def takes_too_much(one: int, two: int, three: int) -> None:
     """Nothing that could be asked."""
+
+
+def delegates_elsewhere(endpoint: Endpoint) -> Agent[None, str]:
+    """An agent whose tool asks an agent with a model of its own, on another server."""
+    other = OpenAIChatModel("their-model", provider=OpenAIProvider(base_url=os.environ["THEIR_SERVER"], api_key="x"))
+    inner: Agent[None, str] = Agent(other)
+    outer: Agent[None, str] = Agent()
+
+    @outer.tool_plain
+    async def ask_inner(question: str) -> str:
+        """Ask the inner agent."""
+        return (await inner.run(question)).output
+
+    return outer
+
+
+async def asks_elsewhere_too(question: str, endpoint: Endpoint) -> str:
+    """A function that uses the endpoint's client for another server as well."""
+    for base_url in (os.environ["THEIR_SERVER"], endpoint.base_url):
+        body = {"model": endpoint.model, "messages": [{"role": "user", "content": question}]}
+        response = await endpoint.http_client.post(f"{base_url}/chat/completions", json=body)
+    return response.json()["choices"][0]["message"]["content"]
+
+
+def asks_past_the_client(question: str, endpoint: Endpoint) -> str:
+    """A function that takes the endpoint's address and no client of it."""
+    body = {"model": endpoint.model, "messages": [{"role": "user", "content": question}]}
+    response = httpx2.post(f"{endpoint.base_url}/chat/completions", json=body, timeout=10)
+    return response.json()["choices"][0]["message"]["content"]
+
+
+def blocks(question: str, endpoint: Endpoint) -> str:
+    """A plain function around a client that knows no event loop, streamed."""
+    client = OpenAI(base_url=endpoint.base_url, api_key=endpoint.api_key, http_client=endpoint.sync_http_client)
+    stream = client.chat.completions.create(
+        model=endpoint.model, messages=[{"role": "user", "content": question}], stream=True
+    )
+    return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+
+
+async def blocks_the_loop(question: str, endpoint: Endpoint) -> str:
+    """A coroutine that uses the blocking client."""
+    return endpoint.sync_http_client.get("models").text

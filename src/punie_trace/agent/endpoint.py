@@ -23,4 +23,6 @@ class Endpoint:
     api_key: str
     """'not-needed' where the server wants none."""
     http_client: httpx2.AsyncClient
+    sync_http_client: httpx2.Client
+    """The same for plain functions, which run in threads: its requests are timed like the others."""
     tracer_provider: TracerProvider

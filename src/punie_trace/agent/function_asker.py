@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from anyio import to_thread
+from opentelemetry.trace import format_trace_id, get_current_span
 from pydantic_core import to_json
 
 from punie_trace.agent.endpoint import Endpoint
 from punie_trace.records import Answer, Query
+from punie_trace.spans.conventions import generations
 from punie_trace.spans.families import answer_of
+from punie_trace.spans.open_spans import OpenSpans
 
+_NOTHING_ASKED: Final = (
+    "the function asked nothing of the model through its endpoint, so that nothing of it was measured: give its client "
+    "endpoint.base_url and endpoint.http_client (endpoint.sync_http_client where it blocks), or measure it as a program"
+)
 AskFunction: TypeAlias = Callable[[str, Endpoint], Awaitable[object] | object]
 
 
@@ -27,9 +35,10 @@ class FunctionAsker:
     A plain one runs in a thread, which is given up when its query's time is over.
     """
 
-    def __init__(self, function: AskFunction, endpoint: Endpoint) -> None:
+    def __init__(self, function: AskFunction, endpoint: Endpoint, open_spans: OpenSpans) -> None:
         self._function = function
         self._endpoint = endpoint
+        self._open_spans = open_spans
 
     async def ask(self, query: Query) -> Answer:
         """The answer as text: what is no text is shown as JSON. Raises what the function raises."""
@@ -40,7 +49,25 @@ class FunctionAsker:
             result = await to_thread.run_sync(work, abandon_on_cancel=True)
         if inspect.isawaitable(result):
             result = await result
-        return Answer(text_of(result), tools_unseen=True)
+        answer = answer_from(result, tools_unseen=True)
+        return answer if self._asked() else replace(answer, error=_NOTHING_ASKED)
+
+    def _asked(self) -> bool:
+        """Whether a generation of the query that is under way was seen."""
+        trace_id = format_trace_id(get_current_span().get_span_context().trace_id)
+        return bool(generations(self._open_spans.finished(trace_id)) or self._open_spans.open_requests(trace_id))
+
+
+def answer_from(output: object, *, tools_unseen: bool = False, output_calls: frozenset[str] = frozenset()) -> Answer:
+    """An agent's output as an answer: its text, and the object itself for evaluators where it is none."""
+    is_text = output is None or isinstance(output, str)
+    return Answer(
+        text_of(output),
+        reason=None if is_text else f"the agent gives a {type(output).__name__}, which is looked at as JSON",
+        tools_unseen=tools_unseen,
+        output_calls=output_calls,
+        output=None if is_text else output,
+    )
 
 
 def text_of(output: object) -> str:

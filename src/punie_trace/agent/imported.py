@@ -12,8 +12,10 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, Literal, TypeAlias
 
 from punie_trace.agent.asker import AgentSource, Asker, AskerContext
+from punie_trace.agent.elsewhere import watching
 from punie_trace.agent.endpoint import Endpoint
 from punie_trace.agent.function_asker import FunctionAsker
+from punie_trace.agent.sync_client import sync_client
 from punie_trace.errors import ConfigurationError
 from punie_trace.user_code import load_object
 
@@ -42,12 +44,14 @@ async def open_asker(stack: AsyncExitStack, context: AskerContext) -> Asker:
     """The asker of one configuration. What the agent holds open (MCP servers) is started now and ends with `stack`."""
     source = context.source
     found = _loaded(source)
+    stack.enter_context(watching(context.provider))
+    blocking = stack.enter_context(sync_client(context.client))
     endpoint = Endpoint(
-        context.base_url.rstrip("/"), context.options.model, context.api_key, context.client, context.provider
+        context.base_url.rstrip("/"), context.options.model, context.api_key, context.client, blocking, context.provider
     )
     kind = kind_of(found, _shown(source))
     if kind == "function":
-        return FunctionAsker(found, endpoint)
+        return FunctionAsker(found, endpoint, context.provider.open_spans)
     # Loaded here because a function needs none of it.
     from punie_trace.agent.agent_path import chat_model, openai_client
     from punie_trace.agent.pydantic_asker import open_pydantic_asker

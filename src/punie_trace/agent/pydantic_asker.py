@@ -19,7 +19,7 @@ from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
 from punie_trace.agent.code_mode import code_capability
-from punie_trace.agent.function_asker import text_of
+from punie_trace.agent.function_asker import answer_from
 from punie_trace.agent.options import AskOptions
 from punie_trace.errors import ConfigurationError
 from punie_trace.records import Answer, Query
@@ -100,7 +100,7 @@ class PydanticAsker:
             return Answer("", reason=" ".join(str(failure).split()), output_calls=self._outputs.names)
         except UsageLimitExceeded as failure:
             return Answer("", error=f"{failure}; max_requests = {self._max_requests} allows no more")
-        return Answer(text_of(result.output), output_calls=self._outputs.names)
+        return answer_from(result.output, output_calls=self._outputs.names)
 
 
 class _OutputNames(AbstractCapability[Any]):

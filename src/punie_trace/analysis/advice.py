@@ -123,7 +123,7 @@ def _time(summary: Summary, base: ConfigurationFigures) -> Iterator[Advice]:
             shares.framework,
             FRAMEWORK_BOUND,
             "framework",
-            _BETWEEN if base.path == "program" else _FRAMEWORK,
+            _BETWEEN if base.tools_unseen else _FRAMEWORK,
         ),
         (
             shares.client_queue,

@@ -109,6 +109,8 @@ def configuration_figures(
         asked_again=asked_again,
         program=program(header, name),
         fingerprint=fingerprint(header, name),
+        tools_unseen=any(one.tools_unseen for one in timed) and not (ledger is not None and ledger.tool_work),
+        requests_elsewhere=dict(Counter(host for one in observations for host in one.elsewhere).most_common()),
         speculation=speculation_figures(by_query((one.outcome.query, one.drafted) for one in answered)),
     )
 

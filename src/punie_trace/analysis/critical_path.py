@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from punie_trace.analysis.ledger import query_spans
+from punie_trace.analysis.ledger import query_spans, tools_unseen
 from punie_trace.analysis.waterfall import Segment, segment_of
 from punie_trace.spans import names
 from punie_trace.spans.span import Span
@@ -21,7 +21,7 @@ from punie_trace.spans.span import Span
 Interval = tuple[int, int]
 _DEEPEST: Final = 100
 BETWEEN: Final = "between generations, and queue"
-"""What a program does beside asking: its tools cannot be told from the rest."""
+"""What is done beside asking where tools make no spans, and cannot be told from the rest."""
 """Levels of spans that are told apart; what lies deeper counts for the span above it."""
 
 
@@ -67,7 +67,7 @@ def critical_path(spans: Sequence[Span]) -> tuple[Stretch, ...]:
 def parts(spans: Sequence[Span]) -> tuple[Part, ...]:
     """The path by the names of its spans, the longest first; their times add up to the query's wall time."""
     path = critical_path(spans)
-    rest = BETWEEN if any(one.attributes.get(names.PATH) == "program" for one in spans) else "framework and queue"
+    rest = BETWEEN if any(tools_unseen(one) for one in spans) else "framework and queue"
     grouped: dict[tuple[str, Segment], list[Stretch]] = {}
     for stretch in path:
         segment = segment_of(stretch.span)

@@ -122,6 +122,10 @@ class ConfigurationFigures(Figures):
     program: str | None = None
     """What served it, with its version where that is known: 'mlx_lm 0.32.2'; a command by its argv."""
     fingerprint: str | None = None
+    tools_unseen: bool = False
+    """Whether tools made no spans: `tool` and `framework` are then one line, what passes between generations."""
+    requests_elsewhere: dict[str, int] = Field(default_factory=dict)
+    """Requests for tokens to other servers than the one that is measured, by host: in no figure of generations."""
     energy: EnergyFigures | None = None
     """Of the whole machine while its queries ran; None where it is not observable (see `RunFacts.energy`)."""
 

@@ -46,6 +46,7 @@ def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Obser
             *_nothing_first(summary),
             *run.header.findings,
             *_answers(run.header, summary, observed),
+            *_elsewhere(summary),
             *_cut_off(summary),
             *_batching(run.header, summary),
             *_caches(summary),
@@ -209,6 +210,18 @@ def _nothing_first(summary: Summary) -> Iterator[str]:
                 f"{one.other}: every question had been asked of its server or of {one.baseline}'s before, so nothing "
                 "can be told of its speed: ask more questions, give each configuration a server of its own, or let "
                 "servers forget"
+            )
+
+
+def _elsewhere(summary: Summary) -> Iterator[str]:
+    for name, figures in summary.configurations.items():
+        hosts = figures.requests_elsewhere
+        if hosts:
+            count = sum(hosts.values())
+            listed = _some([f"{host} {number}" for host, number in hosts.items()])
+            yield (
+                f"{name}: {count} request{'s' * (count > 1)} for tokens did not go through its endpoint ({listed}): "
+                "they are in no figure of generations, and their time is in the tool or the framework that waited"
             )
 
 

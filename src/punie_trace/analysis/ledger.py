@@ -126,6 +126,11 @@ def query_span(spans: Sequence[Span]) -> Span:
     return found[0]
 
 
+def tools_unseen(query: Span) -> bool:
+    """Whether tools of this query made no spans: they are in the line `framework`. Older runs tell by their path."""
+    return query.attributes.get(names.TOOLS_UNSEEN) is True or query.attributes.get(names.PATH) == "program"
+
+
 def generation_spans(spans: Sequence[Span]) -> list[Span]:
     """The spans of a trace that count as generation, by their start."""
     return _by_start(conventions.generations(spans))

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from punie_trace.analysis.asks import asked_before, forgets
 from punie_trace.analysis.drafted import Drafted, drafted_in
-from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans
+from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans, tools_unseen
 from punie_trace.analysis.split import GenerationSplit, server_steps, split_generation
 from punie_trace.errors import LedgerError
 from punie_trace.records import Ledger, Outcome, Verdict
 from punie_trace.runs.header import unique
 from punie_trace.runs.reader import RunRecord
+from punie_trace.spans.conventions import elsewhere
 from punie_trace.spans.span import Span
 
 # Asked of each query many times over: of a million, looking the members up takes seconds.
@@ -48,6 +49,10 @@ class Observation:
     splits: tuple[GenerationSplit, ...]
     drafted: tuple[Drafted, ...] = ()
     """What speculation did in each generation whose server tells it."""
+    elsewhere: tuple[str, ...] = ()
+    """The hosts of requests for tokens that went past the server that is measured, one for each request."""
+    tools_unseen: bool = False
+    """Whether its tools made no spans, so that they cannot be told from the framework."""
 
     @property
     def answered(self) -> bool:
@@ -74,17 +79,22 @@ def observe(run: RunRecord) -> dict[str, list[Observation]]:
         if outcome.round in left_out:
             continue
         spans = run.traces.get(outcome.trace_id, ())
-        ledger, error = _ledger(outcome, spans)
-        steps = server_steps(spans)
-        splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
         kind = outcome.query, before, outcome.configuration in forgetting
         ask = asks.get(kind)
         if ask is None:
             query, again, forgotten = kind
             category, judgeable = categories.get(query, "other"), query not in without
             ask = asks[kind] = Ask(category, judgeable, bool(again), not again or forgotten)
-        observed[outcome.configuration].append(Observation(outcome, ask, ledger, error, splits, drafted_in(spans)))
+        observed[outcome.configuration].append(_observation(outcome, ask, spans))
     return observed
+
+
+def _observation(outcome: Outcome, ask: Ask, spans: Sequence[Span]) -> Observation:
+    ledger, error = _ledger(outcome, spans)
+    steps = server_steps(spans)
+    splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
+    unseen = any(tools_unseen(span) for span in query_spans(spans))
+    return Observation(outcome, ask, ledger, error, splits, drafted_in(spans), tuple(elsewhere(spans)), unseen)
 
 
 def right_queries(observations: Sequence[Observation]) -> dict[str, bool]:

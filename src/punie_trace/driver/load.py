@@ -182,6 +182,8 @@ class Driver:
             generations = tuple(span.generations)
             unseen = answer is not None and answer.tools_unseen
             calls = tuple(span.tool_calls(target.defaults, by_messages=unseen))
+            if unseen and not ledger.tool_work_ns:
+                span.tools_unseen()
             if answer is not None:
                 failure = answer.error or generation_failure(generations)
                 calls = tuple(call for call in calls if call.name not in answer.output_calls)

@@ -72,7 +72,12 @@ async def http_target(
         inner = AiohttpTransport(route)
     theirs = configuration.path == "imported"
     transport = TracedTransport(
-        provider, clock, inner, tidy=theirs or configuration.path == "agent", read_requests=theirs
+        provider,
+        clock,
+        inner,
+        tidy=theirs or configuration.path == "agent",
+        read_requests=theirs,
+        origin=base_url if theirs else None,
     )
     client = await stack.enter_async_context(
         httpx2.AsyncClient(

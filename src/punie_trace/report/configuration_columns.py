@@ -222,9 +222,9 @@ def _mean(row: ConfigurationRow) -> str:
 
 def _line(line: str, row: ConfigurationRow) -> str:
     shares = row.figures.ledger_share
-    if shares is None or (line == "tool" and row.figures.path == "program"):
+    if shares is None or (line == "tool" and row.figures.tools_unseen):
         return NONE
-    word = " (between)" if line == "framework" and row.figures.path == "program" else ""
+    word = " (between)" if line == "framework" and row.figures.tools_unseen else ""
     return f"{getattr(shares, line):.1%}{word}{_mark(row, f'ledger_ms.{line}')}"
 
 

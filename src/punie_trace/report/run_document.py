@@ -199,8 +199,8 @@ def _ledger_bars(summary: Summary) -> StackedBars:
 
 
 def _kind(summary: Summary, name: str, line: str) -> str:
-    """A program's tools cannot be told from the rest: both are what passes between its generations."""
-    if line == "framework" and summary.configurations[name].path == "program":
+    """Where tools make no spans they cannot be told from the rest: both are what passes between generations."""
+    if line == "framework" and summary.configurations[name].tools_unseen:
         return "between_generations"
     return line
 

@@ -136,17 +136,44 @@ def generations(spans: Sequence[Span]) -> list[Span]:
     """The spans of a trace that count as generation, in their order.
 
     They are the requests that we timed ourselves; where the trace has none, the innermost spans that a convention calls
-    a generation.
+    a generation, without those whose request went elsewhere.
     """
     timed = [span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_GENERATION]
     if timed:
         return timed
     found = [span for span in spans if kind_of(span) == "generation"]
-    if len(found) < 2:
+    sent = [span for span in spans if span.attributes.get(names.SEGMENT) == names.SEGMENT_ELSEWHERE]
+    if len(found) < 2 and not sent:
         return found
     by_id = {span.span_id: span for span in spans}
-    above = {one.span_id for span in found for one in ancestors(span, by_id)}
+    above = {one.span_id for span in (*found, *sent) for one in ancestors(span, by_id)}
     return [span for span in found if span.span_id not in above]
+
+
+def elsewhere(spans: Sequence[Span]) -> list[str]:
+    """The hosts of the requests for tokens that did not go to the server that is measured, one for each request.
+
+    They are those that we noticed ourselves, and the generations that a convention tells of, below which we saw no
+    request, and whose server is another than that of the requests that we timed.
+    """
+    ours = [span for span in spans if names.SEGMENT in span.attributes]
+    hosts = [_host(span) for span in ours if span.attributes[names.SEGMENT] == names.SEGMENT_ELSEWHERE]
+    timed = {_host(span) for span in ours if span.attributes[names.SEGMENT] == names.SEGMENT_GENERATION}
+    if timed and (told := [one for one in spans if _host(one) and names.SEGMENT not in one.attributes]):
+        by_id = {span.span_id: span for span in spans}
+        seen = {one.span_id for span in ours for one in ancestors(span, by_id)}
+        hosts += [
+            _host(span)
+            for span in told
+            if kind_of(span) == "generation" and span.span_id not in seen and _host(span) not in timed
+        ]
+    return hosts
+
+
+def _host(span: Span) -> str:
+    """The server that a span names, with its port where that says more."""
+    host, port = span.attributes.get(names.SERVER_ADDRESS, ""), span.attributes.get(names.SERVER_PORT)
+    return f"{host}:{port}" if port not in (None, 80, 443) else str(host)
 
 
 def tools(spans: Sequence[Span]) -> list[Span]:

@@ -46,6 +46,7 @@ VERDICT: Final = "punie.verdict"
 SENT_NS: Final = "punie.sent_ns"
 CLOCK_SHIFT: Final = "punie.clock.shift_ns"  # their clock minus the run's: what was taken off all times of the query
 WARM_UP: Final = "punie.warm_up"
+TOOLS_UNSEEN: Final = "punie.tools_unseen"  # its tools made no spans: they cannot be told from the rest
 LEDGER_WALL: Final = "punie.ledger.wall_ns"
 LEDGER_CLIENT_QUEUE: Final = "punie.ledger.client_queue_ns"
 LEDGER_GENERATION: Final = "punie.ledger.generation_ns"
@@ -60,6 +61,7 @@ RUN_CODE: Final = "run_code"  # the one tool of an agent in code mode
 # Attributes of a generation span
 SEGMENT: Final = "punie.segment"
 SEGMENT_GENERATION: Final = "generation"
+SEGMENT_ELSEWHERE: Final = "elsewhere"  # a request for tokens that did not go through the endpoint: no generation
 GENERATION_INDEX: Final = "punie.generation.index"
 CHUNKS: Final = "punie.generation.chunks"
 CONNECT_NS: Final = "punie.generation.connect_ns"

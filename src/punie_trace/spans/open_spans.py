@@ -103,6 +103,11 @@ class OpenSpans:
             trace = self._traces.get(trace_id)
             return [] if trace is None else list(trace.finished)
 
+    def follows(self, trace_id: str) -> bool:
+        """Whether this trace is open now."""
+        with self._lock:
+            return trace_id in self._traces
+
     def followed(self) -> int:
         """How many traces are open now."""
         with self._lock:

@@ -110,6 +110,10 @@ class QuerySpan:
                 self._span.set_attribute(attribute, value)
         return ledger
 
+    def tools_unseen(self) -> None:
+        """Its tools, if it has any, made no spans: they cannot be told from the rest of what is no generation."""
+        self._span.set_attribute(names.TOOLS_UNSEEN, True)
+
     def set_verdict(self, verdict: Verdict, error: str | None = None) -> None:
         """What became of the query. An error or a timeout marks the span as failed; a wrong answer does not."""
         self._span.set_attribute(names.VERDICT, verdict.value)

@@ -31,9 +31,12 @@ _STREAMED: Final = re.compile(rb'"stream"\s*:\s*true')
 RECEIVED_NS: Final = "punie_trace.received_ns"
 """The key in a request's `extensions` for when it came to us (ns), where it is passed on for another: its span begins
 then, and the time until it is sent is part of 'connect'."""
+TIMED: Final = "punie_trace.timed"
+"""The key in a request's `extensions` that says that its generation is timed here."""
 SPAN_ATTRIBUTES: Final = "punie_trace.span_attributes"
 """The key in a request's `extensions` for what its span says besides."""
 _STALE: Final = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError, httpx2.CloseError)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
 
 
@@ -54,6 +57,9 @@ class TracedTransport(httpx2.AsyncBaseTransport):
     with the last byte read; the request carries `traceparent`. The response's `extensions[COMPLETION]` is the reader of
     its body. `inner` tells its steps through `request.extensions['trace']`, as httpcore does.
 
+    With `origin`, only requests to that server (a URL with its scheme, host and port) are generations; what is sent
+    elsewhere through the same client passes untimed.
+
     With `tidy`, chunks that a strict client would stumble over are passed on in OpenAI's own form; all others, and the
     whole of a sound stream, as they came. With `read_requests`, spans say which calls a request brings the results of.
     """
@@ -66,17 +72,19 @@ class TracedTransport(httpx2.AsyncBaseTransport):
         *,
         tidy: bool = False,
         read_requests: bool = False,
+        origin: str | None = None,
     ) -> None:
         self._provider = tracer_provider
         self._clock = clock
         self._inner = httpx2.AsyncHTTPTransport(limits=_LIMITS, retries=0) if inner is None else inner
         self._tidy = tidy
         self._read_requests = read_requests
+        self._origin = None if origin is None else _origin(httpx2.URL(origin))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request. Raises what the wrapped transport raises, after writing it down."""
         reader = reader_of(request.method, request.url.path)
-        if reader is None:
+        if reader is None or (self._origin is not None and _origin(request.url) != self._origin):
             return await self._inner.handle_async_request(request)
         # The other forms have no clients here that need it.
         tidy = self._tidy and reader is CompletionReader and _wants_stream(request)
@@ -99,6 +107,7 @@ class TracedTransport(httpx2.AsyncBaseTransport):
             request.extensions = {
                 **request.extensions,
                 "trace": _chained(span, request.extensions.get("trace")),
+                TIMED: True,
             }
             response = _inflated(await self._send(request, span))
         except BaseException as error:
@@ -213,6 +222,10 @@ class _Tidier:
         if self._reader.form == "json":
             return _as_stream([*(events or []), b"[DONE]"])
         return held if events is None else _as_stream(events)
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or _DEFAULT_PORTS.get(url.scheme)
 
 
 def _inflated(response: httpx2.Response) -> httpx2.Response:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from punie_trace.spans.span import Span
+from punie_trace.suite.agent_output import SentOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Ready:
 class Finished:
     """What evaluators are told of a query. `wall_s` is from due to done; `workspace` is the folder it worked in."""
 
-    output: object
+    output: SentOutput
     wall_s: float
     spans: tuple[Span, ...]
     workspace: str

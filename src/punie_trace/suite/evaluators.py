@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from pydantic_evals.evaluators.common import DEFAULT_EVALUATORS
 
 from punie_trace.errors import SuiteError, nearest
 from punie_trace.records import Evaluation
+from punie_trace.suite.agent_output import expected_like
 from punie_trace.suite.command import WORKSPACE, Command
 from punie_trace.suite.dataset_file import cases_of, evaluator_name, evaluators_of
 from punie_trace.suite.evaluator_messages import Finished
@@ -47,12 +48,15 @@ class CaseEvaluators:
         """What the evaluator of that number finds; where it raises, that is what it found. Nothing is raised."""
         evaluator = self.evaluators[number]
         name = source = type(evaluator).__name__
+        output, changed = finished.output.unpack()
+        why = "" if changed is None else f" (the output came as JSON's values and not as the agent gave it: {changed})"
         try:
             name, source = evaluator.get_default_evaluation_name(), _source(evaluator)
-            found = evaluator.evaluate(_context(self.case, finished))
-            return tuple(_findings(name, source, await found if inspect.isawaitable(found) else found))
+            found = evaluator.evaluate(_context(self.case, finished, output))
+            findings = _findings(name, source, await found if inspect.isawaitable(found) else found)
+            return tuple(_explained(one, why) if one.value is False else one for one in findings)
         except Exception as error:
-            return (Evaluation(name, None, f"{type(error).__name__}: {error}"[:_MOST_TEXT], source),)
+            return (Evaluation(name, None, f"{type(error).__name__}: {error}{why}"[:_MOST_TEXT], source),)
 
 
 def make_evaluators(dataset: Mapping[str, object], references: Sequence[str], name: str) -> tuple[CaseEvaluators, ...]:
@@ -153,14 +157,14 @@ def _messages(error: Exception) -> list[str]:
     return [" ".join(str(error).split())[:_MOST_TEXT]]
 
 
-def _context(case: Case[Any, Any, Any], finished: Finished) -> EvaluatorContext[Any, Any, Any]:
+def _context(case: Case[Any, Any, Any], finished: Finished, output: object) -> EvaluatorContext[Any, Any, Any]:
     tree = span_tree(finished.spans)
     return EvaluatorContext(
         name=case.name,
         inputs=case.inputs,
         metadata=case.metadata,
-        expected_output=case.expected_output,
-        output=finished.output,
+        expected_output=expected_like(case.expected_output, output),
+        output=output,
         duration=finished.wall_s,
         _span_tree=tree,
         attributes={WORKSPACE: finished.workspace},
@@ -179,6 +183,10 @@ def _findings(name: str, source: str, found: object) -> Iterator[Evaluation]:
         return
     for key, value in found.items():
         yield _finding(str(key), source, value)
+
+
+def _explained(found: Evaluation, why: str) -> Evaluation:
+    return replace(found, reason=f"{found.reason or 'does not hold'}{why}"[:_MOST_TEXT]) if why else found
 
 
 def _finding(name: str, source: str, found: object) -> Evaluation:

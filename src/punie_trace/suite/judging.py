@@ -25,6 +25,7 @@ from punie_trace.bound_process import BoundProcess, start_bound
 from punie_trace.errors import SuiteError
 from punie_trace.records import EndedQuery, Evaluation, Judgement, Verdict
 from punie_trace.spans.span import Span
+from punie_trace.suite.agent_output import send
 from punie_trace.suite.check import judge, settle
 from punie_trace.suite.evaluator_messages import Finished, Ready, Request, Setup
 from punie_trace.suite.load import Suite
@@ -156,7 +157,7 @@ class EvaluatingJudge:
         if ended.warm_up or answer is None or verdict in _WITHOUT_ANSWER or not ended.query.evaluators:
             return Judgement(verdict)
         finished = Finished(
-            output=answer.text,
+            output=send(answer.text, answer.output),
             wall_s=ended.wall_ns / 1e9,
             spans=tuple(self._spans_of(ended.trace_id)),
             workspace=answer.workspace or self._workspace,
