@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import pytest
+from pydantic_ai import Agent
 
 from punie_trace.agent.asker import AgentSource
 from punie_trace.agent.code_mode import check_code_mode
@@ -15,6 +17,7 @@ from punie_trace.records import Path as AskPath
 from punie_trace.records import Query, Verdict
 from punie_trace.records import ToolCall as Call
 from punie_trace.testing import Reply, Rule, Script, Text, ToolCall
+from tests.agent import theirs
 from tests.agent.lab import THEIRS, lab
 
 pytestmark = pytest.mark.anyio
@@ -144,3 +147,18 @@ async def test_code_without_a_tool_is_a_call_where_none_is_wanted() -> None:
     assert outcome.verdict is Verdict.SHOULD_NOT_HAVE_CALLED
     assert [call.name for call in outcome.tool_calls] == ["run_code"]
     assert ledger.tool_ns == ledger.sandbox_ns > 0
+
+
+@pytest.mark.usefixtures("sandbox")
+async def test_tools_that_run_while_the_code_is_still_written_are_hidden_behind_the_generation() -> None:
+    harness = importlib.import_module("pydantic_ai_harness.code_mode")
+    agent = Agent(tools=[theirs.slow], capabilities=[harness.CodeMode(eager=True)])
+    code = "await slow(seconds=0.3)\n" + "\n".join(f"value_{n} = {n}" for n in range(60)) + "\nvalue_1"
+    written = ToolCall(name="run_code", arguments={"code": code}, pieces=20, gap_s=0.05)
+    async with lab((written,), (Text(text="waited"),)) as one:
+        ask = await one.asker("imported", AgentSource(instance=agent))
+        outcome, ledger = await one.ask(ask, Query("eager", "Wait.", "tool", ("slow",)), timeout_s=60)
+    assert outcome.verdict is Verdict.CORRECT, outcome
+    assert [call.name for call in outcome.tool_calls] == ["slow"]
+    assert 0 < ledger.hidden_tool_ns <= ledger.generation_ns
+    assert ledger.tool_work_ns - ledger.hidden_tool_ns <= ledger.tool_ns - ledger.sandbox_ns

@@ -15,6 +15,7 @@ from punie_trace.analysis.first_divergence import first_divergence
 from punie_trace.analysis.observations import Observation, right_queries
 from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
 from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_sequentially
+from punie_trace.analysis.work_difference import work_difference
 from punie_trace.records import Outcome
 from punie_trace.runs.header import RunHeader, StoppingRecord
 
@@ -90,6 +91,7 @@ def compare_pairs(pairs: Sequence[Pair], stopping: StoppingRecord | None = None)
             speed_by_category=_by_category(pair.before, pair.after),
             accuracy=accuracy_difference(pair.before, pair.after),
             generation_factors=_factors(pair.before, pair.after),
+            difference=work_difference(pair.before, pair.after),
         )
         for pair in pairs
     )

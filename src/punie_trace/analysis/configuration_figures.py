@@ -13,6 +13,7 @@ from statistics import median
 from typing import Final
 
 from punie_trace.analysis.client import client_figures
+from punie_trace.analysis.code_use import code_figures
 from punie_trace.analysis.compare import identity
 from punie_trace.analysis.drafted import by_query, speculation_figures
 from punie_trace.analysis.evaluations import evaluation_figures
@@ -111,6 +112,8 @@ def configuration_figures(
         fingerprint=fingerprint(header, name),
         tools_unseen=any(one.tools_unseen for one in timed) and not (ledger is not None and ledger.tool_work),
         requests_elsewhere=dict(Counter(host for one in observations for host in one.elsewhere).most_common()),
+        tools=record.tools if record else "calls",
+        code=code_figures([one.code for one in answered]),
         speculation=speculation_figures(by_query((one.outcome.query, one.drafted) for one in answered)),
     )
 
@@ -166,6 +169,8 @@ def _mean_ledger(ledgers: Sequence[Ledger]) -> LedgerFigures | None:
         tool=sum(one.tool_ns for one in ledgers) / per_ms,
         framework=sum(one.framework_ns for one in ledgers) / per_ms,
         tool_work=sum(one.tool_work_ns for one in ledgers) / per_ms,
+        sandbox=sum(one.sandbox_ns for one in ledgers) / per_ms,
+        hidden=sum(one.hidden_tool_ns for one in ledgers) / per_ms,
     )
 
 

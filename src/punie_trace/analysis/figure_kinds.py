@@ -57,7 +57,10 @@ class WallFigures(Figures):
 
 
 class LedgerFigures(Figures):
-    """Means over queries in ms, which add up to `wall`; as shares they add up to 1. `tool_work` stands beside."""
+    """Means over queries in ms, which add up to `wall`; as shares they add up to 1. Beside them stand `tool_work`,
+    `sandbox` (of `tool`, what code that the model wrote took by itself), and `hidden`: tools at work while a generation
+    was open, which is generation's time.
+    """
 
     wall: Rounded
     client_queue: Rounded
@@ -65,6 +68,8 @@ class LedgerFigures(Figures):
     tool: Rounded
     framework: Rounded
     tool_work: Rounded
+    sandbox: Rounded = 0.0
+    hidden: Rounded = 0.0
 
 
 class TokenFigures(Figures):
@@ -91,6 +96,49 @@ class AskedAgain(Figures):
     again_ms: Rounded
     gain: Bounded | None
     p_value: Rounded | None
+
+
+class CodeFigures(Figures):
+    """Code mode over the answered queries, of which `queries` of `of` ran code; rates are over all of them.
+
+    `problems` counts the runs that were refused or stopped, by kind: code that does not parse, an unknown name, wrong
+    types, over a limit, not allowed, an error that it raised.
+    """
+
+    queries: int
+    of: int
+    runs_per_query: Rounded
+    calls_per_query: Rounded
+    problems: dict[str, int]
+
+
+class GenerationParts(Figures):
+    """Of what a difference in generation time is made, in ms a query; the parts add up to it."""
+
+    generations_ms: Rounded
+    tokens_ms: Rounded
+    token_time_ms: Rounded
+
+
+class WorkDifference(Figures):
+    """This one minus the baseline: means over queries of the differences in pairs, in ms and counts a query.
+
+    `client_queue_ms`, `generation_ms`, `tools_ms`, `sandbox_ms` and `framework_ms` add up to `wall_ms`. Tokens are None
+    where a server did not tell them.
+    """
+
+    queries: int
+    pairs: int
+    wall_ms: Rounded
+    client_queue_ms: Rounded
+    generation_ms: Rounded
+    tools_ms: Rounded
+    sandbox_ms: Rounded
+    framework_ms: Rounded
+    generations: Rounded
+    input_tokens: Rounded | None
+    output_tokens: Rounded | None
+    generation_parts: GenerationParts | None
 
 
 class FirstDivergence(Figures):

@@ -15,6 +15,7 @@ from punie_trace.analysis.figure_kinds import (
     AskedAgain,
     Bounded,
     ClientFigures,
+    CodeFigures,
     Figures,
     Identity,
     LedgerFigures,
@@ -24,9 +25,11 @@ from punie_trace.analysis.figure_kinds import (
     SpeculationFigures,
     TokenFigures,
     WallFigures,
+    WorkDifference,
 )
 from punie_trace.analysis.statistics import SpeedVerdict
 from punie_trace.errors import ConfigurationError
+from punie_trace.records import ToolMode
 from punie_trace.runs.header import Machine, RunStatus
 
 SUMMARY_SCHEMA_VERSION = 1
@@ -126,6 +129,10 @@ class ConfigurationFigures(Figures):
     """Whether tools made no spans: `tool` and `framework` are then one line, what passes between generations."""
     requests_elsewhere: dict[str, int] = Field(default_factory=dict)
     """Requests for tokens to other servers than the one that is measured, by host: in no figure of generations."""
+    tools: ToolMode = "calls"
+    """How its model uses tools."""
+    code: CodeFigures | None = None
+    """None where no code ran."""
     energy: EnergyFigures | None = None
     """Of the whole machine while its queries ran; None where it is not observable (see `RunFacts.energy`)."""
 
@@ -178,6 +185,8 @@ class Comparison(Figures):
     speed_by_category: dict[str, Bounded]
     accuracy: AccuracyDifference | None
     generation_factors: GenerationFactors | None
+    difference: WorkDifference | None = None
+    """In time and work; None where no pair tells of it."""
 
     @property
     def speedup(self) -> SpeedFigures:

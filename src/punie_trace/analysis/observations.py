@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from punie_trace.analysis.asks import asked_before, forgets
+from punie_trace.analysis.code_use import CodeUse, code_use_in
 from punie_trace.analysis.drafted import Drafted, drafted_in
 from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans, tools_unseen
 from punie_trace.analysis.split import GenerationSplit, server_steps, split_generation
@@ -53,6 +54,8 @@ class Observation:
     """The hosts of requests for tokens that went past the server that is measured, one for each request."""
     tools_unseen: bool = False
     """Whether its tools made no spans, so that they cannot be told from the framework."""
+    code: CodeUse | None = None
+    """None where no code of the model's ran."""
 
     @property
     def answered(self) -> bool:
@@ -94,7 +97,17 @@ def _observation(outcome: Outcome, ask: Ask, spans: Sequence[Span]) -> Observati
     steps = server_steps(spans)
     splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
     unseen = any(tools_unseen(span) for span in query_spans(spans))
-    return Observation(outcome, ask, ledger, error, splits, drafted_in(spans), tuple(elsewhere(spans)), unseen)
+    return Observation(
+        outcome,
+        ask,
+        ledger,
+        error,
+        splits,
+        drafted_in(spans),
+        elsewhere=tuple(elsewhere(spans)),
+        tools_unseen=unseen,
+        code=code_use_in(spans),
+    )
 
 
 def right_queries(observations: Sequence[Observation]) -> dict[str, bool]:

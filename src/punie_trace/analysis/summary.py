@@ -43,8 +43,12 @@ DEFINITIONS: Final = {
     "asked again": "the speed-up of questions that both had been asked before, which is speed and memory together; and "
     "by configuration, the time of a first ask / the median of later ones",
     "ledger": "queue (due to sent), generation (a request to the model is open), tool (one runs, no request is open), "
-    "framework (the rest); they add up to the wall time; a program's tools cannot be seen: tool and framework are one "
+    "framework (the rest); they add up to the wall time; in code mode "
+    "sandbox is what of the tool line the model's code took by itself, and 'hidden behind generation' tools at work "
+    "while a generation was open, which is generation's; a program's tools cannot be seen: tool and framework are one "
     "line of its, between generations",
+    "more or less": "means over queries of the differences to the baseline in pairs of first asks; generation's is split "
+    "by logarithmic means into fewer generations, fewer tokens in each, less time a token",
     "right": "queries that are correct in more than half of their rounds, errors included; Wilson's 95 % interval",
     "identical": "queries with the baseline's tool calls and answer, to the letter, in every round",
     "time per correct": "all wall time, of errors and wrong answers too, for each correct answer",

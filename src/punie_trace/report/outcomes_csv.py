@@ -20,7 +20,7 @@ Cell: TypeAlias = "str | int | float | None"
 
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the wide forms count for some programs
 _KEPT: Final = "\n\t"
-_LEDGER: Final = ("client_queue", "generation", "tool", "framework", "tool_work")
+_LEDGER: Final = ("client_queue", "generation", "tool", "framework", "tool_work", "sandbox", "hidden_tool")
 
 COLUMNS: Final = (
     "run",

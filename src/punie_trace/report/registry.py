@@ -4,7 +4,7 @@
     register_export("ndjson", write_ndjson, "a line of JSON for each query")
 
 A column stands in the console's tables, in markdown and on the page; a format is a name for `--format`. The package's
-own are registered in the same way, in `configuration_columns`, `server_columns` and `exports`.
+own are registered in the same way, in `configuration_columns`, `server_columns`, `code_columns` and `exports`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def register_column(group: str, title: str, show: Show, *, numeric: bool = True)
     `show` gives the cell for one configuration, as plain text. Raises `ConfigurationError` where the table has a
     column of that title.
     """
-    _built_in("configuration_columns", "server_columns")
+    _built_in("configuration_columns", "server_columns", "code_columns")
     if (group, title) in _columns:
         raise ConfigurationError(f"the table {group!r} has a column {title!r} already: choose another title")
     _columns[group, title] = ConfigurationColumn(group, title, show, numeric)
@@ -128,7 +128,7 @@ def register_export(name: str, write: WriteExport, about: str = "", *, of_one_qu
 
 def columns() -> tuple[ConfigurationColumn, ...]:
     """All columns, in the order in which they were registered."""
-    _built_in("configuration_columns", "server_columns")
+    _built_in("configuration_columns", "server_columns", "code_columns")
     return tuple(_columns.values())
 
 

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from punie_trace.analysis.advice import MOST_ADVICE
-from punie_trace.analysis.figure_kinds import Observed
 from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.first_divergence import in_words
 from punie_trace.analysis.named_figures import FEWEST_FOR_P95, comparison_of
 from punie_trace.analysis.summary import DEFINITIONS
+from punie_trace.report.code_columns import code_lines
 from punie_trace.report.contrast_document import WORK_COLUMNS, work_cells
 from punie_trace.report.headline import headline
 from punie_trace.report.model import (
     NONE,
-    UNSEEN,
     Bar,
     Column,
     Document,
@@ -35,6 +34,7 @@ from punie_trace.report.model import (
     Tables,
     section,
 )
+from punie_trace.report.phases_table import phases_table, unseen_phases
 from punie_trace.report.registry import SCREEN, columns, configuration_table
 from punie_trace.report.units import duration, interval, machine, share
 
@@ -82,6 +82,7 @@ def _sections(summary: Summary) -> Iterator[Section]:
     screen = configuration_table(tuple(column for column in shown if column.group == SCREEN), summary)
     yield section("configurations", SCREEN, screen, *map(Note, _marks(summary)), on_screen=True)
     yield section("ledger", "Where the time goes", _ledger_bars(summary), on_screen=True)
+    yield section("code", "Code mode", Items(tuple(code_lines(summary))), on_screen=True)
     findings = Items((*summary.ledger_errors, *summary.findings), "bad", MOST_ON_SCREEN)
     yield section("findings", "Findings", findings, on_screen=True)
     advice = Items(tuple(one.text for one in summary.advice), "good", MOST_ADVICE)
@@ -99,7 +100,9 @@ def _sections(summary: Summary) -> Iterator[Section]:
     tables = tuple(table for table in map(_without_empty, tables) if table.columns)
     yield section("figures", "All figures", Tables(tables), *map(Note, _remarks(summary)))
     yield section("work", "Work relative to the baseline's", _work_table(summary))
-    yield section("phases", "A generation: mean of each phase", _phases_table(summary), *map(Note, _unseen(summary)))
+    yield section(
+        "phases", "A generation: mean of each phase", phases_table(summary), *map(Note, unseen_phases(summary))
+    )
     yield _critical_path(summary)
     yield section("problems", "Not right in every round", Items(tuple(_problems(summary)), "bad"))
     yield section("divergences", "Where answers first differ from the baseline's", Items(tuple(_divergences(summary))))
@@ -247,48 +250,6 @@ def _remarks(summary: Summary) -> Iterator[str]:
 def _work_table(summary: Summary) -> Table:
     rows = [(one.other, work_cells(one)) for one in summary.comparisons]
     return Table(WORK_COLUMNS, tuple(Row(name, cells) for name, cells in rows if cells is not None))
-
-
-def _phases_table(summary: Summary) -> Table | None:
-    """Mean phases of a generation, those that were seen anywhere."""
-    found = {name: one.generation_split_ms for name, one in summary.configurations.items()}
-    phases = list(dict.fromkeys(phase for row in found.values() for phase in row))
-    seen = [phase for phase in phases if any(row[phase].value is not None for row in found.values())]
-    if not seen:
-        return None
-    rows = tuple(Row(name, tuple(_phase(row[phase]) for phase in seen)) for name, row in found.items())
-    return Table(tuple(Column(_words(phase)) for phase in seen), rows, names="configuration")
-
-
-def _phase(one: Observed) -> str:
-    if one.value is None:
-        return UNSEEN if one.of else NONE
-    return duration(one.value) + ("*" if one.n < one.of else "")
-
-
-def _unseen(summary: Summary) -> Iterator[str]:
-    """In how many generations a phase was seen where not in all, and why others were not seen at all."""
-    found = {name: one.generation_split_ms for name, one in summary.configurations.items()}
-    partly = [
-        f"{name} {' and '.join(shares)}"
-        for name, row in found.items()
-        if (shares := dict.fromkeys(f"{one.n}/{one.of}" for one in row.values() if 0 < one.n < one.of))
-    ]
-    if partly:
-        yield f"* not seen in every generation: {', '.join(partly)}"
-    sources = {name: one.phases_told_by for name, one in summary.configurations.items()}
-    if any(source.endswith("timings") for row in sources.values() for source in row):
-        yield "phases as told by: " + ", ".join(f"{name} {' and '.join(row)}" for name, row in sources.items() if row)
-    yield from dict.fromkeys(
-        f"{_words(phase)} not observable: {one.not_observable}"
-        for row in found.values()
-        for phase, one in row.items()
-        if one.of and one.not_observable is not None
-    )
-
-
-def _words(phase: str) -> str:
-    return phase.replace("_", " ")
 
 
 def _critical_path(summary: Summary) -> Section:
