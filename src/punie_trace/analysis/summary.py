@@ -47,8 +47,8 @@ DEFINITIONS: Final = {
     "sandbox is what of the tool line the model's code took by itself, and 'hidden behind generation' tools at work "
     "while a generation was open, which is generation's; a program's tools cannot be seen: tool and framework are one "
     "line of its, between generations",
-    "more or less": "means over queries of the differences to the baseline in pairs of first asks; generation's is split "
-    "by logarithmic means into fewer generations, fewer tokens in each, less time a token",
+    "more or less": "means over queries of the differences to the baseline in pairs of first asks; generation's is "
+    "split by logarithmic means into fewer generations, fewer tokens in each, less time a token",
     "right": "queries that are correct in more than half of their rounds, errors included; Wilson's 95 % interval",
     "identical": "queries with the baseline's tool calls and answer, to the letter, in every round",
     "time per correct": "all wall time, of errors and wrong answers too, for each correct answer",
