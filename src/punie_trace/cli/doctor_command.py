@@ -29,7 +29,7 @@ def doctor(
     from rich.console import Console
 
     from punie_trace.engine.checks import machine_checks
-    from punie_trace.engine.measure import RUNS
+    from punie_trace.engine.measured import RUNS
 
     code = EXIT_FINE
     with errors_as_messages():

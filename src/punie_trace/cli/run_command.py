@@ -31,7 +31,8 @@ Examples:
   punie-trace run --config punie-trace.toml --only baseline --only adaptive
       configurations of your own, two of them
 """
-EPILOG = "Rates, sweeps, durations and time-outs have flags and TOML keys of their own: docs/load.md."
+EPILOG = "Rates, sweeps, durations and time-outs have flags and TOML keys of their own: docs/load.md. "
+EPILOG += "Several load generators, here or on a Ray cluster: --generators N, --ray ADDRESS, docs/scale.md."
 
 
 def run(
@@ -64,6 +65,8 @@ def run(
     max_error_ratio: options.MaxErrorRatio = None,
     cool_down: options.CoolDown = None,
     stop_when_saturated: options.StopWhenSaturated = None,
+    generators: options.Generators = None,
+    ray: options.Ray = None,
     path: options.RequestPath = None,
     seed: options.Seed = None,
     timeout: options.Timeout = None,
@@ -111,6 +114,7 @@ def run(
                     "cool_down_s": cool_down,
                     "stop_when_saturated": stop_when_saturated,
                 },
+                "fleet": {"generators": generators, "ray": ray},
                 "server": {
                     "model_path": None if url else model,
                     "model": model if url else None,

@@ -123,6 +123,18 @@ StopWhenSaturated = Annotated[
         hidden=True,
     ),
 ]
+Generators = Annotated[
+    int | None,
+    typer.Option(min=1, help="Ask from so many processes at once, each with its share of the load. [1]", hidden=True),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Ask from the nodes of a Ray cluster, a generator on each: host:port, or auto (punie-trace[ray]).",
+        hidden=True,
+    ),
+]
 RequestPath = Annotated[
     str | None, typer.Option(help="agent, http or inprocess: what asks. [agent; imported with --agent]")
 ]

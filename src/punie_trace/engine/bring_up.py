@@ -33,37 +33,39 @@ OnFailure: TypeAlias = Callable[[str, str], None]
 """(configuration, reason): it can no longer be asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerGroups:
-    """The server groups of one plan, brought up one by one."""
+@dataclass(frozen=True)
+class ServedGroups:
+    """The servers of one plan, brought up group by group, for whoever asks them."""
 
     plan: Plan
-    toolbox: Toolbox
     writer: RunWriter
     announce: Announcer
-    tracing: Tracing
     on_failure: OnFailure
 
-    async def bring_up(self, stack: AsyncExitStack, group: str) -> Mapping[str, Target]:
-        """Targets for the configurations of `group`; none, and a failure for each, if its server does not come up.
+    async def serve(self, stack: AsyncExitStack, group: str) -> Server | None:
+        """The server of `group`; None, and a failure for each of its configurations, if it does not come up.
 
-        The server ends with `stack`.
+        It ends with `stack`.
         """
-        configurations = self.plan.of_group(group)
-        self.announce(PhaseStarted(f"starting {', '.join(c.name for c in configurations)}"))
+        configurations = self._begin(group)
         try:
-            if configurations[0].path == "inprocess":
-                return await self._load_in_process(stack, group, configurations)
-            server = await stack.enter_async_context(self._server(group, configurations))
-            return {c.name: await self._http_target(stack, c, server) for c in configurations}
+            return await stack.enter_async_context(self._server(group, configurations))
         except RunFolderError:
             raise
         except Exception as error:
-            self.announce(ServerChanged(group, "failed"))
-            reason = str(in_words(first_error(error), self.writer.folder))
-            for configuration in configurations:
-                self.on_failure(configuration.name, reason)
-            return {}
+            self._failed(group, configurations, error)
+            return None
+
+    def _begin(self, group: str) -> tuple[PlannedConfiguration, ...]:
+        configurations = self.plan.of_group(group)
+        self.announce(PhaseStarted(f"starting {', '.join(c.name for c in configurations)}"))
+        return configurations
+
+    def _failed(self, group: str, configurations: Sequence[PlannedConfiguration], error: Exception) -> None:
+        self.announce(ServerChanged(group, "failed"))
+        reason = str(in_words(first_error(error), self.writer.folder))
+        for configuration in configurations:
+            self.on_failure(configuration.name, reason)
 
     @asynccontextmanager
     async def _server(self, group: str, configurations: Sequence[PlannedConfiguration]) -> AsyncGenerator[Server]:
@@ -100,31 +102,6 @@ class ServerGroups:
             finally:
                 self._write_memory(group, server)
 
-    async def _load_in_process(
-        self, stack: AsyncExitStack, group: str, configurations: Sequence[PlannedConfiguration]
-    ) -> Mapping[str, Target]:
-        self.announce(ServerChanged(group, "loading"))
-        targets: dict[str, Target] = {}
-        for configuration in configurations:
-            options = self._options(configuration, configuration.server.model_path or "")
-            target = await inprocess_target(
-                stack, configuration, self.toolbox, options, self.tracing.provider, self.tracing.clock
-            )
-            targets[configuration.name] = target
-            self._record(configuration, target.served_model)
-        self.writer.server_ready(group, ServerRecord(identity={"kind": "inprocess"}, batched=False))
-        self.announce(ServerChanged(group, "ready"))
-        return targets
-
-    async def _http_target(self, stack: AsyncExitStack, configuration: PlannedConfiguration, server: Server) -> Target:
-        options = self._options(configuration, server.request_model)
-        return await http_target(
-            stack, configuration, server, self.toolbox, options, self.tracing.provider, self.tracing.clock
-        )
-
-    def _options(self, configuration: PlannedConfiguration, model: str) -> AskOptions:
-        return ask_options(configuration, model, self.plan.max_tokens, self.plan.experiment.agent_settings.max_requests)
-
     def _record(self, configuration: PlannedConfiguration, model: str | None) -> None:
         server = configuration.server
         self.writer.configuration_ready(
@@ -154,6 +131,58 @@ class ServerGroups:
         reading = server.memory()
         if reading is not None:
             self.writer.write_memory(group, reading.peak_bytes, reading.method)
+
+
+@dataclass(frozen=True)
+class ServerGroups(ServedGroups):
+    """The same for a driver in this process, which asks them itself."""
+
+    toolbox: Toolbox
+    tracing: Tracing
+
+    async def bring_up(self, stack: AsyncExitStack, group: str) -> Mapping[str, Target]:
+        """Targets for the configurations of `group`; none, and a failure for each, if its server does not come up.
+
+        The server ends with `stack`.
+        """
+        configurations = self._begin(group)
+        try:
+            if configurations[0].path == "inprocess":
+                return await self._load_in_process(stack, group, configurations)
+            server = await stack.enter_async_context(self._server(group, configurations))
+            return {c.name: await self._http_target(stack, c, server) for c in configurations}
+        except RunFolderError:
+            raise
+        except Exception as error:
+            self._failed(group, configurations, error)
+            return {}
+
+    async def _load_in_process(
+        self, stack: AsyncExitStack, group: str, configurations: Sequence[PlannedConfiguration]
+    ) -> Mapping[str, Target]:
+        self.announce(ServerChanged(group, "loading"))
+        targets: dict[str, Target] = {}
+        for configuration in configurations:
+            options = plan_options(self.plan, configuration, configuration.server.model_path or "")
+            target = await inprocess_target(
+                stack, configuration, self.toolbox, options, self.tracing.provider, self.tracing.clock
+            )
+            targets[configuration.name] = target
+            self._record(configuration, target.served_model)
+        self.writer.server_ready(group, ServerRecord(identity={"kind": "inprocess"}, batched=False))
+        self.announce(ServerChanged(group, "ready"))
+        return targets
+
+    async def _http_target(self, stack: AsyncExitStack, configuration: PlannedConfiguration, server: Server) -> Target:
+        options = plan_options(self.plan, configuration, server.request_model)
+        return await http_target(
+            stack, configuration, server, self.toolbox, options, self.tracing.provider, self.tracing.clock
+        )
+
+
+def plan_options(plan: Plan, configuration: PlannedConfiguration, model: str) -> AskOptions:
+    """The options of the requests of one configuration, to the server's `model`, with the plan's limits."""
+    return ask_options(configuration, model, plan.max_tokens, plan.experiment.agent_settings.max_requests)
 
 
 def _drafts_by_model(server: ServerConfig) -> bool:

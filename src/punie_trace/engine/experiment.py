@@ -13,14 +13,23 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
-from punie_trace.engine.settings import AgentChoice, AgentSettings, LoadSettings, Objectives, Settings, explain, table
+from punie_trace.engine.settings import (
+    AgentChoice,
+    AgentSettings,
+    FleetSettings,
+    LoadSettings,
+    Objectives,
+    Settings,
+    explain,
+    table,
+)
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import Path as AskPath
 from punie_trace.records import ToolMode
 
 PATHS: tuple[str, ...] = get_args(AskPath)
 TOOL_MODES: tuple[str, ...] = get_args(ToolMode)
-TABLES = ("agent", "load", "objectives", "server")
+TABLES = ("agent", "fleet", "load", "objectives", "server")
 """Tables of a configuration file whose keys can be given one by one over those of the file."""
 
 
@@ -155,6 +164,7 @@ class Experiment(Settings):
         default=AgentSettings(), description="an agent of your own, as an object; or its settings, and limits"
     )
     load: Annotated[LoadSettings, table("load", LoadSettings)] = LoadSettings()
+    fleet: Annotated[FleetSettings, table("fleet", FleetSettings)] = FleetSettings()
     objectives: Annotated[Objectives, table("objectives", Objectives)] = Objectives()
     server: dict[str, Any] = Field(default_factory=dict, description="settings that all configurations share")
     configurations: Annotated[

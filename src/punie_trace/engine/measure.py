@@ -9,31 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Final
 
 import anyio
 
 from punie_trace.agent.toolbox import Toolbox
-from punie_trace.analysis.gates import Gate
 from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.engine.ending import Ending
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.header import header_of, secrets_of
 from punie_trace.engine.loads import planned_each, seconds_of
+from punie_trace.engine.measured import Measured, Options, Prepared, new_folder
 from punie_trace.engine.measurement import Measurement
 from punie_trace.engine.plan import Plan, make_plan
 from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
-from punie_trace.engine.questions import Questions, questions_of
+from punie_trace.engine.questions import questions_of
 from punie_trace.engine.rounds import most_rounds
 from punie_trace.engine.setup import check_configurations
 from punie_trace.engine.tracing import Tracing
 from punie_trace.engine.unexpected import first_error, in_words
 from punie_trace.errors import PunieTraceError, RunFolderError
-from punie_trace.records import SentTo
 from punie_trace.runs.header import RunStatus
 from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.spans.clock import Clock
@@ -41,45 +38,6 @@ from punie_trace.spans.metric_endpoint import metric_endpoints
 from punie_trace.spans.otlp_endpoint import endpoint_for
 from punie_trace.suite.judging import EvaluatingJudge, Evaluators
 from punie_trace.suite.load import Suite
-
-RUNS: Final = Path("runs")
-"""Where run folders go if nothing else is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How one run is carried out, beside what is measured.
-
-    `otlp` and `otlp_metrics` are 'auto' (if a collector answers), 'off' or a URL. `argv` is the command line that began
-    it, for the header.
-    """
-
-    out: Path | None = None
-    otlp: str = "auto"
-    otlp_metrics: str = "auto"
-    argv: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A plan whose questions, workspace and models were found to be there."""
-
-    plan: Plan
-    questions: Questions
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """How a run ended. What was measured is in `folder`."""
-
-    folder: Path
-    status: RunStatus
-    error: PunieTraceError | None
-    """What ended the run before its end; None where nothing did."""
-    gates: tuple[Gate, ...]
-    """What remains to be checked."""
-    sent_to: SentTo
-    """Where spans and metrics went beside the folder."""
 
 
 def prepare(experiment: Experiment, options: Options) -> Prepared:
@@ -104,8 +62,8 @@ def measure(experiment: Experiment, options: Options, listener: Listener | None 
     prepared = prepare(experiment, options)
     ending = Ending()
     if not _in_event_loop():
-        return _measure_here(prepared, options, listener, ending)
-    worker = _Worker(partial(_measure_here, prepared, options, listener, ending))
+        return _way(prepared)(prepared, options, listener, ending)
+    worker = _Worker(partial(_way(prepared), prepared, options, listener, ending))
     while not worker.finished.is_set():
         try:
             worker.finished.wait()
@@ -118,7 +76,7 @@ async def measure_async(experiment: Experiment, options: Options, listener: List
     """As `measure`, in a thread of its own whose event loop nothing else delays. Cancelling ends the run in order."""
     prepared = prepare(experiment, options)
     ending = Ending()
-    worker = _Worker(partial(_measure_here, prepared, options, listener, ending))
+    worker = _Worker(partial(_way(prepared), prepared, options, listener, ending))
     try:
         await anyio.to_thread.run_sync(worker.finished.wait, abandon_on_cancel=True)
     except BaseException:
@@ -127,6 +85,15 @@ async def measure_async(experiment: Experiment, options: Options, listener: List
             await anyio.to_thread.run_sync(worker.finished.wait)
         raise
     return worker.result()
+
+
+def _way(prepared: Prepared) -> Callable[[Prepared, Options, Listener | None, Ending], Measured]:
+    """Who asks: this process, or generators of their own."""
+    if not prepared.plan.experiment.fleet.in_use:
+        return _measure_here
+    from punie_trace.engine.fleet.measure import measure_fleet
+
+    return measure_fleet
 
 
 class _Worker:
@@ -170,7 +137,7 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
         evaluators = stack.enter_context(_evaluators_of(plan, suite)) if suite.dataset else None
         clock = Clock.start()
         run_id = new_run_id()
-        folder = options.out or RUNS / run_id
+        folder = new_folder(options, run_id)
         secrets = secrets_of(plan, (*options.argv, options.otlp, options.otlp_metrics))
         writer = stack.enter_context(RunWriter(folder, header_of(run_id, plan, suite, clock, options.argv), secrets))
         status: RunStatus = "ended-early"

@@ -31,7 +31,7 @@ from punie_trace.engine.rounds import Rounds
 from punie_trace.engine.tracing import Tracing
 from punie_trace.engine.unexpected import first_error, in_words
 from punie_trace.errors import RunFolderError
-from punie_trace.records import Ledger, Outcome
+from punie_trace.records import Ledger, Outcome, Query
 from punie_trace.runs.writer import RunWriter
 from punie_trace.suite.check import judge_by_facts
 from punie_trace.suite.load import Suite
@@ -57,7 +57,7 @@ class Measurement:
 
     async def run(self) -> None:
         """Measures every batch of server groups; raises only what ends the whole run."""
-        groups = ServerGroups(self.plan, self.toolbox, self.writer, self.announce, self.tracing, self._fail)
+        groups = ServerGroups(self.plan, self.writer, self.announce, self._fail, self.toolbox, self.tracing)
         for batch in self.plan.batches:
             try:
                 async with AsyncExitStack() as servers:
@@ -111,13 +111,7 @@ class Measurement:
         if experiment.warm_up:
             asked = len(names) * min(experiment.warm_up, len(queries))
             self.announce(PhaseStarted(f"warming up{alone}", "warm-up", asked))
-            warm = replace(driver, limits=Limits(experiment.agent_settings.query_timeout_s))
-            await warm.drive(
-                plan_warm_up(names, queries, experiment.warm_up),
-                self.failures,
-                ClosedLoop(experiment.concurrency),
-                warm_up=True,
-            )
+            await warm_up(driver, self.plan, queries, self.failures, experiment.concurrency)
         self.announce(PhaseStarted(f"measuring{alone}", "measuring"))
         kind = "open" if isinstance(load, OpenLoop) else "closed"
         watch = ClientWatch()
@@ -132,7 +126,7 @@ class Measurement:
         except BaseException as error:
             # What was measured until then is kept, and needs to be judged as much. The disk may be what failed.
             with suppress(RunFolderError):
-                self.writer.add_client(watch.record(names, kind, _cut_short_by(error)))
+                self.writer.add_client(watch.record(names, kind, cut_short_by(error)))
             raise
         self.writer.add_client(watch.record(names, kind, stage.reason))
         if stage.stopper.early:
@@ -174,5 +168,14 @@ class Measurement:
         self.announce(ConfigurationFailed(configuration, reason))
 
 
-def _cut_short_by(error: BaseException) -> str:
+async def warm_up(driver: Driver, plan: Plan, queries: Sequence[Query], failures: Failures, concurrency: int) -> None:
+    """Ask the first queries, as many as the plan has for it, of all targets; they count in nothing."""
+    experiment = plan.experiment
+    warm = replace(driver, limits=Limits(experiment.agent_settings.query_timeout_s))
+    planned = plan_warm_up(list(driver.targets), queries, experiment.warm_up)
+    await warm.drive(planned, failures, ClosedLoop(concurrency), warm_up=True)
+
+
+def cut_short_by(error: BaseException) -> str:
+    """Why a stage did not end by itself, in words."""
     return "it failed" if isinstance(error, Exception) else "it was interrupted"

@@ -128,6 +128,33 @@ class LoadSettings(Settings):
     stop_when_saturated: bool = Field(default=True, description="end where latency keeps growing at a steady rate")
 
 
+class FleetSettings(Settings):
+    """Several load generators, on this machine or on a Ray cluster. Without any of it this process asks by itself."""
+
+    generators: int | None = Field(
+        default=None, ge=1, le=4096, description="how many; if absent, one here, or one on each node of a cluster"
+    )
+    ray: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a Ray cluster: its address, host:port, or auto for the one of this host",
+    )
+    join_timeout_s: float = Field(
+        default=120.0, gt=0, description="the longest that a generator may take to come up, and to get ready"
+    )
+    silence_timeout_s: float = Field(
+        default=20.0, gt=0, description="a generator that gives no sign of life for so long is given up"
+    )
+    runtime_env: dict[str, Any] = Field(
+        default_factory=dict, description="Ray's runtime_env: what your agent needs on the nodes, in Ray's own words"
+    )
+
+    @property
+    def in_use(self) -> bool:
+        """Whether generators of their own ask, and not this process."""
+        return self.ray is not None or (self.generators or 1) > 1
+
+
 class Objectives(Settings):
     """What a query must meet to count as good, besides being right. Times in seconds; absent: nothing is asked."""
 

@@ -29,6 +29,7 @@ class Tracing:
     """The tracer provider of one run and everything behind it. Raises `ConfigurationError` for a bad `otlp`.
 
     `otlp` is 'auto', 'off' or a URL, for spans, and so is `otlp_metrics`, for metrics. No span holds any of `secrets`.
+    Those of a `generator` go to the file alone: they are sent from the merged run, when their place in time is known.
     """
 
     def __init__(
@@ -39,15 +40,19 @@ class Tracing:
         spans_path: Path,
         otlp_metrics: str = "auto",
         secrets: Secrets | None = None,
+        *,
+        generator: str | None = None,
     ) -> None:
-        sender = connect(otlp)
-        self._metrics = connect_metrics(otlp_metrics, run_id, otlp)
-        self._senders = [*([sender] if sender is not None else []), *logfire_senders()]
+        alone = generator is None
+        sender = connect(otlp) if alone else None
+        self._metrics = connect_metrics(otlp_metrics, run_id, otlp) if alone else None
+        self._senders = [*([sender] if sender is not None else []), *(logfire_senders() if alone else ())]
         self.clock = clock
         self._run_span: SpanContext | None = None
         self.file = SpanFile(spans_path)
         metrics = [self._metrics] if self._metrics is not None else []
-        self.provider = make_tracer_provider(clock, run_id, [self.file, *self._senders, *metrics], secrets)
+        sinks = [self.file, *self._senders, *metrics]
+        self.provider = make_tracer_provider(clock, run_id, sinks, secrets, generator)
         self.notes = (
             *(f"spans also go to {one.endpoint}" for one in self._senders),
             *(f"metrics go to {one.endpoint}" for one in metrics),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -268,8 +269,8 @@ class ClockTracerProvider(sdk.TracerProvider):
         return self._clock_tracers.setdefault(scope, ClockTracer(self.clock, scope, alike, _LIMITS))
 
 
-def run_resource(run_id: str) -> Resource:
-    """What all spans and metrics of one run say of where they come from.
+def run_resource(run_id: str, generator: str | None = None) -> Resource:
+    """What all spans and metrics of one run say of where they come from; `generator` is the part that they are in.
 
     The run is the service's instance as well: a metrics store that is not told to keep `punie.run.id` still keeps runs
     apart by it.
@@ -280,18 +281,23 @@ def run_resource(run_id: str) -> Resource:
             names.SERVICE_VERSION: punie_trace.__version__,
             names.SERVICE_INSTANCE: run_id,
             names.RUN_ID: run_id,
+            **({names.GENERATOR: generator, names.HOST_NAME: socket.gethostname()} if generator is not None else {}),
         }
     )
 
 
 def make_tracer_provider(
-    clock: Clock, run_id: str, sinks: Iterable[SpanSink] = (), secrets: Secrets | None = None
+    clock: Clock,
+    run_id: str,
+    sinks: Iterable[SpanSink] = (),
+    secrets: Secrets | None = None,
+    generator: str | None = None,
 ) -> ClockTracerProvider:
     """The provider of one run; `sinks` (the file, senders) get every span that ends, without any of `secrets`.
 
     Raises ConfigurationError where the environment has switched OpenTelemetry off: without spans there is no ledger.
     """
-    provider = ClockTracerProvider(clock, run_resource(run_id), secrets)
+    provider = ClockTracerProvider(clock, run_resource(run_id, generator), secrets)
     for sink in sinks:
         provider.add_sink(sink)
     return provider

@@ -1,0 +1,58 @@
+"""What goes into a measurement beside the experiment, and what comes out: values that every way of measuring shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from punie_trace.analysis.gates import Gate
+from punie_trace.engine.plan import Plan
+from punie_trace.engine.questions import Questions
+from punie_trace.errors import PunieTraceError
+from punie_trace.records import SentTo
+from punie_trace.runs.header import RunStatus
+
+RUNS: Final = Path("runs")
+"""Where run folders go if nothing else is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one run is carried out, beside what is measured.
+
+    `otlp` and `otlp_metrics` are 'auto' (if a collector answers), 'off' or a URL. `argv` is the command line that began
+    it, for the header.
+    """
+
+    out: Path | None = None
+    otlp: str = "auto"
+    otlp_metrics: str = "auto"
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan whose questions, workspace and models were found to be there."""
+
+    plan: Plan
+    questions: Questions
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How a run ended. What was measured is in `folder`."""
+
+    folder: Path
+    status: RunStatus
+    error: PunieTraceError | None
+    """What ended the run before its end; None where nothing did."""
+    gates: tuple[Gate, ...]
+    """What remains to be checked."""
+    sent_to: SentTo
+    """Where spans and metrics went beside the folder."""
+
+
+def new_folder(options: Options, run_id: str) -> Path:
+    """Where the run `run_id` goes."""
+    return options.out or RUNS / run_id
