@@ -21,7 +21,7 @@ from pydantic import AliasChoices, BaseModel
 from pydantic_core import PydanticUndefined
 
 from punie_trace.cli.main import app
-from punie_trace.engine.experiment import AgentSettings, Configuration, Experiment, LoadSettings, Objectives
+from punie_trace.engine.experiment import AgentSettings, Configuration, Experiment, FleetSettings, LoadSettings, Objectives
 from punie_trace.servers import kinds
 
 HERE = Path(__file__).parent / "reference"
@@ -30,6 +30,7 @@ TABLES: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("The whole of the file", Experiment, ""),
     ("`[agent]`", AgentSettings, ""),
     ("`[load]`", LoadSettings, ""),
+    ("`[fleet]`", FleetSettings, "Load generators of their own: [several machines](../scale.md).\n"),
     ("`[objectives]`", Objectives, ""),
 )
 
@@ -67,7 +68,7 @@ def configuration_page() -> str:
     ]
     for title, model, about in TABLES:
         parts += [f"## {title}\n", about or _first_paragraph(model)]
-        parts += [_rows(model, skip=("agent", "load", "objectives", "server", "configurations")), ""]
+        parts += [_rows(model, skip=("agent", "fleet", "load", "objectives", "server", "configurations")), ""]
     parts += [
         "## `[server]` and `[configurations.NAME]`\n",
         "`[server]` holds what all configurations share, each `[configurations.NAME]` what is its own; both take the "

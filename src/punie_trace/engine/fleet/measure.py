@@ -54,7 +54,9 @@ def measure_fleet(prepared: Prepared, options: Options, listener: Listener | Non
             announce(RunPlanned(folder, {c.name: c.group for c in plan.configurations}, each))
             return writer
 
-        fleet = Fleet(plan, prepared.questions, run_id, options.argv, clock, announce, posts_of(plan), open_writer)
+        fleet = Fleet(
+            plan, prepared.questions, run_id, options.argv, clock, announce, posts_of(plan, run_id), open_writer
+        )
         status, error = _run(fleet, ending, folder)
         writer = fleet.writer
         if writer is None:
@@ -73,12 +75,16 @@ def measure_fleet(prepared: Prepared, options: Options, listener: Listener | Non
     return Measured(folder, status, error, plan.gates, sent_to)
 
 
-def posts_of(plan: Plan) -> MakePosts:
+def posts_of(plan: Plan, run_id: str) -> MakePosts:
     """What starts the generators: here, or on a cluster."""
     settings = plan.experiment.fleet
     many = settings.generators or 1
-    check_shares(plan, many)
-    return lambda: [LocalPost() for _ in range(many)]
+    check_shares(plan, many)  # again, where their number is known from the cluster alone
+    if settings.ray is None:
+        return lambda: [LocalPost() for _ in range(many)]
+    from punie_trace.engine.fleet.ray_posts import RayCluster
+
+    return lambda: RayCluster(settings, run_id).generators()
 
 
 def _run(fleet: Fleet, ending: Ending, folder: Path) -> tuple[RunStatus, PunieTraceError | None]:

@@ -26,12 +26,12 @@ _MOST_LINES: Final = 12
 
 
 class ToldProcess:
-    """`python -m MODULE FD`, with the other end of a pipe. `send` may be called from several threads, `receive` from one.
+    """`python -m MODULE FD`, with the other end of a pipe. Several threads may `send`, one `receive`.
 
-    It ends when this process does, however that ends, and with it all that it started.
+    It works in `folder`, ours if None. It ends when this process does, however that ends, with all that it started.
     """
 
-    def __init__(self, module: str = GENERATOR) -> None:
+    def __init__(self, module: str = GENERATOR, folder: Path | None = None) -> None:
         ours, theirs = Pipe()
         package = str(Path(punie_trace.__file__).parents[1])
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
@@ -42,6 +42,7 @@ class ToldProcess:
                 stdout=self._log.fileno(),
                 stderr=subprocess.STDOUT,
                 environment={**os.environ, "PYTHONPATH": path},
+                folder=folder,
                 pass_fds=(theirs.fileno(),),
             )
         self._connection = ours
