@@ -21,7 +21,14 @@ from pydantic import AliasChoices, BaseModel
 from pydantic_core import PydanticUndefined
 
 from punie_trace.cli.main import app
-from punie_trace.engine.experiment import AgentSettings, Configuration, Experiment, FleetSettings, LoadSettings, Objectives
+from punie_trace.engine.experiment import (
+    AgentSettings,
+    Configuration,
+    Experiment,
+    FleetSettings,
+    LoadSettings,
+    Objectives,
+)
 from punie_trace.servers import kinds
 
 HERE = Path(__file__).parent / "reference"

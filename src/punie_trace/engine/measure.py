@@ -20,13 +20,11 @@ from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.engine.ending import Ending
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.header import header_of, secrets_of
-from punie_trace.engine.loads import planned_each, seconds_of
-from punie_trace.engine.measured import Measured, Options, Prepared, new_folder
+from punie_trace.engine.measured import Measured, Options, Prepared, new_folder, planned_event
 from punie_trace.engine.measurement import Measurement
 from punie_trace.engine.plan import Plan, make_plan
-from punie_trace.engine.progress import Announcer, Listener, Noted, RunPlanned
+from punie_trace.engine.progress import Announcer, Listener, Noted
 from punie_trace.engine.questions import questions_of
-from punie_trace.engine.rounds import most_rounds
 from punie_trace.engine.setup import check_configurations
 from punie_trace.engine.tracing import Tracing
 from punie_trace.engine.unexpected import first_error, in_words
@@ -152,7 +150,7 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
             for note in (*plan.notes, *suite.notes, *tracing.notes):
                 writer.add_note(note)
                 announce(Noted(note))
-            announce(_planned(folder, plan, suite))
+            announce(planned_event(folder, plan, suite))
             workspace = prepared.questions.workspace_in(folder)
             toolbox = Toolbox(workspace, max_chars=plan.tool_output_chars)
             measurement = Measurement(plan, suite, toolbox, writer, announce, tracing)
@@ -168,19 +166,6 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
 def _evaluators_of(plan: Plan, suite: Suite) -> Evaluators:
     experiment = plan.experiment
     return Evaluators(suite, experiment.evaluators, timeout_s=experiment.evaluator_timeout_s)
-
-
-def _planned(folder: Path, plan: Plan, suite: Suite) -> RunPlanned:
-    groups = {c.name: c.group for c in plan.configurations}
-    at_most = plan.experiment.until is not None
-    return RunPlanned(folder, groups, _queries_each(plan, suite), seconds_of(plan.experiment, len(groups)), at_most)
-
-
-def _queries_each(plan: Plan, suite: Suite) -> int:
-    queries = len(suite.queries)
-    if plan.experiment.until is None:
-        return planned_each(plan.experiment, queries)
-    return queries * most_rounds(plan.experiment)
 
 
 def _run(measurement: Measurement, tracing: Tracing, ending: Ending) -> tuple[RunStatus, PunieTraceError | None]:

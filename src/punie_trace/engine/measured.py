@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from punie_trace.analysis.gates import Gate
+from punie_trace.engine.loads import planned_each, seconds_of
 from punie_trace.engine.plan import Plan
+from punie_trace.engine.progress import RunPlanned
 from punie_trace.engine.questions import Questions
+from punie_trace.engine.rounds import most_rounds
 from punie_trace.errors import PunieTraceError
 from punie_trace.records import SentTo
 from punie_trace.runs.header import RunStatus
+from punie_trace.suite.load import Suite
 
 RUNS: Final = Path("runs")
 """Where run folders go if nothing else is asked for."""
@@ -56,3 +60,12 @@ class Measured:
 def new_folder(options: Options, run_id: str) -> Path:
     """Where the run `run_id` goes."""
     return options.out or RUNS / run_id
+
+
+def planned_event(folder: Path, plan: Plan, suite: Suite) -> RunPlanned:
+    """What is told of a run that is about to begin."""
+    experiment, queries = plan.experiment, len(suite.queries)
+    groups = {c.name: c.group for c in plan.configurations}
+    decides = experiment.until is not None
+    each = queries * most_rounds(experiment) if decides else planned_each(experiment, queries)
+    return RunPlanned(folder, groups, each, seconds_of(experiment, len(groups)), at_most=decides)

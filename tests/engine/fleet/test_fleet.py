@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,18 @@ import psutil
 import pytest
 
 from punie_trace import Event, Experiment, QueryEnded, Run, Verdict, measure, read_run
+from punie_trace.driver.arrivals import Flat, Timed, due_offsets
+from punie_trace.engine.fleet import post
+from punie_trace.runs.header import PartRecord
+from punie_trace.runs.merge import clock_of
 from punie_trace.runs.reader import read_run as read_record
 from punie_trace.testing import Hang, Reply, Rule, Script, ScriptedServer, Text, scripted_server
 
 QUESTIONS = [f"Question {number}?" for number in range(6)]
 GOOD = Script(replies=(Reply(steps=(Text(text="An answer."),)),))
 WITHIN_S = 60.0
+ANCHOR_NS = 1_000_000
+"""How far apart the anchors of two clocks may be read on a busy machine."""
 
 
 @pytest.fixture
@@ -151,6 +158,58 @@ def test_generators_that_cannot_come_up_are_an_error_before_there_is_a_folder(
         measure(one.model_copy(update={"path": "imported"}), out=tmp_path / "run", otlp="off")
     assert not (tmp_path / "run").exists()
     assert not generators_below()
+
+
+PLANTED = ((3_000_000_000, 0.0), (-200_000_000, 0.0), (0, 50.0))
+
+
+def planted_clocks(folder: Path) -> Path:
+    folder.mkdir()
+    for number, (offset, ppm) in enumerate(PLANTED):
+        (folder / str(number)).write_text(f"{offset} {ppm}")
+    return folder
+
+
+def check_clocks(run: Run, due: dict[int, int]) -> None:
+    """Every planted clock is found within the uncertainty that is stated, and what was measured by it is whole."""
+    found: dict[tuple[int, float], PartRecord] = {}
+    for part in run.header.parts:
+        assert part.offset is not None
+        clock = clock_of(part.offset)
+        assert clock.readings >= 20
+        for offset, ppm in PLANTED:
+            began = part.clock.anchor_wall_ns - offset  # on the run's clock
+            errors = [
+                abs(clock.offset_at(at) - (offset + (at - began) * ppm / 1e6)) for at in (clock.first_ns, clock.last_ns)
+            ]
+            if max(errors) <= clock.uncertainty_ns + ANCHOR_NS:
+                found[offset, ppm] = part
+                break
+    assert set(found) == set(PLANTED), [(part.name, part.offset) for part in run.header.parts]
+    unsure = max(part.offset.uncertainty_ns for part in run.header.parts if part.offset is not None)
+    assert unsure < 100_000_000
+    base = run.outcomes[0].due_ns - due[run.outcomes[0].seq]
+    assert all(abs(one.due_ns - base - due[one.seq]) <= 2 * unsure for one in run.outcomes)
+    own = {
+        one.seq: one.wall_ns
+        for part in run.header.parts
+        for one in read_record(run.folder / "parts" / part.name).outcomes
+    }
+    assert {one.seq: one.wall_ns for one in run.outcomes} == own
+    assert not run.summary.ledger_errors
+    assert any("times of different hosts compare within" in finding for finding in run.header.findings)
+
+
+def test_clocks_of_other_hosts_are_found_within_the_stated_uncertainty(
+    tmp_path: Path, suite: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUNIE_PLANTED", str(planted_clocks(tmp_path / "clocks")))
+    monkeypatch.setattr(post, "GENERATOR", "tests.engine.fleet.planted_generator")
+    load = {"rate": 6, "queries": 48}
+    run = run_of(tmp_path, experiment(suite, server, 3, load=load))
+    assert (run.status, run.error) == ("done", None)
+    due = dict(enumerate(islice(due_offsets(Timed(Flat(6.0), 1.0), 0), 48)))
+    check_clocks(run, due)
 
 
 HANGING = Script(

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 import anyio
 
+from punie_trace.analysis.asks import forgets
 from punie_trace.driver.limits import Failures
 from punie_trace.driver.schedule import Load, Shard
 from punie_trace.engine.bring_up import ServedGroups
@@ -174,6 +175,7 @@ class Fleet:
             load=load,
             first_seq=self._first_seq,
             servers={name: replace(servers[name], process=None, sampler=None) for name in names},
+            server_clock=clock_id(),
             server_records=header.servers,
             configuration_records=header.configurations,
         )
@@ -256,7 +258,10 @@ class Fleet:
     def _on_ended(self, ended: Ended) -> None:
         if self._stage is not None:
             self._stage.ended(ended)
-        self.announce(QueryEnded(ended.outcome, ended.ledger))
+        if self.writer is not None:
+            outcome = ended.outcome
+            tells = not outcome.asked_before or forgets(self.writer.header, outcome.configuration)
+            self.announce(QueryEnded(outcome, ended.ledger, tells))
 
     def _on_configuration_lost(self, lost: ConfigurationLost) -> None:
         self._fail(lost.configuration, lost.reason)

@@ -62,7 +62,8 @@ class FleetStage:
         experiment, members = self.plan.experiment, self.members
         alone = f" {self.order.names[0]}" if one_by_one(experiment) else ""
         if experiment.warm_up:
-            self.announce(PhaseStarted(f"warming up{alone}"))
+            asked = len(members.alive) * len(self.order.names) * min(experiment.warm_up, len(self.queries))
+            self.announce(PhaseStarted(f"warming up{alone}", "warm-up", asked))
         for member in members.alive:
             member.ready = member.stage = None
         members.send(self.order)
@@ -72,7 +73,7 @@ class FleetStage:
             for member in [one for one in members.alive if one.ready is None]:
                 members.lose(member, f"it did not get ready within {limit_s:g} s")
         await members.read_clocks()
-        self.announce(PhaseStarted(f"measuring{alone}"))
+        self.announce(PhaseStarted(f"measuring{alone}", "measuring"))
         with ExitStack() as watched:
             ours = all(c.server.kind != "url" for c in self.plan.configurations)
             now_ns = members.clock.now_ns

@@ -17,10 +17,9 @@ from punie_trace.engine.fleet.fleet import Fleet, MakePosts
 from punie_trace.engine.fleet.post import LocalPost
 from punie_trace.engine.fleet.shares import check_shares
 from punie_trace.engine.header import header_of, secrets_of
-from punie_trace.engine.loads import planned_each
-from punie_trace.engine.measured import Measured, Options, Prepared, new_folder
+from punie_trace.engine.measured import Measured, Options, Prepared, new_folder, planned_event
 from punie_trace.engine.plan import Plan
-from punie_trace.engine.progress import Announcer, Listener, Noted, PhaseStarted, RunPlanned
+from punie_trace.engine.progress import Announcer, Listener, Noted, PhaseStarted
 from punie_trace.engine.sending import send_run
 from punie_trace.engine.unexpected import first_error, in_words
 from punie_trace.errors import ConfigurationError, ExportError, PunieTraceError, RunFolderError
@@ -50,8 +49,7 @@ def measure_fleet(prepared: Prepared, options: Options, listener: Listener | Non
             for note in (*plan.notes, *suite.notes):
                 writer.add_note(note)
                 announce(Noted(note))
-            each = planned_each(plan.experiment, len(suite.queries))
-            announce(RunPlanned(folder, {c.name: c.group for c in plan.configurations}, each))
+            announce(planned_event(folder, plan, suite))
             return writer
 
         fleet = Fleet(

@@ -73,6 +73,8 @@ class StageOrder:
     first_seq: int
     servers: Mapping[str, Server]
     """By configuration: a ready server's facts, without its process."""
+    server_clock: str = ""
+    """The clock of the host that they run on: what a server tells of its own times is taken up on that host alone."""
     server_records: Mapping[str, ServerRecord] = field(default_factory=dict)
     configuration_records: Mapping[str, ConfigurationRecord] = field(default_factory=dict)
 

@@ -28,6 +28,7 @@ from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.engine.bring_up import plan_options
 from punie_trace.engine.conditions import Conditions
+from punie_trace.engine.fleet.clock_identity import clock_id
 from punie_trace.engine.fleet.messages import (
     Assignment,
     Beat,
@@ -203,9 +204,11 @@ class Part:
             if configuration.name in order.names and configuration.name in order.servers:
                 server = order.servers[configuration.name]
                 options = plan_options(plan, configuration, server.request_model)
-                targets[configuration.name] = await http_target(
+                target = await http_target(
                     stack, configuration, server, self.toolbox, options, self.tracing.provider, self.clock
                 )
+                near = order.server_clock == clock_id()
+                targets[configuration.name] = target if near else replace(target, collect=None)
         return targets
 
     def _noted(self, planned: Iterator[Planned]) -> Iterator[Planned]:

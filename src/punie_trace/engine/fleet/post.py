@@ -57,8 +57,8 @@ class LocalPost:
 
     where = "this machine"
 
-    def __init__(self, module: str = GENERATOR) -> None:
-        self._process = ToldProcess(module)
+    def __init__(self) -> None:
+        self._process = ToldProcess(GENERATOR)
 
     def listen(self, heard: Heard) -> None:
         """As `Post`."""

@@ -31,7 +31,7 @@ class ToldProcess:
     It works in `folder`, ours if None. It ends when this process does, however that ends, with all that it started.
     """
 
-    def __init__(self, module: str = GENERATOR, folder: Path | None = None) -> None:
+    def __init__(self, module: str, folder: Path | None = None) -> None:
         ours, theirs = Pipe()
         package = str(Path(punie_trace.__file__).parents[1])
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))

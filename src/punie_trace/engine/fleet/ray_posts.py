@@ -49,12 +49,11 @@ class RayCluster:
     Raises `ConfigurationError` where Ray is not installed or the cluster cannot be reached, or has no room.
     """
 
-    def __init__(self, settings: FleetSettings, run_id: str, module: str = GENERATOR) -> None:
+    def __init__(self, settings: FleetSettings, run_id: str) -> None:
         if importlib.util.find_spec("ray") is None:
             raise ConfigurationError("--ray needs Ray, which is not installed: pip install 'punie-trace[ray]'")
         self._address = settings.ray or "auto"
         self._settings = settings
-        self._module = module
         self._posts: dict[int, RayPost] = {}
         self._answers: queue.Queue[object] = queue.Queue()
         self._lock = threading.Lock()
@@ -68,7 +67,7 @@ class RayCluster:
     def generators(self) -> list[RayPost]:
         """As many as are asked for, on as many nodes as there are; without a number, one on each."""
         many = self._settings.generators or self.nodes
-        self.send(Spread(many, self._module, self._settings.join_timeout_s))
+        self.send(Spread(many, GENERATOR, self._settings.join_timeout_s))
         return self._posts_of(self._answer(Placed))
 
     def on_node(self, node: str, module: str) -> RayPost:
