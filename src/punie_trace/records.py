@@ -36,11 +36,32 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a session: the user's words, and what is right of it as a `Query` has it."""
+
+    text: str
+    expected: Expectation | None = None
+    tools: tuple[str, ...] = ()
+    arguments_contain: tuple[str, ...] = ()
+    answer_contains: tuple[str, ...] = ()
+
+    @property
+    def has_facts(self) -> bool:
+        """Whether anything says what is right in this turn."""
+        return bool(self.expected or self.tools or self.arguments_contain or self.answer_contains)
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """One case of a suite: the user's words and what is right. What is None or empty is not judged."""
+    """One case of a suite: the user's words and what is right. What is None or empty is not judged.
+
+    A session has several turns; what is right is then said of each of them, and beside that, in the query's own fields,
+    of the whole: of all its calls, and of its last answer.
+    """
 
     name: str
     text: str
+    """What the user says; of a session all turns, a line for each."""
     expected: Expectation | None = None
     tools: tuple[str, ...] = ()
     """Names of tools any of which is right."""
@@ -53,11 +74,18 @@ class Query:
     """Whether whoever answers it writes, so that it is given a copy of the workspace of its own."""
     evaluators: tuple[str, ...] = ()
     """Names of the evaluators that judge it besides; they live with the suite, which runs them."""
+    turns: tuple[Turn, ...] = ()
+    """The turns of a session, in their order; empty for a query of one question."""
 
     @property
     def has_facts(self) -> bool:
-        """Whether the case itself says what is right, evaluators aside."""
+        """Whether the case says what is right of the query as a whole, evaluators aside."""
         return bool(self.expected or self.tools or self.arguments_contain or self.answer_contains)
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether anything says what is right: facts of the whole or of a turn, or evaluators."""
+        return self.has_facts or bool(self.evaluators) or any(turn.has_facts for turn in self.turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +167,8 @@ class Answer:
     """Names under which the agent takes its answer as a call: they are no tools, and calling them is no tool call."""
     output: object = None
     """The object that the agent gave, for evaluators; None where it gave a text."""
+    turns: tuple[Answer | None, ...] = ()
+    """Of a session, the answers to its turns as far as it came, None for one that was cut off; `text` is the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +193,8 @@ class Judgement:
     verdict: Verdict
     reason: str | None = None
     evaluations: tuple[Evaluation, ...] = ()
+    turns: tuple[Verdict, ...] = ()
+    """Of a session, the verdict on each turn that was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +206,29 @@ class Arrival:
     round: int
     configuration: str
     query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOutcome:
+    """What became of one turn of a session; times in ns on the run's clock, token counts as in `Outcome`."""
+
+    due_ns: int
+    sent_ns: int
+    done_ns: int
+    verdict: Verdict
+    error: str | None
+    answer: str
+    tool_calls: tuple[ToolCall, ...]
+    generations: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    ttft_ns: int | None
+
+    @property
+    def wall_ns(self) -> int:
+        """From due to done."""
+        return self.done_ns - self.due_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +259,14 @@ class Outcome:
     asked_before: int | None = None
     """How often what answered had been asked this before, as far as it was not made to forget. None: nobody noted it,
     and it follows from the order of the outcomes."""
+    turns: tuple[TurnOutcome, ...] = ()
+    """Of a session, each turn that was asked; the last one is done when the query is."""
 
     @property
     def wall_ns(self) -> int:
-        """From due to done."""
+        """From due to done; of a session the sum of its turns, as the time between them is no one's."""
+        if self.turns:
+            return sum(turn.wall_ns for turn in self.turns)
         return self.done_ns - self.due_ns
 
 

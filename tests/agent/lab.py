@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -17,7 +18,7 @@ from punie_trace.analysis.ledger import close_ledger
 from punie_trace.driver.limits import Failures, Limits
 from punie_trace.driver.load import Driver
 from punie_trace.driver.schedule import Planned
-from punie_trace.driver.target import Ask, Target
+from punie_trace.driver.target import Ask, Converse, Target
 from punie_trace.engine.askers import open_asker
 from punie_trace.records import Ledger, Outcome, Query
 from punie_trace.records import Path as AskPath
@@ -64,6 +65,9 @@ class Lab:
     sink: Ended = field(default_factory=Ended)
 
     async def asker(self, path: AskPath, source: AgentSource, options: AskOptions | None = None) -> Ask:
+        return (await self.opened(path, source, options)).ask
+
+    async def opened(self, path: AskPath, source: AgentSource, options: AskOptions | None = None) -> Any:
         base_url = f"{self.server.base_url}/"
         transport = TracedTransport(self.provider, self.clock, tidy=True, read_requests=True, origin=base_url)
         client = await self.stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=base_url))
@@ -71,15 +75,17 @@ class Lab:
         context = AskerContext(
             base_url, "k", client, options or AskOptions("fake-model"), toolbox, self.provider, self.clock, source
         )
-        return (await open_asker(path, self.stack, context)).ask
+        return await open_asker(path, self.stack, context)
 
     def ended(self) -> list[Span]:
         """All spans of its queries that have ended."""
         return self.sink.spans
 
-    async def ask(self, ask: Ask, query: Query = LOOKUP, timeout_s: float = 20) -> tuple[Outcome, Ledger]:
+    async def ask(
+        self, ask: Ask, query: Query = LOOKUP, timeout_s: float = 20, converse: Converse | None = None
+    ) -> tuple[Outcome, Ledger]:
         """The outcome of one query."""
-        target = Target("c", "imported", ask, lambda one: None, lambda: None)
+        target = Target("c", "imported", ask, lambda one: None, lambda: None, converse=converse)
         driver = Driver(
             {"c": target},
             lambda arrival, path, _: open_query(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastmcp.client.transports import StdioTransport
@@ -12,11 +13,14 @@ from pydantic_ai import Agent
 from pydantic_ai.mcp import MCPToolset
 
 from punie_trace.agent.asker import AgentSource
-from punie_trace.agent.imported import check_source, kind_of, open_asker
+from punie_trace.agent.conversation import Conversation
+from punie_trace.agent.endpoint import Endpoint
+from punie_trace.agent.imported import check_sessions, check_source, kind_of, open_asker
 from punie_trace.agent.options import AskOptions
 from punie_trace.engine.askers import open_asker as open_asker_of
 from punie_trace.errors import ConfigurationError
-from punie_trace.records import Outcome, Query, Verdict
+from punie_trace.records import Outcome, Query, Turn, Verdict
+from punie_trace.records import Path as AskPath
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.testing import Hang, Reply, Rule, Script, Text, ToolCall, scripted_server
@@ -225,3 +229,57 @@ def test_what_an_object_is_is_told_by_what_it_takes() -> None:
     assert kind_of(theirs.with_helper, "x") == kind_of(theirs.made, "x") == kind_of(lambda: None, "x") == "factory"
     assert kind_of(theirs.ask, "x") == kind_of(lambda q, e: q, "x") == kind_of(lambda q, endpoint=None: q, "x")
     assert open_asker is not open_asker_of
+
+
+TALK = Query(
+    "talk", "Where is it?\nAnd what is it?", turns=(Turn("Where is it?", "tool"), Turn("And what is it?", "direct"))
+)
+
+
+@pytest.mark.parametrize(("path", "agent"), [("imported", source("helper", deps=f"{THEIRS}:deps")), ("agent", None)])
+async def test_a_session_carries_the_agents_own_messages_on(path: AskPath, agent: AgentSource | None) -> None:
+    turns = Script(
+        rules=(
+            Rule(contains="Where", turn=0, reply=Reply(steps=(FIND,))),
+            Rule(contains="Where", turn=1, reply=Reply(steps=(ANSWER,))),
+            Rule(contains="what", reply=Reply(steps=(Text(text="A permission."),))),
+        )
+    )
+    async with lab(plays=turns) as one:
+        asker = await one.opened(path, agent or AgentSource())
+        outcome, _ = await one.ask(asker.ask, TALK, converse=asker.converse)
+        bodies: list[Any] = [request.body for request in one.server.requests]
+        sent = [[message["role"] for message in body["messages"]] for body in bodies]
+    assert [turn.answer for turn in outcome.turns] == ["In accounts/permissions.py.", "A permission."]
+    assert (outcome.verdict, [turn.verdict for turn in outcome.turns]) == (Verdict.CORRECT, [Verdict.CORRECT] * 2)
+    assert [len(turn.tool_calls) for turn in outcome.turns] == [1, 0]
+    assert sent[0] == ["system", "user"]
+    assert sent[2] == ["system", "user", "assistant", "tool", "assistant", "user"]
+    assert outcome.generations == 3
+
+
+async def test_each_session_begins_anew_and_a_function_keeps_what_it_likes() -> None:
+    async def ask(question: str, endpoint: Endpoint, conversation: Conversation) -> str:
+        body = {"model": endpoint.model, "messages": [{"role": "user", "content": question}]}
+        await endpoint.http_client.post(f"{endpoint.base_url}/chat/completions", json=body)
+        heard = conversation.state["heard"] = [*conversation.state.get("heard", []), question]
+        return f"{len(conversation.messages)} {heard}"
+
+    async with lab((ANSWER,)) as one:
+        asker = await one.opened("imported", AgentSource(instance=ask))
+        for _ in range(2):
+            outcome, _ = await one.ask(asker.ask, TALK, converse=asker.converse)
+            assert [turn.answer for turn in outcome.turns] == [
+                "0 ['Where is it?']",
+                "2 ['Where is it?', 'And what is it?']",
+            ]
+        single, _ = await one.ask(asker.ask)
+    assert single.answer == "0 ['Where is it?']"
+
+
+def test_who_can_be_asked_sessions_is_told_before_anything_is_started() -> None:
+    check_sessions(source("helper"))
+    check_sessions(AgentSource(instance=lambda question, endpoint, conversation: ""))
+    check_sessions(AgentSource(instance=lambda question, endpoint, *, conversation=None: ""))
+    with pytest.raises(ConfigurationError, match=r"theirs\.py:ask' is asked single questions.*'conversation'"):
+        check_sessions(source("ask"))

@@ -59,7 +59,7 @@ def model(*turns: Completion) -> tuple[Complete, list[list[Message]]]:
 async def test_calls_are_run_and_their_results_sent_back(loop: ToolLoop, kept: Kept) -> None:
     call = WrittenCall("c1", "read_file", '{"path": "a.py"}')
     complete, asked = model(Completion(calls=(call,)), Completion("It sets x."))
-    answer = await loop.ask(QUERY, complete)
+    answer = await loop.converse(complete)(QUERY.text)
     assert (answer.text, answer.error) == ("It sets x.", None)
     assert kept.calls == [ToolCall("read_file", {"path": "a.py"}, True)]
     assert asked[0] == [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": QUERY.text}]
@@ -91,7 +91,7 @@ async def test_what_is_wrong_with_a_call_goes_to_the_model(
     loop: ToolLoop, kept: Kept, call: WrittenCall, says: str
 ) -> None:
     complete, asked = model(Completion(calls=(call,)), Completion("sorry"))
-    await loop.ask(QUERY, complete)
+    await loop.converse(complete)(QUERY.text)
     assert says in str(asked[1][-1]["content"])
     (made,) = kept.calls
     assert not made.ok
@@ -101,7 +101,7 @@ async def test_what_is_wrong_with_a_call_goes_to_the_model(
 async def test_a_model_that_never_stops_calling_is_an_error(loop: ToolLoop, kept: Kept) -> None:
     call = WrittenCall("c", "list_files", "{}")
     complete, asked = model(*[Completion(calls=(call,))] * 3)
-    answer = await loop.ask(QUERY, complete)
+    answer = await loop.converse(complete)(QUERY.text)
     assert "after 3 generations" in str(answer.error)
     assert len(asked) == 3
     assert len(kept.calls) == 3
@@ -109,6 +109,6 @@ async def test_a_model_that_never_stops_calling_is_an_error(loop: ToolLoop, kept
 
 async def test_an_answer_without_a_word_says_how_the_model_ended(loop: ToolLoop) -> None:
     complete, _ = model(Completion("", "hm", finish_reason="length"))
-    answer = await loop.ask(QUERY, complete)
+    answer = await loop.converse(complete)(QUERY.text)
     assert (answer.text, answer.error) == ("", None), "it is the model's, and is judged"
     assert answer.reason == "the model thought and ended (length) without an answer"

@@ -28,11 +28,18 @@ def traces(file: Path) -> dict[str, list[dict]]:
 def by_hand(spans: list[dict]) -> tuple[dict[str, int], dict[str, int]]:
     """(made again, as recorded), both in ns: walk over every instant at which anything starts or ends."""
     (root,) = [s for s in spans if s["name"].startswith("query ")]
-    sent = int(root["attributes"]["punie.sent_ns"])
+    ledger = by_walking(root, int(root["attributes"]["punie.sent_ns"]), spans)
+    recorded = {line: int(root["attributes"][f"punie.ledger.{line}_ns"]) for line in LINES}
+    assert sum(ledger.values()) == root["end"] - root["start"] == int(root["attributes"]["punie.ledger.wall_ns"])
+    return ledger, recorded
+
+
+def by_walking(timed: dict, sent: int, spans: list[dict]) -> dict[str, int]:
+    """The ledger between the start and the end of `timed`, which was sent at `sent`."""
     generations = [s for s in spans if s["attributes"].get("punie.segment") == "generation"]
     tools = [s for s in spans if s["attributes"].get("gen_ai.operation.name") == "execute_tool"]
-    instants = {root["start"], sent, root["end"]}
-    instants |= {t for s in generations + tools for t in (s["start"], s["end"]) if root["start"] <= t <= root["end"]}
+    instants = {timed["start"], sent, timed["end"]}
+    instants |= {t for s in generations + tools for t in (s["start"], s["end"]) if timed["start"] <= t <= timed["end"]}
     ordered = sorted(instants)
     ledger = dict.fromkeys(LINES, 0)
     for start, end in itertools.pairwise(ordered):
@@ -45,9 +52,7 @@ def by_hand(spans: list[dict]) -> tuple[dict[str, int], dict[str, int]]:
         else:
             line = "framework"
         ledger[line] += end - start
-    recorded = {line: int(root["attributes"][f"punie.ledger.{line}_ns"]) for line in LINES}
-    assert sum(ledger.values()) == root["end"] - root["start"] == int(root["attributes"]["punie.ledger.wall_ns"])
-    return ledger, recorded
+    return ledger
 
 
 @pytest.mark.parametrize("path", ["agent", "http"])

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_trace import read_run as read_as_user
+from punie_trace.analysis.ledger import check_ledger, turn_spans
 from punie_trace.runs.header import Clock, ConfigurationRecord, OffsetRecord, PartRecord, RunHeader
 from punie_trace.runs.merge import clock_of, goes_on, merge_parts, running
 from punie_trace.runs.part_lines import moved_outcomes, moved_spans
@@ -23,6 +25,7 @@ from punie_trace.runs.writer import RunWriter
 from punie_trace.spans import names
 from punie_trace.spans.codec import from_line, to_line
 from punie_trace.spans.span import Span, SpanEvent, SpanSource
+from tests.analysis.test_turns import Talk
 from tests.synthetic_run import ANCHOR, ARMS, MS, QUERIES, make_header, make_query
 
 ARM = ARMS["baseline"]
@@ -232,6 +235,31 @@ def test_arguments_that_look_like_times_are_left_alone() -> None:
     assert (values["due_ns"], values["sent_ns"], values["done_ns"]) == (20, 21, 22)
     assert values["tool_calls"] == [{"due_ns": 1, "sent_ns": 2, "done_ns": 3}]
     assert values["configuration"] == values["answer"] == HOSTILE
+
+
+def test_a_sessions_turns_are_moved_with_it_and_its_arguments_are_not() -> None:
+    like = [{"due_ns": 1, "sent_ns": 2, "done_ns": 3}]
+    turn = {"due_ns": 10, "sent_ns": 11, "done_ns": 12, "answer": HOSTILE}
+    line = json.dumps(
+        {"due_ns": 10, "sent_ns": 11, "done_ns": 40, "tool_calls": [{"turns": like}], "turns": [turn]},
+        separators=(",", ":"),
+    ).encode() + b"\n"  # fmt: skip
+    (moved,) = moved_outcomes([line], lambda due: 5)
+    values = json.loads(moved.lines[0])
+    assert (values["due_ns"], values["done_ns"]) == (15, 45)
+    assert values["turns"] == [{"due_ns": 15, "sent_ns": 16, "done_ns": 17, "answer": HOSTILE}]
+    assert values["tool_calls"] == [{"turns": like}]
+
+
+def test_the_ledgers_of_moved_turns_close() -> None:
+    *below, root = Talk().turn(10, 100, 0).turn(20, 200, 90).whole()
+    below = [replace(span, parent_id=root.span_id) for span in below]
+    (moved,) = moved_spans([to_line(span) for span in (*below, root)], lambda _: 7, None)
+    back = [span for line in moved.lines for span in from_line(line)]
+    assert check_ledger(back) == check_ledger([*below, root])
+    assert [span.attributes[names.TURN_SENT_NS] for span in turn_spans(back)] == [
+        int(str(span.attributes[names.TURN_SENT_NS])) + 7 for span in turn_spans(below)
+    ]
 
 
 def test_a_header_file_is_replaced_whole(tmp_path: Path) -> None:

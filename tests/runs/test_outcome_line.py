@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_trace.records import Evaluation, Outcome, ToolCall, Verdict
+from punie_trace.records import Evaluation, Outcome, ToolCall, TurnOutcome, Verdict
 from punie_trace.runs.outcome_line import decode_outcome, encode_outcome
 
 OUTCOME = Outcome(
@@ -75,6 +75,49 @@ def test_a_line_without_evaluations_is_read_as_of_versions_that_had_none() -> No
     line = encode_outcome(OUTCOME).decode()
     assert "evaluations" not in json.loads(line)
     assert decode_outcome(line).evaluations == ()
+
+
+TURN = TurnOutcome(
+    due_ns=10,
+    sent_ns=20,
+    done_ns=40,
+    verdict=Verdict.CORRECT,
+    error=None,
+    answer="yes",
+    tool_calls=OUTCOME.tool_calls,
+    generations=2,
+    input_tokens=100,
+    output_tokens=None,
+    cached_tokens=0,
+    ttft_ns=5,
+)
+SESSION = replace(OUTCOME, turns=(TURN, replace(TURN, due_ns=50, sent_ns=50, done_ns=90, verdict=Verdict.WRONG_ANSWER)))
+
+
+def test_a_session_comes_back_with_its_turns_and_one_question_writes_none() -> None:
+    assert "turns" not in json.loads(encode_outcome(OUTCOME))
+    back = decode_outcome(encode_outcome(SESSION).decode())
+    assert back == SESSION
+    assert back.wall_ns == 30 + 40, "the time between turns is no one's"
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"sent_ns": 5}, "of turn 1 are not times"),
+        ({"answer": None}, "'answer' of turn 1"),
+        ({"verdict": "splendid"}, "splendid"),
+        ({"tool_calls": 3}, "'tool_calls'"),
+    ],
+)
+def test_a_turn_that_is_damaged_names_what_is_wrong(change: dict[str, object], names: str) -> None:
+    values = json.loads(encode_outcome(SESSION))
+    values["turns"][0] |= change
+    with pytest.raises(ValueError, match=names):
+        decode_outcome(json.dumps(values))
+    for turns in ({}, [3], [{}], None):
+        with pytest.raises(ValueError, match="turn"):
+            decode_outcome(json.dumps(values | {"turns": turns}))
 
 
 def test_lone_surrogates_and_nan_do_not_lose_an_outcome() -> None:

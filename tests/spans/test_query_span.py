@@ -21,7 +21,8 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from punie_trace.records import Arrival, Ledger, Query, Verdict
 from punie_trace.spans import names
-from punie_trace.spans.query_span import QuerySpan, clip, open_query
+from punie_trace.spans.query_span import QuerySpan, open_query
+from punie_trace.spans.timed_span import clip
 from punie_trace.spans.transport import TracedTransport
 from tests.spans.conftest import DONE, HANG, Reply, call, chunk, usage
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_trace.records import (
     Answer,
+    EndedQuery,
     Evaluation,
     Expectation,
     Generation,
@@ -15,9 +18,10 @@ from punie_trace.records import (
     Judgement,
     Query,
     ToolCall,
+    Turn,
     Verdict,
 )
-from punie_trace.suite.check import constant_answers, judge, settle
+from punie_trace.suite.check import constant_answers, judge, judge_ended, settle
 
 LOOKUP = Query("q", "Where is Loan?", "tool", ("find", "search"), ("Loan", "models"), ("due_on",))
 RIGHT = ToolCall("search", {"pattern": "class loan", "path": "MODELS.py"}, ok=True)
@@ -158,7 +162,70 @@ FIGURES = (Evaluation("score", 0.5), Evaluation("tone", "kind"))
 def test_facts_first_then_failed_assertions_then_failed_evaluators(
     before: Verdict, evaluations: tuple[Evaluation, ...], verdict: Verdict, reason: str | None
 ):
-    assert settle(before, evaluations) == Judgement(verdict, reason, evaluations)
+    assert settle(Judgement(before), evaluations) == Judgement(verdict, reason, evaluations)
+
+
+TURNS = (
+    Turn("Where is Loan?", "tool", ("search",), answer_contains=("due_on",)),
+    Turn("And then?"),
+    Turn("What is a loan?", "direct", answer_contains=("money",)),
+)
+SESSION = Query("s", "three turns", turns=TURNS)
+GOOD = (Answer("due_on", (RIGHT,)), Answer(""), Answer("money"))
+
+
+def ended(
+    *turns: Answer | None, query: Query = SESSION, timed_out: bool = False, error: str | None = None
+) -> EndedQuery:
+    came = [one for one in turns if one is not None]
+    calls = tuple(call for one in came for call in one.tool_calls)
+    generations = tuple(generation for one in came for generation in one.generations)
+    failed = next((one.error for one in came if one.error), None)
+    whole = Answer(came[-1].text if came else "", calls, generations, failed, turns=turns)
+    return EndedQuery(query, whole, "t", 1, timed_out=timed_out, error=error)
+
+
+C, N, W = Verdict.CORRECT, Verdict.NOT_JUDGED, Verdict.WRONG_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("case", "verdict", "turns"),
+    [
+        (ended(*GOOD), C, (C, N, C)),
+        (ended(Answer("due_on"), *GOOD[1:]), Verdict.SHOULD_HAVE_CALLED, (Verdict.SHOULD_HAVE_CALLED, N, C)),
+        (ended(*GOOD[:2], Answer("no")), W, (C, N, W)),
+        (ended(Answer("no", (RIGHT,)), Answer(""), Answer("money", (RIGHT,))), W,
+         (W, N, Verdict.SHOULD_NOT_HAVE_CALLED)),
+        (ended(GOOD[0], Answer("", error="HTTP 500")), Verdict.ERROR, (C, Verdict.ERROR)),
+        (ended(GOOD[0], Answer("x", (), (UNPARSED,)), GOOD[2]), Verdict.UNPARSED_CALL, (C, Verdict.UNPARSED_CALL, C)),
+        (ended(GOOD[0], None, timed_out=True), Verdict.TIMEOUT, (C, Verdict.TIMEOUT)),
+        (ended(*GOOD[:2], timed_out=True), Verdict.TIMEOUT, (C, N)),
+        (ended(*GOOD, error="the server died"), Verdict.ERROR, (C, N, C)),
+        (ended(Answer("x"), query=Query("s", "t", turns=(Turn("a"),))), N, (N,)),
+    ],
+)  # fmt: skip
+def test_a_session_is_correct_where_every_judged_turn_is(
+    case: EndedQuery, verdict: Verdict, turns: tuple[Verdict, ...]
+):
+    assert judge_ended(case) == Judgement(verdict, turns=turns)
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [
+        ({"answer_contains": ("money",)}, C),
+        ({"answer_contains": ("due_on",)}, W),
+        ({"tools": ("search",)}, C),
+        ({"expected": "direct"}, Verdict.SHOULD_NOT_HAVE_CALLED),
+    ],
+)
+def test_facts_beside_the_turns_are_of_all_calls_and_the_last_answer(facts: dict[str, object], verdict: Verdict):
+    assert judge_ended(ended(*GOOD, query=replace(SESSION, **facts))).verdict is verdict
+
+
+def test_a_failed_assertion_makes_a_session_wrong_and_leaves_its_turns():
+    judgement = settle(judge_ended(ended(*GOOD)), (FAILS,))
+    assert (judgement.verdict, judgement.turns) == (W, (C, N, C))
 
 
 WORDS = st.sampled_from(["", "a", "B", "ab", "view", "ß", "<tool_call>", "İ"])

@@ -16,7 +16,7 @@ from pydantic_evals import Case, Dataset
 from pydantic_evals.evaluators import Contains, Evaluator, EvaluatorContext, IsInstance
 
 from punie_trace.errors import SuiteError
-from punie_trace.records import Query
+from punie_trace.records import Query, Turn
 from punie_trace.suite.load import load_suite
 
 
@@ -154,7 +154,33 @@ WRONG_FILES = {
     "case is text": ("cases: [hello]", "case 1 must be a mapping with 'inputs', and it is the text 'hello'"),
     "no inputs": ("cases: [{name: mine}]", "case 'mine' has no 'inputs'"),
     "inputs are a mapping": ("cases: [{name: mine, inputs: {q: a}}]", "case 'mine': 'inputs' must be text"),
-    "inputs are a bool": ("cases: [{inputs: a}, {inputs: yes}]", "case 2: 'inputs' must be text (what the user asks)"),
+    "inputs are a bool": (
+        "cases: [{inputs: a}, {inputs: yes}]",
+        "case 2: 'inputs' must be text (what the user a",
+    ),
+    "a session without turns": ("cases: [{name: s, inputs: []}]", "case 's': 'inputs' is an empty list"),
+    "a turn is a number": ("cases: [{name: s, inputs: [a, 3]}]", "case 's': turn 2 of 'inputs' must be text"),
+    "a turn is a list": (
+        "cases: [{inputs: [[a]]}]",
+        "case 1: turn 1 of 'inputs' must be text (what the user",
+    ),
+    "a turn is empty": (
+        "cases: [{inputs: [a, ' ']}]",
+        "turn 2 of 'inputs' must be text (what the user says)",
+    ),
+    "half a surrogate in a turn": ('cases: [{inputs: [a, "\\ud800"]}]', "surrogate"),
+    "verdicts of fewer turns": (
+        "cases: [{name: s, inputs: [a, b], metadata: {turns: [{expected: direct}]}}]",
+        "case 's': 'turns' in its metadata has 1 entry, and 'inputs' has 2 turns",
+    ),
+    "verdicts of more turns": (
+        "cases: [{name: s, inputs: [a], metadata: {turns: [{}, {}]}}]",
+        "'turns' in its metadata has 2 entries, and 'inputs' has 1 turn; give one for each turn, and null for a turn",
+    ),
+    "a turn contradicts itself": (
+        "cases: [{name: s, inputs: [a, b], metadata: {turns: [null, {expected: direct, tools: [grep]}]}}]",
+        "case 's': turn 2 expects a direct answer",
+    ),
     "inputs are empty": ("cases: [{inputs: ' '}]", "and it is empty"),
     "half a surrogate": ('cases: [{inputs: "\\ud800"}]', "surrogate"),
     "name is a number": ("cases: [{name: 3, inputs: a}]", "case 1: 'name' must be text, and it is the int 3"),
@@ -207,6 +233,56 @@ def test_metadata_of_another_form_is_the_users_and_a_note_says_so(
 def test_what_is_well_formed_beside_it_is_still_judged(tmp_path: Path):
     text = "cases: [{inputs: a, metadata: {expected: tool, tools: {grep: 1}, answer_contains: [x]}}]"
     assert load(tmp_path, text) == (Query("case-1", "a", "tool", answer_contains=("x",)),)
+
+
+SESSION = """
+cases:
+- name: talk
+  inputs: ["Where is Loan?", "Who uses it?", Thanks]
+  metadata:
+    category: session
+    answer_contains: [welcome]
+    turns:
+    - {expected: tool, tools: [find_definition], answer_contains: [loans]}
+    - arguments_contain: [Loan]
+    -
+"""
+
+
+def test_a_list_of_texts_is_a_session_and_each_turn_has_its_own_facts(tmp_path: Path):
+    (query,) = load(tmp_path, SESSION)
+    assert query.turns == (
+        Turn("Where is Loan?", "tool", ("find_definition",), answer_contains=("loans",)),
+        Turn("Who uses it?", arguments_contain=("Loan",)),
+        Turn("Thanks"),
+    )
+    assert (query.text, query.category) == ("Where is Loan?\nWho uses it?\nThanks", "session")
+    assert query.answer_contains == ("welcome",), "what is said beside the turns is of the whole"
+    assert [turn.has_facts for turn in query.turns] == [True, True, False]
+    assert query.judgeable
+
+
+def test_a_session_of_which_nothing_is_said_is_not_judgeable(tmp_path: Path):
+    (query,) = load(tmp_path, "cases: [{inputs: [a, b]}]")
+    assert query.turns == (Turn("a"), Turn("b"))
+    assert not query.judgeable
+
+
+@pytest.mark.parametrize(
+    ("turns", "says"),
+    [("yes please", "'turns' is a text and not a list"), ([3, None], "'turns' is a list that holds a number where")],
+)
+def test_turns_of_another_form_are_the_users_own(tmp_path: Path, turns: object, says: str):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"cases": [{"inputs": ["a", "b"], "metadata": {"turns": turns}}]}))
+    suite = load_suite(str(file))
+    assert suite.queries[0].turns == (Turn("a"), Turn("b"))
+    assert says in suite.notes[0]
+
+
+def test_one_question_whose_metadata_has_turns_is_one_question(tmp_path: Path):
+    (query,) = load(tmp_path, "cases: [{inputs: a, metadata: {turns: 3}}]")
+    assert query == Query("case-1", "a")
 
 
 EVALUATORS = {

@@ -19,6 +19,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from punie_trace.agent.asker import AskTurn
 from punie_trace.agent.code_mode import code_capability
 from punie_trace.agent.definitions import build_tools
 from punie_trace.agent.options import AskOptions
@@ -89,11 +90,27 @@ class AgentPath:
 
         Raises what the server, the connection, or the agent did wrong.
         """
-        try:
-            result = await self._agent.run(query.text, usage_limits=self._limits, event_stream_handler=_read_to_the_end)
-        except UnexpectedModelBehavior as failure:
-            return Answer("", reason=" ".join(str(failure).split()))
-        return Answer(answer_of(result.output))
+        return await self.converse(query)(query.text)
+
+    def converse(self, _query: Query) -> AskTurn:
+        """A conversation whose turns are asked as `ask` asks a query."""
+        history: list[ModelMessage] = []
+
+        async def ask(text: str) -> Answer:
+            nonlocal history
+            try:
+                result = await self._agent.run(
+                    text,
+                    message_history=history or None,
+                    usage_limits=self._limits,
+                    event_stream_handler=_read_to_the_end,
+                )
+            except UnexpectedModelBehavior as failure:
+                return Answer("", reason=" ".join(str(failure).split()))
+            history = result.all_messages()
+            return Answer(answer_of(result.output))
+
+        return ask
 
 
 async def _read_to_the_end(_context: RunContext[object], events: AsyncIterable[AgentStreamEvent]) -> None:

@@ -1,15 +1,16 @@
 """What turns a query into an answer, and what it is given of the configuration that it asks.
 
-An asker of one path stands in a module of its own, which has two functions: `check_source(source)` raises
-`ConfigurationError` for an agent that cannot be used, before anything is started, and `open_asker(stack, context)`
-gives the asker of one configuration, whose resources end with `stack`. Nothing is asked here.
+An asker of one path stands in a module of its own, which has three functions: `check_source(source)` raises
+`ConfigurationError` for an agent that cannot be used, before anything is started, `check_sessions(source)` for one that
+cannot be asked several turns, and `open_asker(stack, context)` gives the asker of one configuration, whose resources
+end with `stack`. Nothing is asked here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import httpx2
 
@@ -19,6 +20,9 @@ from punie_trace.records import Answer, Query
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.provider import ClockTracerProvider
 
+AskTurn: TypeAlias = Callable[[str], Awaitable[Answer]]
+"""Answers the next turn of one conversation, and knows those before it that were answered."""
+
 
 class Asker(Protocol):
     """Asks one configuration. Several queries may be under way at once."""
@@ -27,7 +31,9 @@ class Asker(Protocol):
         """The answer. Whatever it raises is that query's error and nobody else's."""
         ...
 
-    # An asker may also have `async def release(self, answer: Answer) -> None`, which is called once it is judged.
+    # An asker may also have `async def release(self, answer: Answer) -> None`, which is called once it is judged, and
+    # `def converse(self, query: Query) -> AskTurn`, which begins the conversation of a session: without it, it takes
+    # single questions only.
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import anyio
 import httpx2
 from opentelemetry.trace import Tracer
 
+from punie_trace.agent.asker import AskTurn
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.turns import Message, ToolLoop
@@ -65,7 +66,11 @@ class HttpPath:
 
     async def ask(self, query: Query) -> Answer:
         """The model's answer. Raises `ResponseError`, or what httpx2 raises, for what the server did wrong."""
-        return await self._loop.ask(query, self._complete)
+        return await self.converse(query)(query.text)
+
+    def converse(self, _query: Query) -> AskTurn:
+        """A conversation whose turns are asked as `ask` asks a query."""
+        return self._loop.converse(self._complete)
 
     async def _complete(self, messages: list[Message]) -> Completion:
         response = await self._http.send(self._request(messages), stream=True)

@@ -1,7 +1,8 @@
 """The `imported` path: the user's own agent, by name or as an object, in whatever form it comes.
 
 Taken are a `pydantic_ai.Agent`; a factory of one, that takes nothing, `model`, or `endpoint`; and a function
-`ask(question, endpoint)`. Which it is, is told before anything is started; a factory is called once a configuration.
+`ask(question, endpoint)`, or `ask(question, endpoint, conversation)`, which can be asked sessions. Which it is, is told
+before anything is started; a factory is called once a configuration.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from punie_trace.agent.asker import AgentSource, Asker, AskerContext
 from punie_trace.agent.elsewhere import watching
 from punie_trace.agent.endpoint import Endpoint
-from punie_trace.agent.function_asker import FunctionAsker
+from punie_trace.agent.function_asker import CONVERSATION, FunctionAsker, takes_conversation
 from punie_trace.agent.sync_client import sync_client
 from punie_trace.errors import ConfigurationError
 from punie_trace.user_code import load_object
@@ -24,7 +25,7 @@ Kind: TypeAlias = Literal["agent", "factory", "function"]
 _FACTORY_TAKES: Final = ("model", "endpoint")
 _WANTED: Final = (
     "a pydantic_ai.Agent, a function that makes one (taking nothing, 'model' or 'endpoint'), or a function "
-    "ask(question, endpoint)"
+    "ask(question, endpoint), with a third parameter 'conversation' where it can be asked sessions"
 )
 
 
@@ -38,6 +39,16 @@ def check_source(source: AgentSource) -> Kind:
     if source.deps is not None and not callable(deps):
         raise ConfigurationError(f"deps {_name(source.deps)} is a {type(deps).__name__}: it must be a callable")
     return kind
+
+
+def check_sessions(source: AgentSource) -> None:
+    """Raises `ConfigurationError` for a function that takes single questions only."""
+    found = _loaded(source)
+    if kind_of(found, _shown(source)) == "function" and not takes_conversation(found):
+        raise ConfigurationError(
+            f"{_shown(source)} is asked single questions, and the suite has sessions (lists of texts): give it a third "
+            f"parameter, '{CONVERSATION}', in which it finds the turns before"
+        )
 
 
 async def open_asker(stack: AsyncExitStack, context: AskerContext) -> Asker:
@@ -85,8 +96,10 @@ def kind_of(found: object, shown: str) -> Kind:
     ]
     if all(name in _FACTORY_TAKES for name in needed):
         return "factory"
-    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    if len(positional) >= 2 and len(needed) <= 2 and all(one.kind is not one.KEYWORD_ONLY for one in parameters):
+    asked = [one for one in parameters if one.name != CONVERSATION]
+    positional = [one for one in asked if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    wanted = [name for name in needed if name != CONVERSATION]
+    if len(positional) >= 2 and len(wanted) <= 2 and all(one.kind is not one.KEYWORD_ONLY for one in asked):
         return "function"
     raise ConfigurationError(f"{shown} takes ({', '.join(needed)}); wanted is {_WANTED}")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 from opentelemetry.trace import SpanKind, Tracer
 
+from punie_trace.agent.asker import AskTurn
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.turns import Message, ToolLoop
@@ -173,7 +174,11 @@ class InprocessPath:
 
     async def ask(self, query: Query) -> Answer:
         """The model's answer. Raises what mlx_lm raises."""
-        return await self._loop.ask(query, self._complete)
+        return await self.converse(query)(query.text)
+
+    def converse(self, _query: Query) -> AskTurn:
+        """A conversation whose turns are asked as `ask` asks a query."""
+        return self._loop.converse(self._complete)
 
     async def _complete(self, messages: list[Message]) -> Completion:
         attributes = {

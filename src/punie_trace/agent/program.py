@@ -75,6 +75,15 @@ def check_source(source: AgentSource) -> None:
             raise ConfigurationError(f"[agent.files] {name!r} must lie in the query's own folder: give it without '..'")
 
 
+def check_sessions(source: AgentSource) -> None:
+    """Raises `ConfigurationError`: a program is a new process for each question, and knows nothing of those before."""
+    raise ConfigurationError(
+        f"[agent] program {source.program[0]!r} is started anew for each question, and the suite has sessions (lists "
+        "of texts), whose turns know those before: ask them of the built-in agent, of an imported one, or by path = "
+        "'http'"
+    )
+
+
 async def open_asker(stack: AsyncExitStack, context: AskerContext) -> ProgramPath:
     """The asker of one configuration, behind a proxy of its own that ends with `stack`."""
     route = route_to(context.base_url)

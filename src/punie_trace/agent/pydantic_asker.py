@@ -14,10 +14,11 @@ from opentelemetry.trace import TracerProvider
 from pydantic_ai import ModelSettings, RunContext, UnexpectedModelBehavior, UsageLimitExceeded, UsageLimits
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, Instrumentation
-from pydantic_ai.messages import AgentStreamEvent
+from pydantic_ai.messages import AgentStreamEvent, ModelMessage
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
+from punie_trace.agent.asker import AskTurn
 from punie_trace.agent.code_mode import code_capability
 from punie_trace.agent.function_asker import answer_from
 from punie_trace.agent.options import AskOptions
@@ -86,21 +87,33 @@ class PydanticAsker:
 
         Raises what the server, the agent or its tools did wrong.
         """
-        try:
-            result = await self._agent.run(
-                query.text,
-                model=self._model,
-                deps=self._deps,
-                model_settings=self._settings,
-                usage_limits=self._limits,
-                event_stream_handler=self._handler,
-                capabilities=self._capabilities,
-            )
-        except UnexpectedModelBehavior as failure:
-            return Answer("", reason=" ".join(str(failure).split()), output_calls=self._outputs.names)
-        except UsageLimitExceeded as failure:
-            return Answer("", error=f"{failure}; max_requests = {self._max_requests} allows no more")
-        return answer_from(result.output, output_calls=self._outputs.names)
+        return await self.converse(query)(query.text)
+
+    def converse(self, _query: Query) -> AskTurn:
+        """A conversation whose turns are asked as `ask` asks a query; the agent is given the messages before it."""
+        history: list[ModelMessage] = []
+
+        async def ask(text: str) -> Answer:
+            nonlocal history
+            try:
+                result = await self._agent.run(
+                    text,
+                    message_history=history or None,
+                    model=self._model,
+                    deps=self._deps,
+                    model_settings=self._settings,
+                    usage_limits=self._limits,
+                    event_stream_handler=self._handler,
+                    capabilities=self._capabilities,
+                )
+            except UnexpectedModelBehavior as failure:
+                return Answer("", reason=" ".join(str(failure).split()), output_calls=self._outputs.names)
+            except UsageLimitExceeded as failure:
+                return Answer("", error=f"{failure}; max_requests = {self._max_requests} allows no more")
+            history = result.all_messages()
+            return answer_from(result.output, output_calls=self._outputs.names)
+
+        return ask
 
 
 class _OutputNames(AbstractCapability[Any]):

@@ -11,11 +11,12 @@ from typing import Final
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from pydantic_core import to_json
 
+from punie_trace.agent.asker import AskTurn
 from punie_trace.agent.definitions import definitions_of
 from punie_trace.agent.prompt import SYSTEM_PROMPT
 from punie_trace.agent.tool_runner import RefusedCall, ToolRunner
 from punie_trace.agent.toolbox import Toolbox
-from punie_trace.records import Answer, JsonValue, Query
+from punie_trace.records import Answer, JsonValue
 from punie_trace.spans import names
 from punie_trace.spans.completion import Completion
 from punie_trace.spans.written_calls import WrittenCall, parse_arguments
@@ -35,12 +36,24 @@ class ToolLoop:
         self._max_requests = max_requests
         self.definitions = definitions_of(self._tools.functions)
 
-    async def ask(self, query: Query, complete: Complete) -> Answer:
-        """The answer that `complete` and the tools come to. Raises what they raise."""
-        messages: list[Message] = [
-            {"role": "system", "content": SYSTEM_PROMPT},
-            {"role": "user", "content": query.text},
-        ]
+    def converse(self, complete: Complete) -> AskTurn:
+        """A conversation: each turn is answered by what `complete` and the tools come to. It raises what they raise."""
+        history: list[Message] = [{"role": "system", "content": SYSTEM_PROMPT}]
+
+        async def ask(text: str) -> Answer:
+            nonlocal history
+            question: Message = {"role": "user", "content": text}
+            messages: list[Message] = [*history, question]
+            answer = await self._answer(messages, complete)
+            if answer.text.strip():
+                messages.append({"role": "assistant", "content": answer.text})
+                history = messages
+            return answer
+
+        return ask
+
+    async def _answer(self, messages: list[Message], complete: Complete) -> Answer:
+        """The answer to the last of `messages`, to which calls and their results are added."""
         for _ in range(self._max_requests):
             completion = await complete(messages)
             if not completion.calls:

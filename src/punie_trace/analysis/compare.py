@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
 from punie_trace.analysis.asks import more_rounds_count
@@ -13,8 +12,9 @@ from punie_trace.analysis.figure_kinds import Bounded, FirstDivergence, Identity
 from punie_trace.analysis.figures import AccuracyDifference, Comparison, GenerationFactors, SpeedFigures
 from punie_trace.analysis.first_divergence import first_divergence
 from punie_trace.analysis.observations import Observation, right_queries
-from punie_trace.analysis.statistics import Ratio, paired_ratio, settle
+from punie_trace.analysis.statistics import Ratio, paired_ratio, ratio_interval, settle
 from punie_trace.analysis.stopping import ALPHA, decide, final_level, settle_sequentially
+from punie_trace.analysis.turn_figures import compare_turns
 from punie_trace.analysis.work_difference import work_difference
 from punie_trace.records import Outcome
 from punie_trace.runs.header import RunHeader, StoppingRecord
@@ -92,6 +92,7 @@ def compare_pairs(pairs: Sequence[Pair], stopping: StoppingRecord | None = None)
             accuracy=accuracy_difference(pair.before, pair.after),
             generation_factors=_factors(pair.before, pair.after),
             difference=work_difference(pair.before, pair.after),
+            by_turn=compare_turns(pair.before, pair.after),
         )
         for pair in pairs
     )
@@ -158,7 +159,8 @@ def unsteady_queries(observations: Sequence[Observation]) -> tuple[str, ...]:
 
 
 def _answered_with(outcome: Outcome) -> object:
-    return outcome.answer, [(call.name, call.arguments) for call in outcome.tool_calls]
+    calls = [(call.name, call.arguments) for call in outcome.tool_calls]
+    return outcome.answer, calls, [turn.answer for turn in outcome.turns]
 
 
 def _key(one: Observation) -> tuple[str, int]:
@@ -181,7 +183,7 @@ def walls_of(observations: Iterable[Observation]) -> Walls:
         outcome = one.outcome
         if one.answered:
             times = telling if one.ask.tells_speed else again
-            times[outcome.query, outcome.round] = float(outcome.done_ns - outcome.due_ns or 1)
+            times[outcome.query, outcome.round] = float(outcome.wall_ns or 1)
     return Walls(telling, again)
 
 
@@ -214,13 +216,8 @@ def _by_category(baseline: Sequence[Observation], other: Sequence[Observation]) 
     for category, (ours, theirs) in grouped.items():
         before, after = walls_of(ours).telling, walls_of(theirs).telling
         if before.keys() & after.keys():
-            ratio = paired_ratio(before, after)
-            value, low, high = ratio.estimate, ratio.low, ratio.high
-            if ratio.queries == 1:
-                # The median over its rounds, as each query counts elsewhere; an interval would be that of its rounds,
-                # and say nothing of the category.
-                value, low, high = median(before[key] / after[key] for key in before.keys() & after.keys()), None, None
-            found[category] = Bounded(value=value, low=low, high=high, confidence=0.95, n=ratio.queries)
+            ratio = ratio_interval(before, after)
+            found[category] = Bounded(value=ratio.value, low=ratio.low, high=ratio.high, confidence=0.95, n=ratio.n)
     return found
 
 

@@ -21,6 +21,7 @@ from punie_trace.analysis.figure_kinds import AskedAgain, Bounded, LedgerFigures
 from punie_trace.analysis.figures import CategoryFigures, ConfigurationFigures, Goodput, Problem
 from punie_trace.analysis.findings import batched
 from punie_trace.analysis.generation_times import (
+    mean_ledger,
     mean_observed,
     time_to_first_token,
     time_to_first_token_by_cache,
@@ -30,7 +31,8 @@ from punie_trace.analysis.observations import Observation, not_judged, right_que
 from punie_trace.analysis.served_by import fingerprint, program, server_of
 from punie_trace.analysis.split import PHASES, GenerationSplit
 from punie_trace.analysis.statistics import quantile, wilson
-from punie_trace.records import Ledger, Verdict
+from punie_trace.analysis.turn_figures import turn_figures
+from punie_trace.records import Verdict
 from punie_trace.runs.header import RunHeader
 
 NS_PER_S: Final = 1e9
@@ -54,7 +56,7 @@ def configuration_figures(
     answered = [one for one in observations if one.answered]
     timed = [one for one in answered if one.ledger is not None]
     right = right_queries(observations)
-    ledger = _mean_ledger([one.ledger for one in timed if one.ledger is not None])
+    ledger = mean_ledger([one.ledger for one in timed if one.ledger is not None])
     splits = [split for one in answered for split in one.splits]
     output = _total([one.outcome.output_tokens for one in timed])
     seconds = sum(one.ledger.generation_ns for one in timed if one.ledger is not None) / NS_PER_S
@@ -108,6 +110,7 @@ def configuration_figures(
         evaluations=evaluation_figures(one.outcome for one in observations),
         first_asks_ms=_first_asks([one for one in answered if one.ask.tells_speed]),
         asked_again=asked_again,
+        turns=turn_figures(observations),
         program=program(header, name),
         fingerprint=fingerprint(header, name),
         tools_unseen=any(one.tools_unseen for one in timed) and not (ledger is not None and ledger.tool_work),
@@ -156,22 +159,6 @@ def _medians(answered: Sequence[Observation]) -> list[float]:
     for one in answered:
         walls.setdefault(one.outcome.query, []).append(one.outcome.wall_ns / NS_PER_MS)
     return [median(values) for values in walls.values()]
-
-
-def _mean_ledger(ledgers: Sequence[Ledger]) -> LedgerFigures | None:
-    if not ledgers:
-        return None
-    per_ms = NS_PER_MS * len(ledgers)
-    return LedgerFigures(
-        wall=sum(one.wall_ns for one in ledgers) / per_ms,
-        client_queue=sum(one.client_queue_ns for one in ledgers) / per_ms,
-        generation=sum(one.generation_ns for one in ledgers) / per_ms,
-        tool=sum(one.tool_ns for one in ledgers) / per_ms,
-        framework=sum(one.framework_ns for one in ledgers) / per_ms,
-        tool_work=sum(one.tool_work_ns for one in ledgers) / per_ms,
-        sandbox=sum(one.sandbox_ns for one in ledgers) / per_ms,
-        hidden=sum(one.hidden_tool_ns for one in ledgers) / per_ms,
-    )
 
 
 def _shares(ledger: LedgerFigures | None) -> LedgerFigures | None:

@@ -28,6 +28,7 @@ from punie_trace.analysis.figure_kinds import (
     WorkDifference,
 )
 from punie_trace.analysis.statistics import SpeedVerdict
+from punie_trace.analysis.turn_figures import TurnComparison, TurnFigures
 from punie_trace.errors import ConfigurationError
 from punie_trace.records import ToolMode
 from punie_trace.runs.header import Machine, RunStatus
@@ -133,6 +134,8 @@ class ConfigurationFigures(Figures):
     """How its model uses tools."""
     code: CodeFigures | None = None
     """None where no code ran."""
+    turns: tuple[TurnFigures, ...] = ()
+    """Of sessions, the figures of each turn."""
     energy: EnergyFigures | None = None
     """Of the whole machine while its queries ran; None where it is not observable (see `RunFacts.energy`)."""
 
@@ -187,6 +190,8 @@ class Comparison(Figures):
     generation_factors: GenerationFactors | None
     difference: WorkDifference | None = None
     """In time and work; None where no pair tells of it."""
+    by_turn: tuple[TurnComparison, ...] = ()
+    """Of sessions, each turn against the baseline's; headlines stay those of whole queries."""
 
     @property
     def speedup(self) -> SpeedFigures:

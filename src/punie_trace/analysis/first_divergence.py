@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Final
 
 from punie_trace.analysis.figure_kinds import FirstDivergence
-from punie_trace.records import Outcome
+from punie_trace.records import Outcome, TurnOutcome
 
 BEFORE: Final = 30
 """Characters of common text that are shown before the place."""
@@ -53,16 +54,24 @@ def in_words(divergence: FirstDivergence, baseline: str, other: str) -> str:
 
 
 def _divergence(baseline: Outcome, other: Outcome) -> FirstDivergence | None:
-    ours, theirs = _calls(baseline), _calls(other)
-    for index in range(max(len(ours), len(theirs))):
-        first = ours[index] if index < len(ours) else ""
-        second = theirs[index] if index < len(theirs) else ""
-        if first != second:
-            return _excerpt(baseline, f"tool call {index + 1}", first, second)
-    return _excerpt(baseline, "answer", baseline.answer, other.answer) if baseline.answer != other.answer else None
+    ours, theirs = baseline.turns or (baseline,), other.turns or (other,)
+    for number, (first, second) in enumerate(zip(ours, theirs, strict=False), start=1):
+        found = _of_turn(first, second)
+        if found is not None:
+            where, before, after = found
+            return _excerpt(baseline, f"turn {number}, {where}" if baseline.turns else where, before, after)
+    return None
 
 
-def _calls(outcome: Outcome) -> list[str]:
+def _of_turn(first: Outcome | TurnOutcome, second: Outcome | TurnOutcome) -> tuple[str, str, str] | None:
+    """Where one question, or a turn of a session, was answered differently, and both texts: first calls, then words."""
+    for index, (before, after) in enumerate(zip_longest(_calls(first), _calls(second), fillvalue=""), start=1):
+        if before != after:
+            return f"tool call {index}", before, after
+    return ("answer", first.answer, second.answer) if first.answer != second.answer else None
+
+
+def _calls(outcome: Outcome | TurnOutcome) -> list[str]:
     return [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in outcome.tool_calls]
 
 

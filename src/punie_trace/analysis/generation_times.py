@@ -1,7 +1,8 @@
-"""Times of generations over many: means of what was seen, and medians of the time to first token, like held to like.
+"""Times over many: the mean ledger, means of what was seen of generations, and medians of the time to first token.
 
-Pure. A turn that answers and one that calls a tool are told apart: some servers stream a call's name at once, others
-hold the call back until it is whole, and a median over both would compare different turns.
+Pure. Of these like is held to like: a generation that answers and one that calls a tool are told apart, as some servers
+stream a call's name at once, others hold the call back until it is whole, and a median over both would compare
+different turns.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from punie_trace.analysis.figure_kinds import Observed
+from punie_trace.analysis.figure_kinds import LedgerFigures, Observed
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.split import GenerationSplit
+from punie_trace.records import Ledger
 from punie_trace.runs.header import unique
 
 NS_PER_MS: Final = 1e6
@@ -34,6 +36,23 @@ def mean_observed(values_ns: Sequence[float | None], reason: str) -> Observed:
         n=len(seen),
         of=len(values_ns),
         not_observable=None if seen else reason,
+    )
+
+
+def mean_ledger(ledgers: Sequence[Ledger]) -> LedgerFigures | None:
+    """The mean of each line, in ms; they add up as the ledgers do. None where there is no ledger."""
+    if not ledgers:
+        return None
+    per_ms = NS_PER_MS * len(ledgers)
+    return LedgerFigures(
+        wall=sum(one.wall_ns for one in ledgers) / per_ms,
+        client_queue=sum(one.client_queue_ns for one in ledgers) / per_ms,
+        generation=sum(one.generation_ns for one in ledgers) / per_ms,
+        tool=sum(one.tool_ns for one in ledgers) / per_ms,
+        framework=sum(one.framework_ns for one in ledgers) / per_ms,
+        tool_work=sum(one.tool_work_ns for one in ledgers) / per_ms,
+        sandbox=sum(one.sandbox_ns for one in ledgers) / per_ms,
+        hidden=sum(one.hidden_tool_ns for one in ledgers) / per_ms,
     )
 
 

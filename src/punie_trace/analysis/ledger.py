@@ -8,13 +8,16 @@
 In code mode a run of the model's code counts as a tool. What of the tool line no tool of its took stands beside it as
 the sandbox's; so does what tools did while a generation was open, which is generation's.
 
+In a session each turn has a ledger of its own, and that of the whole is their sum: between turns no time is anyone's.
+
 Generations and tools are unions of intervals, since both may overlap: sums would count an instant twice. Pure, no I/O:
 `close_ledger` is what writes the ledger on the query's span, `ledger_of` makes it again from the spans alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -26,6 +29,7 @@ from punie_trace.spans.span import Span
 
 Interval: TypeAlias = tuple[int, int]
 """Start and end in ns; the start belongs to it, the end does not."""
+_Lines: TypeAlias = Sequence[tuple[str, Callable[[Ledger], int]]]
 
 _LINES = (
     (names.LEDGER_WALL, attrgetter("wall_ns")),
@@ -37,6 +41,18 @@ _LINES = (
 )
 _BESIDE = ((names.SANDBOX, attrgetter("sandbox_ns")), (names.TOOL_HIDDEN, attrgetter("hidden_tool_ns")))
 """Written only where there is any, and not by versions before code mode."""
+_TURN_LINES = (
+    (names.TURN_LEDGER_WALL, attrgetter("wall_ns")),
+    (names.TURN_LEDGER_CLIENT_QUEUE, attrgetter("client_queue_ns")),
+    (names.TURN_LEDGER_GENERATION, attrgetter("generation_ns")),
+    (names.TURN_LEDGER_TOOL, attrgetter("tool_ns")),
+    (names.TURN_LEDGER_FRAMEWORK, attrgetter("framework_ns")),
+    (names.TURN_TOOL_WORK, attrgetter("tool_work_ns")),
+)
+_TURN_BESIDE = (
+    (names.TURN_SANDBOX, attrgetter("sandbox_ns")),
+    (names.TURN_TOOL_HIDDEN, attrgetter("hidden_tool_ns")),
+)
 
 
 def close_ledger(
@@ -83,33 +99,84 @@ def ledger_of(spans: Sequence[Span]) -> Ledger:
     return _of_spans(query_span(spans), spans)
 
 
+def check_ledger(spans: Sequence[Span]) -> Ledger:
+    """The ledger made from the spans, which must be the one that the query's span carries, else `LedgerError`.
+
+    So must, in a session, the ledger of each turn be.
+    """
+    query = query_span(spans)
+    ledger = _of_spans(query, spans)
+    _check_carried(query, ledger, _LINES, _BESIDE)
+    return ledger
+
+
+def turn_ledgers(spans: Sequence[Span]) -> tuple[Ledger, ...]:
+    """Of a session, the ledger of each turn that began, made from the spans of its trace; () for one question.
+
+    Raises `LedgerError` where a turn carries another one, or turns do not lie one after another in their query.
+    """
+    return _of_turns(query_span(spans), spans)
+
+
 def _of_spans(query: Span, spans: Sequence[Span]) -> Ledger:
-    sent = query.attributes.get(names.SENT_NS)
+    if names.TURNS in query.attributes and (ledgers := _of_turns(query, spans)):
+        return Ledger(*map(sum, zip(*map(astuple, ledgers), strict=True)))
+    return _between(query, names.SENT_NS, generation_spans(spans), tool_spans(spans))
+
+
+def _of_turns(query: Span, spans: Sequence[Span]) -> tuple[Ledger, ...]:
+    turns = turn_spans(spans)
+    reached = query.start_ns
+    for number, turn in enumerate(turns):
+        if turn.start_ns < reached or (not number and turn.start_ns > reached):
+            raise LedgerError(f"the turns of {query.name!r} (trace {query.trace_id}) do not lie one after another")
+        reached = turn.end_ns
+    if turns and reached != query.end_ns:
+        raise LedgerError(f"the last turn of {query.name!r} (trace {query.trace_id}) is not done when its query is")
+    generations, tools = generation_spans(spans), tool_spans(spans)
+    ledgers = []
+    for turn in turns:
+        own = _between(turn, names.TURN_SENT_NS, begun_in(turn, generations), begun_in(turn, tools))
+        _check_carried(turn, own, _TURN_LINES, _TURN_BESIDE)
+        ledgers.append(own)
+    return tuple(ledgers)
+
+
+def _between(timed: Span, sent_as: str, generations: Iterable[Span], tools: Iterable[Span]) -> Ledger:
+    """The ledger of a query or a turn, which carries its time of sending under `sent_as`."""
+    sent = timed.attributes.get(sent_as)
     if not isinstance(sent, int):
-        raise LedgerError(f"the span {query.name!r} of trace {query.trace_id} has no {names.SENT_NS}")
-    tools = tool_spans(spans)
+        raise LedgerError(f"the span {timed.name!r} of trace {timed.trace_id} has no {sent_as}")
+    tools = list(tools)
     return close_ledger(
-        query.start_ns,
+        timed.start_ns,
         sent,
-        query.end_ns,
-        [(span.start_ns, span.end_ns) for span in generation_spans(spans)],
+        timed.end_ns,
+        [(span.start_ns, span.end_ns) for span in generations],
         [(span.start_ns, span.end_ns) for span in tools if not is_code_run(span)],
         [(span.start_ns, span.end_ns) for span in tools if is_code_run(span)],
     )
 
 
-def check_ledger(spans: Sequence[Span]) -> Ledger:
-    """The ledger made from the spans, which must be the one that the query's span carries, else `LedgerError`."""
-    query = query_span(spans)
-    ledger = _of_spans(query, spans)
-    carry = query.attributes.get
-    for attribute, line_of in (*_LINES, *(one for one in _BESIDE if one[0] in query.attributes)):
+def _check_carried(timed: Span, ledger: Ledger, lines: _Lines, beside: _Lines) -> None:
+    carry = timed.attributes.get
+    for attribute, line_of in (*lines, *(one for one in beside if one[0] in timed.attributes)):
         if (carried := carry(attribute)) != (computed := line_of(ledger)):
             raise LedgerError(
-                f"the ledger of {query.name!r} (trace {query.trace_id}) does not close: {attribute} is {carried}, "
+                f"the ledger of {timed.name!r} (trace {timed.trace_id}) does not close: {attribute} is {carried}, "
                 f"and its spans make it {computed}. Please report this with the run's spans.jsonl"
             )
-    return ledger
+
+
+def turn_spans(spans: Iterable[Span]) -> list[Span]:
+    """The spans of a session's turns, in their order."""
+    found = [span for span in spans if names.TURN_NUMBER in span.attributes]
+    return sorted(found, key=lambda span: (span.start_ns, span.end_ns))
+
+
+def begun_in(turn: Span, spans: Iterable[Span]) -> list[Span]:
+    """Those of `spans` that belong to `turn`: turns lie one after another, and what begins in one also ends in it."""
+    return [span for span in spans if turn.start_ns <= span.start_ns < turn.end_ns]
 
 
 def query_spans(spans: Iterable[Span]) -> list[Span]:

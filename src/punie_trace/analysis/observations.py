@@ -13,6 +13,7 @@ from punie_trace.analysis.code_use import CodeUse, code_use_in
 from punie_trace.analysis.drafted import Drafted, drafted_in
 from punie_trace.analysis.ledger import check_ledger, generation_spans, query_spans, tools_unseen
 from punie_trace.analysis.split import GenerationSplit, server_steps, split_generation
+from punie_trace.analysis.turns import TurnObservation, observe_turns
 from punie_trace.errors import LedgerError
 from punie_trace.records import Ledger, Outcome, Verdict
 from punie_trace.runs.header import unique
@@ -56,6 +57,8 @@ class Observation:
     """Whether its tools made no spans, so that they cannot be told from the framework."""
     code: CodeUse | None = None
     """None where no code of the model's ran."""
+    turns: tuple[TurnObservation, ...] = ()
+    """Of a session, its turns as far as it came."""
 
     @property
     def answered(self) -> bool:
@@ -71,7 +74,7 @@ def observe(run: RunRecord) -> dict[str, list[Observation]]:
     """
     query_records = run.header.suite.queries
     categories = {query.name: query.category or query.expected or "other" for query in query_records}
-    without = {query.name for query in query_records if not query.has_facts and not query.evaluators}
+    without = {query.name for query in query_records if not query.judgeable}
     names = unique([*run.header.names, *(outcome.configuration for outcome in run.outcomes)])
     observed: dict[str, list[Observation]] = {name: [] for name in names}
     left_out = set(run.header.left_out_rounds)
@@ -96,17 +99,19 @@ def _observation(outcome: Outcome, ask: Ask, spans: Sequence[Span]) -> Observati
     ledger, error = _ledger(outcome, spans)
     steps = server_steps(spans)
     splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
+    turns, wrong = observe_turns(outcome, spans) if outcome.turns else ((), None)
     unseen = any(tools_unseen(span) for span in query_spans(spans))
     return Observation(
         outcome,
         ask,
         ledger,
-        error,
+        error or wrong,
         splits,
         drafted_in(spans),
         elsewhere=tuple(elsewhere(spans)),
         tools_unseen=unseen,
         code=code_use_in(spans),
+        turns=turns,
     )
 
 

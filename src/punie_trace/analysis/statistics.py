@@ -119,6 +119,19 @@ def quantile(values: Sequence[float], q: float, confidence: float = 0.95) -> Int
     return Interval(value, ordered[0], ordered[-1], reached, n)
 
 
+def ratio_interval(baseline: Mapping[tuple[str, int], float], other: Mapping[tuple[str, int], float]) -> Interval:
+    """As `paired_ratio`, the estimate and its interval of 95 % alone, for a part of what is asked (a category, a turn).
+
+    Of one query it is the median over its rounds, as each query counts elsewhere, without an interval: that of its
+    rounds would say nothing of the part.
+    """
+    ratio = paired_ratio(baseline, other)
+    if ratio.queries > 1:
+        return Interval(ratio.estimate, ratio.low, ratio.high, 0.95, ratio.queries)
+    value = median(baseline[key] / other[key] for key in baseline.keys() & other.keys())
+    return Interval(value, None, None, 0.95, 1)
+
+
 def paired_ratio(
     baseline: Mapping[tuple[str, int], float],
     other: Mapping[tuple[str, int], float],

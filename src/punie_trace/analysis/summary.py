@@ -60,6 +60,8 @@ DEFINITIONS: Final = {
     "from them of those that call a tool, since some servers hold a call back until it is whole; where it is streamed",
     "TTFT cold, warm": "of all generations that stream: cold where less than half of the input was in the server's "
     "prompt cache",
+    "turns": "of sessions: each has a due, a ledger and a verdict of its own, and what passes between two turns is no "
+    "one's; a session's wall time and ledger are the sums of its turns', and speed-ups are of whole sessions",
     "TPOT": "(last chunk - first chunk) / (output tokens - 1), of each generation that the server streams",
     "acceptance": "drafted tokens that the model accepted / tokens drafted; length: 1 + accepted / rounds, the tokens "
     "that a round of draft and verify yields; K: tokens drafted a round; of servers that tell it",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -20,14 +21,15 @@ from anyio.abc import TaskGroup
 from punie_trace.driver.asks import Asks
 from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
-from punie_trace.driver.net import MAX_CHARS, ask_safely, generation_failure
+from punie_trace.driver.net import ask_safely
+from punie_trace.driver.outcomes import outcome_of, seen_in
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned
+from punie_trace.driver.session import Session
 from punie_trace.driver.shards import shard_offsets
 from punie_trace.driver.stage import Stage
 from punie_trace.driver.target import Judge, Target
 from punie_trace.errors import ServerError
-from punie_trace.records import Answer, Arrival, EndedQuery, Judgement, Ledger, Outcome, Path, Verdict
-from punie_trace.spans import names
+from punie_trace.records import Answer, Arrival, EndedQuery, Ledger, Outcome, Path
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.query_span import QuerySpan
 
@@ -41,7 +43,6 @@ MOST_BEING_JUDGED = 256
 """Where so many wait for their judge, those that come after hold their place in the load until they are judged."""
 
 ONE_WORKER = ClosedLoop()
-_ABOUT_CALLS = (Verdict.BAD_ARGUMENTS, Verdict.WRONG_TOOL, Verdict.SHOULD_NOT_HAVE_CALLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Driver:
         self, stage: Stage, planned: Iterable[Planned], load: Load = ONE_WORKER, *, seed: int = 0
     ) -> Stage:
         """As `drive`, for a stage that its owner made of `planned`, to begin at a given time or to be ended."""
+        stage.think_s = load.think_s if isinstance(load, ClosedLoop) else 0.0
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stage.watch_over)
             if isinstance(load, OpenLoop):
@@ -176,22 +178,21 @@ class Driver:
         with self.open_query(arrival, target.path, stage.warm_up) as span:
             span.mark_sent()
             asked_before = self.asks.enter(target.memory or target.configuration, item.query.text)
+            session = Session(target, item.query, span) if item.query.turns else None
             with stage.in_flight(held=held, late_ns=(span.sent_ns or due_ns) - due_ns) as scope:
-                answer = await ask_safely(target.ask, item.query)
+                if session is not None:
+                    await session.ask(partial(stage.think, scope))
+                else:
+                    answer = await ask_safely(target.ask, item.query)
             ledger = span.finish()
-            generations = tuple(span.generations)
-            unseen = answer is not None and answer.tools_unseen
-            calls = tuple(span.tool_calls(target.defaults, by_messages=unseen))
-            if unseen and not ledger.tool_work_ns:
+            seen = seen_in(span, target, answer) if session is None else session.whole()
+            answer = seen if answer is not None or session is not None else None
+            if seen.tools_unseen and not ledger.tool_work_ns:
                 span.tools_unseen()
-            if answer is not None:
-                failure = answer.error or generation_failure(generations)
-                calls = tuple(call for call in calls if call.name not in answer.output_calls)
-                answer = replace(answer, tool_calls=calls, generations=generations, error=failure)
             timed_out = scope.cancelled_caught
             try:
                 target.alive()
-                for generation in generations:
+                for generation in seen.generations:
                     target.verify(generation)
             except ServerError as failure:
                 lost = str(failure)
@@ -219,71 +220,12 @@ class Driver:
                 stage.being_judged -= 1
                 if target.release is not None and answer is not None:
                     await target.release(answer)
-            span.set_verdict(judgement.verdict, error or (None if answer is None else answer.error))
+            turns = () if session is None else session.outcomes(judgement.turns, error)
+            span.set_verdict(judgement.verdict, error or seen.error)
         if not stage.warm_up:
-            answer = answer or Answer("", calls, generations)
-            if error is None:
-                error = answer.error or judgement.reason or _reason(answer, judgement.verdict)
-            outcome = _outcome(arrival, target, span, ledger, answer, judgement, error, asked_before)
+            outcome = outcome_of(arrival, target, ledger, span.trace_id, seen, judgement, turns, error=error)
+            outcome = replace(outcome, asked_before=asked_before)
             self.on_outcome(outcome, ledger)
             stage.ended(outcome)
         if lost is not None and stage.failures.add(item.configuration, lost):
             self.on_failure(item.configuration, lost)
-
-
-def _outcome(
-    arrival: Arrival,
-    target: Target,
-    span: QuerySpan,
-    ledger: Ledger,
-    answer: Answer,
-    judgement: Judgement,
-    error: str | None,
-    asked_before: int,
-) -> Outcome:
-    generations = answer.generations
-    sent_ns = arrival.due_ns + ledger.client_queue_ns
-    first = min(generations, key=lambda g: g.sent_ns, default=None)
-    return Outcome(
-        seq=arrival.seq,
-        round=arrival.round,
-        configuration=arrival.configuration,
-        query=arrival.query.name,
-        path=target.path,
-        due_ns=arrival.due_ns,
-        sent_ns=sent_ns,
-        done_ns=arrival.due_ns + ledger.wall_ns,
-        verdict=judgement.verdict,
-        error=error,
-        trace_id=span.trace_id,
-        answer=answer.text,
-        tool_calls=answer.tool_calls,
-        generations=len(generations),
-        input_tokens=_sum([g.input_tokens for g in generations]),
-        output_tokens=_sum([g.output_tokens for g in generations]),
-        cached_tokens=_sum([g.cached_tokens for g in generations]),
-        ttft_ns=None if first is None or first.first_chunk_ns is None else first.first_chunk_ns - first.sent_ns,
-        served_model=target.served_model or next((g.served_model for g in generations), None),
-        evaluations=judgement.evaluations,
-        asked_before=asked_before,
-    )
-
-
-def _reason(answer: Answer, verdict: Verdict) -> str | None:
-    """Why an answer that came whole was not right, where that can be told."""
-    if verdict in (Verdict.CORRECT, Verdict.NOT_JUDGED):
-        return None
-    if verdict is Verdict.UNPARSED_CALL:
-        return next((g.unusable_call for g in answer.generations if g.unusable_call is not None), None)
-    refused = next((call for call in answer.tool_calls if call.refused is not None), None)
-    if refused is not None and refused.name == names.RUN_CODE:
-        return f"the code was stopped: {refused.refused}"[:MAX_CHARS]
-    if refused is not None and verdict in _ABOUT_CALLS:
-        return f"{refused.name or 'a call'} was not run: {refused.refused}"[:MAX_CHARS]
-    return answer.reason
-
-
-def _sum(counts: Sequence[int | None]) -> int | None:
-    """The sum of what was reported; None where any generation reported nothing, as half a sum would mislead."""
-    known = [count for count in counts if count is not None]
-    return sum(known) if known and len(known) == len(counts) else None

@@ -10,10 +10,12 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
-from punie_trace.records import Answer, Generation, Query
+from punie_trace.records import Answer, Generation
 from punie_trace.spans import names
+
+Asked = TypeVar("Asked")
 
 MAX_CHARS: Final = 500
 _MOST_CAUSES: Final = 8
@@ -36,12 +38,15 @@ _OF_SERVERS: Final = ("httpx2", "httpcore2", "openai", "aiohttp")
 """Packages whose exceptions are about a server or the way to it, wherever they were raised."""
 
 
-async def ask_safely(ask: Callable[[Query], Awaitable[Answer]], query: Query) -> Answer:
-    """What `ask` answers; an answer with an error for whatever else it does. Cancellation from outside passes."""
+async def ask_safely(ask: Callable[[Asked], Awaitable[Answer]], asked: Asked) -> Answer:
+    """What `ask` answers to a query or a turn; an answer with an error for whatever else it does.
+
+    Cancellation from outside passes.
+    """
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
     try:
-        answer = await ask(query)
+        answer = await ask(asked)
     except KeyboardInterrupt:
         raise
     except asyncio.CancelledError as failure:

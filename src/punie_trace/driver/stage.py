@@ -7,6 +7,7 @@ asks nothing of anybody.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVarTuple
@@ -62,6 +63,8 @@ class Stage:
         self._configurations = configurations
         self._planned = iter(planned)
         self.taken = 0
+        self.think_s = 0.0
+        """What a user thinks between two turns of a session, in a closed loop."""
         self.being_judged = 0
         """Queries that have ended and wait for their judgement."""
         self._open: set[anyio.CancelScope] = set()
@@ -157,6 +160,16 @@ class Stage:
                     self._open.discard(scope)
         finally:
             self.watch.in_flight -= 1
+
+    async def think(self, scope: anyio.CancelScope) -> int:
+        """Between two turns of a session; when the next one is due. The time to answer begins anew with each turn."""
+        due_ns = self._clock.now_ns() + round(self.think_s * 1e9)
+        if self.think_s:
+            scope.deadline = math.inf
+            await self.wait_until(due_ns)
+            due_ns = min(due_ns, self._clock.now_ns())  # where the stage is over, nobody thinks any more
+        scope.deadline = anyio.current_time() + self.limits.query_timeout_s
+        return due_ns
 
     def why_cut(self, scope: anyio.CancelScope) -> str:
         """What to say of a query whose time was over."""

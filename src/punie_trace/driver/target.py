@@ -12,6 +12,8 @@ from typing import Protocol
 from punie_trace.records import Answer, EndedQuery, Generation, JsonValue, Judgement, Path, Query
 
 Ask = Callable[[Query], Awaitable[Answer]]
+Converse = Callable[[Query], Callable[[str], Awaitable[Answer]]]
+"""Begins a conversation for a session: what it gives answers one turn after another, and knows those before."""
 
 
 class Judge(Protocol):
@@ -44,3 +46,5 @@ class Target:
     """Takes up what the server knows of a trace (by its id, in hex), after its query is over; never raises."""
     release: Callable[[Answer], Awaitable[None]] | None = None
     """Lets go of what an answer holds (a copy of the workspace), once it has been judged; never raises."""
+    converse: Converse | None = None
+    """Asks sessions; None where whoever answers takes single questions only."""

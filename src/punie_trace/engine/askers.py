@@ -20,7 +20,10 @@ from punie_trace.records import ToolMode
 Opener: TypeAlias = Callable[[AsyncExitStack, AskerContext], Awaitable[Asker]]
 
 _MODULES: Final = {"imported": "punie_trace.agent.imported", "program": "punie_trace.agent.program"}
-"""Where `check_source` and `open_asker` of each path stand. The first may say what kind of asker it found."""
+"""Where `check_source`, `check_sessions` and `open_asker` of each path stand.
+
+The first may say what kind of asker it found.
+"""
 
 
 _WITHOUT_CODE: Final = {
@@ -46,6 +49,12 @@ def check_source(path: AskPath, source: AgentSource, tools: ToolMode = "calls") 
             f"tools = 'code' takes the built-in agent or an imported PydanticAI agent, and {_WITHOUT_CODE[kind]}"
         )
     check_code_mode()
+
+
+def check_sessions(path: AskPath, source: AgentSource) -> None:
+    """Raises `ConfigurationError` for an agent on `path` that cannot be asked several turns of one conversation."""
+    if path in _MODULES:
+        importlib.import_module(_MODULES[path]).check_sessions(source)
 
 
 async def open_asker(path: AskPath, stack: AsyncExitStack, context: AskerContext) -> Asker:

@@ -47,7 +47,7 @@ def prepare(experiment: Experiment, options: Options) -> Prepared:
     plan = make_plan(experiment)
     endpoint_for(options.otlp)  # what is neither a word nor a URL is said now
     metric_endpoints(options.otlp_metrics, options.otlp)
-    check_configurations(plan)
+    check_configurations(plan, sessions=any(query.turns for query in questions.suite.queries))
     return Prepared(plan, questions)
 
 

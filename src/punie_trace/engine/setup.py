@@ -6,21 +6,23 @@ from collections.abc import Iterator, Sequence
 
 from punie_trace.descriptors import needed, raise_limit
 from punie_trace.driver.schedule import ClosedLoop
-from punie_trace.engine.askers import check_source
+from punie_trace.engine.askers import check_sessions, check_source
 from punie_trace.engine.plan import Plan, PlannedConfiguration
 from punie_trace.errors import ConfigurationError, PunieTraceError
 from punie_trace.servers.setup_checks import check_setup
 
 
-def check_configurations(plan: Plan) -> None:
+def check_configurations(plan: Plan, *, sessions: bool = False) -> None:
     """Raises one error with all that is wrong with the servers, models and agents of the configurations.
+
+    With `sessions`, agents that can only be asked single questions are wrong too.
 
     It is of the kind of what is wrong, or `ConfigurationError` where there are several kinds.
     """
     found: dict[str, list[str]] = {}
     kinds: set[type[PunieTraceError]] = set()
     for configuration in plan.configurations:
-        for problem in _problems(configuration):
+        for problem in _problems(configuration, sessions):
             found.setdefault(str(problem), []).append(configuration.name)
             kinds.add(type(problem))
     if found:
@@ -41,9 +43,11 @@ def _check_descriptors(plan: Plan) -> None:
         )
 
 
-def _problems(configuration: PlannedConfiguration) -> Iterator[PunieTraceError]:
+def _problems(configuration: PlannedConfiguration, sessions: bool) -> Iterator[PunieTraceError]:
     try:
         check_source(configuration.path, configuration.agent, configuration.tools)
+        if sessions:
+            check_sessions(configuration.path, configuration.agent)
     except PunieTraceError as error:
         yield error
     yield from check_setup(configuration.server)

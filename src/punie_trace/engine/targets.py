@@ -105,6 +105,7 @@ async def http_target(
         defaults=argument_defaults(toolbox) if configuration.path in ("agent", "http") else {},
         collect=collect,
         release=getattr(asker, "release", None),
+        converse=getattr(asker, "converse", None),
     )
 
 
@@ -151,15 +152,16 @@ async def inprocess_target(
 
     model = await anyio.to_thread.run_sync(load)
     stack.callback(model.close)
-    ask = InprocessPath(model, toolbox, options, provider.get_tracer("punie_trace"), clock).ask
+    asker = InprocessPath(model, toolbox, options, provider.get_tracer("punie_trace"), clock)
     return Target(
         configuration=configuration.name,
         path=configuration.path,
-        ask=ask,
+        ask=asker.ask,
         verify=_nothing_to_verify,
         alive=_always_alive,
         served_model=model.name,
         defaults=argument_defaults(toolbox),
+        converse=asker.converse,
     )
 
 

@@ -26,6 +26,7 @@ from punie_trace.report.model import (
     Tone,
     section,
 )
+from punie_trace.report.turn_tables import turn_comparison_table
 from punie_trace.report.units import duration, interval, machine
 from punie_trace.runs.header import unique
 
@@ -82,6 +83,7 @@ def _sections(contrast: Contrast) -> Iterator[Section]:
         yield section("answers", "Answers", _answers_table(contrast))
         rows = [(one.other, work_cells(one)) for one in comparisons]
         work = tuple(Row(name, cells or (NONE,) * len(WORK_COLUMNS)) for name, cells in rows)
+        yield section("turns", "Turn by turn", turn_comparison_table(comparisons))
         if any(cells for _, cells in rows):
             yield section("work", "Work relative to the baseline's", Table(WORK_COLUMNS, work))
     else:

@@ -200,16 +200,28 @@ def _detail(outcome: Outcome, spans: Sequence[Span], names_of_spans: dict[str, i
         "spans": laid,
         "left_out": max(0, len(bars) - MOST_SPANS),
         "path": _path(outcome, spans, bars[:MOST_SPANS]),
-        "answer": clip(outcome.answer),
+        "answer": clip(_answer(outcome)),
         "calls": _calls(outcome, spans),
         # Texts are cut, and what is cut off may differ: these tell whether two queries were answered the same.
-        "digests": [_digest([[call.name, call.arguments] for call in outcome.tool_calls]), _digest(outcome.answer)],
+        "digests": [
+            _digest([[call.name, call.arguments] for call in outcome.tool_calls]),
+            _digest([turn.answer for turn in outcome.turns] or outcome.answer),
+        ],
     }
     if outcome.error is not None:
         detail["error"] = clip(outcome.error)
     if outcome.served_model is not None:
         detail["model"] = clip(outcome.served_model, 200)
     return detail
+
+
+def _answer(outcome: Outcome) -> str:
+    """The answer; of a session what was answered in each turn, and what became of it."""
+    if not outcome.turns:
+        return outcome.answer
+    return "\n\n".join(
+        f"turn {number} ({turn.verdict}): {turn.answer}" for number, turn in enumerate(outcome.turns, start=1)
+    )
 
 
 def _path(outcome: Outcome, spans: Sequence[Span], bars: Sequence[Bar]) -> list[JsonValue]:

@@ -21,6 +21,7 @@ from punie_trace.report.html_data import Embedded
 from punie_trace.report.html_text import note, tag, text, unbroken
 from punie_trace.report.model import Items, Note, Picture, Section, section
 from punie_trace.report.query_browser import all_queries, one_query
+from punie_trace.report.turn_pictures import turn_charts
 from punie_trace.report.units import duration, interval, span
 from punie_trace.runs.reader import RunRecord
 
@@ -38,6 +39,7 @@ def page_sections(
     """The page's own sections, by the key of the section after which they stand."""
     return {
         "configurations": (_speed_ups(summary),),
+        "turns": (turn_charts(observed),),
         "phases": (_distributions(summary, observed), _over_time(run, summary, observed)),
         "critical-path": one_query(embedded),
         "problems": all_queries(embedded),

@@ -36,6 +36,7 @@ from punie_trace.report.model import (
 )
 from punie_trace.report.phases_table import phases_table, unseen_phases
 from punie_trace.report.registry import SCREEN, columns, configuration_table
+from punie_trace.report.turn_tables import turns_section
 from punie_trace.report.units import duration, interval, machine, share
 
 LEDGER_LINES: Final = (
@@ -91,6 +92,7 @@ def _sections(summary: Summary) -> Iterator[Section]:
     yield section(
         "categories", "By category: median, speed-up (95 %), right where not all are", categories_table(summary)
     )
+    yield turns_section(summary)
     groups = tuple(dict.fromkeys(column.group for column in shown if column.group != SCREEN))
     tables = tuple(
         configuration_table(tuple(column for column in shown if column.group == group), summary, group)

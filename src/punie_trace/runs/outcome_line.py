@@ -17,7 +17,7 @@ from typing import Any, Final, get_args
 from pydantic import JsonValue
 from pydantic_core import from_json
 
-from punie_trace.records import Evaluation, Outcome, ToolCall, Verdict
+from punie_trace.records import Evaluation, Outcome, ToolCall, TurnOutcome, Verdict
 from punie_trace.records import Path as AskPath
 
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
@@ -32,6 +32,7 @@ _of_all: Final = itemgetter(*_KINDS)
 _PATHS: Final = get_args(AskPath)
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _FIELDS: Final = tuple(field.name for field in fields(Outcome))
+_TURN_FIELDS: Final = tuple(field.name for field in fields(TurnOutcome))
 _DEEPEST: Final = 64
 """Levels of nesting that are kept where there are more than can be written."""
 _TIME_LIMIT: Final = 2**63
@@ -51,6 +52,10 @@ def encode_outcome(outcome: Outcome) -> bytes:
         del values["evaluations"]  # most suites have none, and a line is written while queries are timed
     if outcome.asked_before is None:
         del values["asked_before"]
+    if outcome.turns:
+        values["turns"] = [_of_turn(turn) for turn in outcome.turns]
+    else:
+        del values["turns"]
     try:
         text = _ENCODER.encode(values)
     except (ValueError, RecursionError):  # a model may write NaN among a tool's arguments, or nest them without end
@@ -61,6 +66,12 @@ def encode_outcome(outcome: Outcome) -> bytes:
 def _of_call(call: ToolCall) -> dict[str, JsonValue]:
     values: dict[str, JsonValue] = {"name": call.name, "arguments": call.arguments, "ok": call.ok}
     return values if call.refused is None else {**values, "refused": call.refused}
+
+
+def _of_turn(turn: TurnOutcome) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(turn, name) for name in _TURN_FIELDS}
+    values["tool_calls"] = [_of_call(call) for call in turn.tool_calls]
+    return values
 
 
 def decode_outcome(line: str) -> Outcome:
@@ -104,7 +115,29 @@ def decode_outcome(line: str) -> Outcome:
         served_model=None if model is None else sys.intern(model),
         evaluations=_evaluations(values.get("evaluations")),
         asked_before=_count(values.get("asked_before"), "asked_before"),
+        turns=_turns(values["turns"]) if "turns" in values else (),
     )
+
+
+def _turns(values: object) -> tuple[TurnOutcome, ...]:
+    """The turns of a session; a query of one question has none."""
+    if not isinstance(values, list):
+        raise ValueError("'turns' is not a list")
+    return tuple(_turn(value, number) for number, value in enumerate(values, start=1))
+
+
+def _turn(values: object, number: int) -> TurnOutcome:
+    if not isinstance(values, dict):
+        raise ValueError(f"turn {number} is no JSON object")
+    for name in _TURN_FIELDS:
+        if name not in values:
+            raise ValueError(f"{name!r} of turn {number} is missing")
+        if name in _KINDS and type(values[name]) not in _KINDS[name]:
+            raise ValueError(f"{name!r} of turn {number} is {values[name]!r}")
+    if not 0 <= values["due_ns"] <= values["sent_ns"] <= values["done_ns"] < _TIME_LIMIT:
+        raise ValueError(f"'due_ns', 'sent_ns' and 'done_ns' of turn {number} are not times one after another")
+    read = {"tool_calls": _tool_calls(values["tool_calls"]), "verdict": Verdict(values["verdict"])}
+    return TurnOutcome(**{name: read.get(name, values[name]) for name in _TURN_FIELDS})
 
 
 def _check_kinds(values: dict[str, Any]) -> None:

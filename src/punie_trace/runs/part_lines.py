@@ -26,7 +26,8 @@ _SPAN: Final = re.compile(rb'"spans":\[\{"traceId":"([0-9a-f]{32})","spanId":"[0
 _TIMES: Final = re.compile(rb'"startTimeUnixNano":"(\d+)","endTimeUnixNano":"(\d+)"')
 _EVENTS: Final = b',"events":[{"timeUnixNano":"'
 _EVENT_TIME: Final = re.compile(rb'\{"timeUnixNano":"(\d+)"')
-_SENT: Final = b'"key":"punie.sent_ns","value":{"intValue":"'
+_SENT: Final = re.compile(rb'"key":"punie\.(?:turn\.)?sent_ns","value":\{"intValue":"(\d+)"')
+_TURNS: Final = b'"turns":['
 _RESOURCE: Final = b'"resource":{"attributes":['
 _ATTRIBUTES: Final = re.compile(rb'("endTimeUnixNano":"\d+","attributes":\[)(\]?)')
 
@@ -50,7 +51,18 @@ def moved_outcomes(lines: Iterable[bytes], shift_at: ShiftAt) -> Iterator[MovedL
         if shift:
             times = b'"due_ns":%d,"sent_ns":%d,"done_ns":%d' % (due + shift, sent + shift, done + shift)
             line = line[: found.start()] + times + line[found.end() :]
+            if _TURNS in line:
+                line = _with_turns_moved(line, shift)
         yield MovedLines(done + shift, (line,))
+
+
+def _with_turns_moved(line: bytes, shift: int) -> bytes:
+    """The line of a session with the times of its turns moved as well; arguments of tools may look just like them."""
+    values = json.loads(line)
+    turns = values.get("turns")
+    for turn in turns if isinstance(turns, list) else ():
+        turn.update({name: turn[name] + shift for name in ("due_ns", "sent_ns", "done_ns")})
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def moved_spans(lines: Iterable[bytes], shift_at: ShiftAt, uncertainty_ns: int | None) -> Iterator[MovedLines]:
@@ -98,10 +110,8 @@ def _shifted(line: bytes, shift: int, uncertainty_ns: int | None) -> bytes:
     if times is None:
         return line
     rest = line[times.end() :]
-    if (sent := rest.find(_SENT)) >= 0:
-        begin = sent + len(_SENT)
-        end = rest.index(b'"', begin)
-        rest = b"%b%d%b" % (rest[:begin], int(rest[begin:end]) + shift, rest[end:])
+    if (sent := _SENT.search(rest)) is not None:
+        rest = b"%b%d%b" % (rest[: sent.start(1)], int(sent[1]) + shift, rest[sent.end(1) :])
     if (events := rest.find(_EVENTS)) >= 0:
         later = _EVENT_TIME.sub(lambda at: b'{"timeUnixNano":"%d"' % (int(at[1]) + shift), rest[events:])
         rest = rest[:events] + later

@@ -20,6 +20,7 @@ CLOCK_UNCERTAINTY: Final = "punie.clock.uncertainty_ns"  # of spans of another h
 # Spans of ours
 SPAN_RUN: Final = "run"
 SPAN_QUERY: Final = "query"  # followed by the query's name
+SPAN_TURN: Final = "turn"  # of a session, below its query; followed by the turn's number
 SPAN_POST: Final = "POST"
 SPAN_GENERATE: Final = "generate"  # the in-process path, which has no POST
 
@@ -44,6 +45,7 @@ ROUND: Final = "punie.round"
 PATH: Final = "punie.path"
 VERDICT: Final = "punie.verdict"
 SENT_NS: Final = "punie.sent_ns"
+TURNS: Final = "punie.turns"  # of a session: how many it has
 CLOCK_SHIFT: Final = "punie.clock.shift_ns"  # their clock minus the run's: what was taken off all times of the query
 WARM_UP: Final = "punie.warm_up"
 TOOLS_UNSEEN: Final = "punie.tools_unseen"  # its tools made no spans: they cannot be told from the rest
@@ -57,6 +59,19 @@ SANDBOX: Final = "punie.sandbox_ns"  # code mode, where there is any: of the too
 TOOL_HIDDEN: Final = "punie.tool_hidden_ns"  # where there is any: tools at work while a generation was open
 
 RUN_CODE: Final = "run_code"  # the one tool of an agent in code mode
+
+# Attributes of a turn span: as of the query, under names of their own, so that nobody takes a turn for a query
+TURN_NUMBER: Final = "punie.turn.number"  # from 1
+TURN_VERDICT: Final = "punie.turn.verdict"
+TURN_SENT_NS: Final = "punie.turn.sent_ns"
+TURN_LEDGER_WALL: Final = "punie.turn.ledger.wall_ns"
+TURN_LEDGER_CLIENT_QUEUE: Final = "punie.turn.ledger.client_queue_ns"
+TURN_LEDGER_GENERATION: Final = "punie.turn.ledger.generation_ns"
+TURN_LEDGER_TOOL: Final = "punie.turn.ledger.tool_ns"
+TURN_LEDGER_FRAMEWORK: Final = "punie.turn.ledger.framework_ns"
+TURN_TOOL_WORK: Final = "punie.turn.tool_work_ns"
+TURN_SANDBOX: Final = "punie.turn.sandbox_ns"
+TURN_TOOL_HIDDEN: Final = "punie.turn.tool_hidden_ns"
 
 # Attributes of a generation span
 SEGMENT: Final = "punie.segment"

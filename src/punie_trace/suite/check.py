@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from punie_trace.records import Answer, EndedQuery, Evaluation, JsonValue, Judgement, Query, ToolCall, Verdict
+from punie_trace.records import Answer, EndedQuery, Evaluation, JsonValue, Judgement, Query, ToolCall, Turn, Verdict
 from punie_trace.spans import names
 
 TOOL_CALL_MARK = "<tool_call>"
 
 
-def judge(query: Query, answer: Answer | None, *, timed_out: bool = False, error: str | None = None) -> Verdict:
+_RIGHT_OR_OPEN = (Verdict.CORRECT, Verdict.NOT_JUDGED)
+
+
+def judge(query: Query | Turn, answer: Answer | None, *, timed_out: bool = False, error: str | None = None) -> Verdict:
     """The verdict on `answer`: the first that applies, in this order.
 
     1. `TIMEOUT`: the deadline passed.
@@ -48,29 +51,53 @@ def judge(query: Query, answer: Answer | None, *, timed_out: bool = False, error
 
 
 async def judge_by_facts(ended: EndedQuery) -> Judgement:
-    """The judgement by `judge` alone, in the form in which a driver asks for it."""
-    return Judgement(judge(ended.query, ended.answer, timed_out=ended.timed_out, error=ended.error))
+    """The judgement by the facts of the case alone, in the form in which a driver asks for it."""
+    return judge_ended(ended)
 
 
-def settle(verdict: Verdict, evaluations: Sequence[Evaluation]) -> Judgement:
-    """The judgement where `judge` said `verdict` and evaluators found `evaluations`.
+def judge_ended(ended: EndedQuery) -> Judgement:
+    """The judgement by the facts of the case: of one question `judge`, of a session each turn and then the whole.
+
+    A session is correct where every turn is of which something is said, and the whole (all its calls, its last answer)
+    where the case says something of that. Else it has the verdict of the first turn that is not right; but a session
+    that failed or timed out, or in which a call was not parsed, has that one. A turn that was not asked has no verdict.
+    """
+    query, answer = ended.query, ended.answer
+    whole = judge(query, answer, timed_out=ended.timed_out, error=ended.error)
+    if not query.turns:
+        return Judgement(whole)
+    asked = answer.turns if answer is not None else ()
+    pairs = zip(query.turns, asked, strict=False)
+    verdicts = tuple(judge(turn, one, timed_out=ended.timed_out and one is None) for turn, one in pairs)
+    if whole in (Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNPARSED_CALL):
+        return Judgement(whole, turns=verdicts)
+    wrong = next((verdict for verdict in verdicts if verdict not in _RIGHT_OR_OPEN), None)
+    if wrong is not None:
+        return Judgement(wrong, turns=verdicts)
+    if whole is Verdict.NOT_JUDGED and Verdict.CORRECT in verdicts:
+        whole = Verdict.CORRECT
+    return Judgement(whole, turns=verdicts)
+
+
+def settle(judgement: Judgement, evaluations: Sequence[Evaluation]) -> Judgement:
+    """The judgement where the case's own facts gave `judgement` and evaluators found `evaluations`.
 
     What is wrong by the case's own facts stays so. Else a failed assertion is a `WRONG_ANSWER`, with the evaluator's
     own reason; else an evaluator that failed leaves the case `NOT_JUDGED`, as what it would have said is not known;
     else one assertion that holds makes `CORRECT` of a case without facts. Scores and labels decide nothing.
     """
     found = tuple(evaluations)
-    if verdict not in (Verdict.CORRECT, Verdict.NOT_JUDGED):
-        return Judgement(verdict, None, found)
-    wrong = next((one for one in found if one.value is False), None)
-    if wrong is not None:
-        return Judgement(Verdict.WRONG_ANSWER, f"{wrong.name}: {wrong.reason or 'does not hold'}", found)
-    failed = next((one for one in found if one.value is None), None)
-    if failed is not None:
-        return Judgement(Verdict.NOT_JUDGED, f"{failed.name}: {failed.reason or 'the evaluator failed'}", found)
-    if any(one.value is True for one in found):
-        verdict = Verdict.CORRECT
-    return Judgement(verdict, None, found)
+    verdict, reason = judgement.verdict, judgement.reason
+    if verdict in _RIGHT_OR_OPEN:
+        wrong = next((one for one in found if one.value is False), None)
+        failed = next((one for one in found if one.value is None), None)
+        if wrong is not None:
+            verdict, reason = Verdict.WRONG_ANSWER, f"{wrong.name}: {wrong.reason or 'does not hold'}"
+        elif failed is not None:
+            verdict, reason = Verdict.NOT_JUDGED, f"{failed.name}: {failed.reason or 'the evaluator failed'}"
+        elif any(one.value is True for one in found):
+            verdict = Verdict.CORRECT
+    return Judgement(verdict, reason, found, judgement.turns)
 
 
 def constant_answers(queries: Iterable[Query]) -> tuple[float, float]:
@@ -85,7 +112,7 @@ def constant_answers(queries: Iterable[Query]) -> tuple[float, float]:
     return expected.count("tool") / len(expected), expected.count("direct") / len(expected)
 
 
-def _judge_calls(query: Query, calls: tuple[ToolCall, ...]) -> Verdict | None:
+def _judge_calls(query: Query | Turn, calls: tuple[ToolCall, ...]) -> Verdict | None:
     if query.expected == "direct":
         return Verdict.SHOULD_NOT_HAVE_CALLED if calls else None
     if query.expected is None and not query.tools and not query.arguments_contain:
@@ -101,13 +128,13 @@ def _judge_calls(query: Query, calls: tuple[ToolCall, ...]) -> Verdict | None:
     return None if _any_has_arguments(query, right) else Verdict.BAD_ARGUMENTS
 
 
-def _any_has_arguments(query: Query, calls: Iterable[ToolCall]) -> bool:
+def _any_has_arguments(query: Query | Turn, calls: Iterable[ToolCall]) -> bool:
     if not query.arguments_contain:
         return True
     return any(call.ok and _holds_all(_argument_text(call), query.arguments_contain) for call in calls)
 
 
-def _judge_text(query: Query, text: str) -> Verdict:
+def _judge_text(query: Query | Turn, text: str) -> Verdict:
     if text.strip() and _holds_all(text, query.answer_contains):
         return Verdict.CORRECT
     return Verdict.WRONG_ANSWER

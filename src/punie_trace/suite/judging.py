@@ -26,7 +26,7 @@ from punie_trace.errors import SuiteError
 from punie_trace.records import EndedQuery, Evaluation, Judgement, Verdict
 from punie_trace.spans.span import Span
 from punie_trace.suite.agent_output import send
-from punie_trace.suite.check import judge, settle
+from punie_trace.suite.check import judge_ended, settle
 from punie_trace.suite.evaluator_messages import Finished, Ready, Request, Setup
 from punie_trace.suite.load import Suite
 
@@ -152,10 +152,10 @@ class EvaluatingJudge:
 
     async def __call__(self, ended: EndedQuery) -> Judgement:
         """The judgement; evaluators are not asked where there is no answer, or where it counts in nothing."""
-        verdict = judge(ended.query, ended.answer, timed_out=ended.timed_out, error=ended.error)
+        judgement = judge_ended(ended)
         answer = ended.answer
-        if ended.warm_up or answer is None or verdict in _WITHOUT_ANSWER or not ended.query.evaluators:
-            return Judgement(verdict)
+        if ended.warm_up or answer is None or judgement.verdict in _WITHOUT_ANSWER or not ended.query.evaluators:
+            return judgement
         finished = Finished(
             output=send(answer.text, answer.output),
             wall_s=ended.wall_ns / 1e9,
@@ -165,4 +165,4 @@ class EvaluatingJudge:
         case = self._places[ended.query.name]
         async with self._turn:
             found = await to_thread.run_sync(self._evaluators.evaluate, case, finished, abandon_on_cancel=True)
-        return settle(verdict, found)
+        return settle(judgement, found)

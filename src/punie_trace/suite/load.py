@@ -13,20 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from punie_trace.errors import SuiteError, nearest
-from punie_trace.records import Expectation, Query
+from punie_trace.records import Query
 from punie_trace.suite.dataset_file import (
     SUFFIXES,
     cases_of,
     evaluator_name,
     evaluators_of,
-    form_of,
     kind_of,
     read_dataset,
 )
+from punie_trace.suite.facts import FactsReader
 
 _HERE = Path(__file__).resolve().parent
-_EXPECTATIONS: dict[str, Expectation] = {"tool": "tool", "direct": "direct"}
-_MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +55,15 @@ def shipped_suites() -> dict[str, str]:
 def load_suite(name_or_path: str) -> Suite:
     """The shipped suite of that name, or the pydantic-evals dataset in that file (YAML, or JSON where it ends so).
 
+    `inputs` is a text, or a list of texts: the turns of a session, of which `metadata['turns']` may say what is right.
     Cases without a name are called `case-1`, `case-2`, ... by their place in the file. Of a case's metadata,
     `category`, `expected`, `tools`, `arguments_contain` and `answer_contains` are read where they have the form that
     they have here; in any other form, as all other keys, they are the user's own, and `notes` says so. Where there is
     `workspace: copy`, whoever answers is given a copy of the workspace.
 
     Raises `SuiteError` for an unknown name; a file that is absent, cannot be read, does not parse, or holds no cases;
-    inputs that are not text; evaluators that are no list of names; two cases of one name; metadata that contradicts
-    itself.
+    inputs that are neither a text nor a list of texts; a list of `turns` in the metadata that is longer or shorter than
+    the session; evaluators that are no list of names; two cases of one name; metadata that contradicts itself.
     """
     shipped = _shipped_files()
     if name_or_path in shipped:
@@ -97,7 +96,7 @@ def load_suite(name_or_path: str) -> Suite:
         queries=queries,
         digest=hashlib.sha256(data).hexdigest(),
         source=source,
-        notes=(*_grouped(reader.foreign), *reader.notes),
+        notes=(*reader.facts.notes(), *reader.notes),
         dataset=dataset if evaluated else {},
     )
 
@@ -122,12 +121,11 @@ def _names_a_file(text: str, file: Path) -> bool:
 
 @dataclass(slots=True)
 class _CaseReader:
-    """Reads the cases of one file, and keeps what of their metadata is in another form than ours."""
+    """Reads the cases of one file."""
 
     file: Path
     shared: tuple[str, ...]
-    foreign: dict[str, list[str]] = field(default_factory=dict)
-    """What is wrong with a key, and the cases in which it is."""
+    facts: FactsReader = field(default_factory=FactsReader)
     notes: list[str] = field(default_factory=list)
 
     def query(self, case: object, number: int) -> Query:
@@ -143,75 +141,44 @@ class _CaseReader:
             where = f"{self.file}: case {name!r}"
         if "inputs" not in case:
             raise SuiteError(f"{where} has no 'inputs'; they are what the user asks")
-        text = case["inputs"]
-        if not isinstance(text, str) or not text.strip():
-            raise SuiteError(f"{where}: 'inputs' must be text (what the user asks), and it is {kind_of(text)}")
-        if not _is_unicode(name + text):
+        texts = _texts(case["inputs"], where)
+        if not _is_unicode(name + "".join(texts)):
             raise SuiteError(f"{where}: its name or 'inputs' hold half of a surrogate pair; write the character itself")
         own = [evaluator_name(spec, where) for spec in evaluators_of(case, where)]
-        metadata = case.get("metadata")
-        facts = metadata if isinstance(metadata, dict) else {}
-        query = Query(
+        given = case.get("metadata")
+        metadata = given if isinstance(given, dict) else {}
+        facts = self.facts.turn("", metadata, name, where)
+        return Query(
             name=name,
-            text=text,
-            expected=self._expected(facts, name),
-            tools=self._texts(facts, "tools", name),
-            arguments_contain=self._texts(facts, "arguments_contain", name),
-            answer_contains=self._texts(facts, "answer_contains", name),
-            category=self._text(facts, "category", name),
-            copies_workspace=facts.get("workspace") == "copy",
+            text="\n".join(texts),
+            expected=facts.expected,
+            tools=facts.tools,
+            arguments_contain=facts.arguments_contain,
+            answer_contains=facts.answer_contains,
+            category=self.facts.text(metadata, "category", name),
+            copies_workspace=metadata.get("workspace") == "copy",
             evaluators=(*own, *self.shared),
+            turns=self.facts.turns(texts, metadata, name, where) if isinstance(case["inputs"], list) else (),
         )
-        if query.expected == "direct" and (query.tools or query.arguments_contain):
-            raise SuiteError(
-                f"{where} expects a direct answer, and yet says which tools or arguments are right; "
-                "remove 'tools' and 'arguments_contain', or set 'expected: tool'"
-            )
-        return query
-
-    def _expected(self, metadata: dict[object, object], name: str) -> Expectation | None:
-        value = metadata.get("expected")
-        if value is None:
-            return None
-        if isinstance(value, str) and value in _EXPECTATIONS:
-            return _EXPECTATIONS[value]
-        close = nearest(value, _EXPECTATIONS) if isinstance(value, str) else ""
-        hint = f" ({close})" if close.startswith("did") else ""
-        self._leave("expected", f"{form_of(value)} and neither 'tool' nor 'direct'{hint}", name)
-        return None
-
-    def _text(self, metadata: dict[object, object], key: str, name: str) -> str | None:
-        value = metadata.get(key)
-        if value is None or isinstance(value, str):
-            return value
-        self._leave(key, f"{form_of(value)} and not a text", name)
-        return None
-
-    def _texts(self, metadata: dict[object, object], key: str, name: str) -> tuple[str, ...]:
-        value = metadata.get(key)
-        if value is None:
-            return ()
-        if not isinstance(value, list):
-            self._leave(key, f"{form_of(value)} and not a list of texts ({key}: [...])", name)
-            return ()
-        for item in value:
-            if not isinstance(item, str) or not item.strip():
-                self._leave(key, f"a list that holds {form_of(item)}", name)
-                return ()
-        return tuple(value)
-
-    def _leave(self, key: str, what: str, name: str) -> None:
-        self.foreign.setdefault(f"{key!r} is {what}", []).append(name)
 
 
-def _grouped(foreign: Mapping[str, list[str]]) -> list[str]:
-    """One note for each kind of thing that was left aside."""
-    notes = []
-    for what, names in foreign.items():
-        more = len(names) - _MOST_NAMES
-        some = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-        notes.append(f"metadata of {some}: {what}: it is taken for your own, and judges nothing")
-    return notes
+def _texts(inputs: object, where: str) -> list[str]:
+    """What the user says: one text, or those of a session's turns. Raises `SuiteError` for anything else."""
+    if isinstance(inputs, list):
+        if not inputs:
+            raise SuiteError(f"{where}: 'inputs' is an empty list; give what the user says in each turn")
+        for number, text in enumerate(inputs, start=1):
+            if not isinstance(text, str) or not text.strip():
+                raise SuiteError(
+                    f"{where}: turn {number} of 'inputs' must be text (what the user says), and it is {kind_of(text)}"
+                )
+        return inputs
+    if not isinstance(inputs, str) or not inputs.strip():
+        raise SuiteError(
+            f"{where}: 'inputs' must be text (what the user asks) or a list of texts (the turns of a conversation), "
+            f"and it is {kind_of(inputs)}"
+        )
+    return [inputs]
 
 
 def _refuse_duplicates(queries: tuple[Query, ...], file: Path) -> None:
