@@ -147,3 +147,10 @@ def test_code_mode_is_there_by_name_beside_what_it_is_compared_with() -> None:
     assert {"code", "code-speculative-3"} & {c.name for c in make_plan(config(server=MODEL)).configurations} == set()
     url = config(server={"kind": "url", "url": "http://127.0.0.1:1/v1"}, only=["baseline", "code"])
     assert [c.tools for c in make_plan(url).configurations] == ["calls", "code"]
+
+
+def test_a_node_needs_a_cluster() -> None:
+    server = {"kind": "command", "command": ["serve", "{port}"], "node": "gpu"}
+    with pytest.raises(ConfigurationError, match="add --ray"):
+        make_plan(Experiment(server=server))
+    assert make_plan(Experiment(server=server, fleet={"ray": "auto"})).configurations[0].server.kind == "command"

@@ -7,8 +7,9 @@ configurations only. No query is asked here.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from punie_trace.agent.options import AskOptions
@@ -77,7 +78,7 @@ class ServedGroups:
         def on_state(state: str) -> None:
             self.announce(ServerChanged(group, state))
 
-        async with open_server(config, log_path=log, timeouts=timeouts, on_state=on_state) as server:
+        async with self._open(config, log, timeouts, on_state) as server:
             self.announce(ServerChanged(group, "ready"))
             identity = server.identity
             self.writer.server_ready(
@@ -101,6 +102,12 @@ class ServedGroups:
                 await self._note_counters(group, server, before)
             finally:
                 self._write_memory(group, server)
+
+    def _open(
+        self, config: ServerConfig, log: Path, timeouts: ServerTimeouts, on_state: Callable[[str], None]
+    ) -> AbstractAsyncContextManager[Server]:
+        """The server itself, for as long as the context lasts: a process of this machine, or one that runs."""
+        return open_server(config, log_path=log, timeouts=timeouts, on_state=on_state)
 
     def _record(self, configuration: PlannedConfiguration, model: str | None) -> None:
         server = configuration.server

@@ -24,7 +24,7 @@ from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import JsonValue, ToolMode
 from punie_trace.records import Path as AskPath
 from punie_trace.servers.command import request_options, server_key
-from punie_trace.servers.config import ServerConfig, server_config
+from punie_trace.servers.config import ServerConfig, node_of, server_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,9 @@ def _resolve(experiment: Experiment, offered: Offer, chosen: Sequence[str]) -> l
             server = server_config({**offered.shared, **offered.configurations[name]}, f"configuration {name!r}")
         except ConfigurationError as error:
             wrong.append(str(error))
+            continue
+        if node_of(server) is not None and experiment.fleet.ray is None:
+            wrong.append(f"configuration {name!r}: node places a server on a Ray cluster, and there is none: add --ray")
             continue
         if path == "inprocess" and (server.kind != "mlx_lm" or server.model_path is None):
             wrong.append(f"configuration {name!r}: the path 'inprocess' needs kind 'mlx_lm' and a model_path")

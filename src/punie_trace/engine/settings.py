@@ -139,6 +139,9 @@ class FleetSettings(Settings):
         min_length=1,
         description="a Ray cluster: its address, host:port, or auto for the one of this host",
     )
+    place: Literal["nodes", "here"] = Field(
+        default="nodes", description="here: generators stay on this machine, and the cluster only has servers"
+    )
     join_timeout_s: float = Field(
         default=120.0, gt=0, description="the longest that a generator may take to come up, and to get ready"
     )

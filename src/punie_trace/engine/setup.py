@@ -9,6 +9,7 @@ from punie_trace.driver.schedule import ClosedLoop
 from punie_trace.engine.askers import check_sessions, check_source
 from punie_trace.engine.plan import Plan, PlannedConfiguration
 from punie_trace.errors import ConfigurationError, PunieTraceError
+from punie_trace.servers.config import node_of
 from punie_trace.servers.setup_checks import check_setup
 
 
@@ -50,7 +51,8 @@ def _problems(configuration: PlannedConfiguration, sessions: bool) -> Iterator[P
             check_sessions(configuration.path, configuration.agent)
     except PunieTraceError as error:
         yield error
-    yield from check_setup(configuration.server)
+    if node_of(configuration.server) is None:  # what is on a node is seen there
+        yield from check_setup(configuration.server)
 
 
 def _line(message: str, names: Sequence[str], plan: Plan) -> str:

@@ -65,6 +65,11 @@ def settings_of(config: ServerConfig) -> dict[str, object]:
     return {"kind": config.kind, **{name: getattr(config, name) for name in config.model_fields_set}}
 
 
+def node_of(config: ServerConfig) -> str | None:
+    """The node of a cluster that the server shall run on; None for this machine, or wherever a URL leads."""
+    return None if isinstance(config, UrlConfig) else config.node
+
+
 def _means_nothing(chosen: type[BaseModel], key: str, value: object) -> bool:
     return key not in chosen.model_fields and bool(_kinds_with(key)) and value in ((), [], {}, False)
 

@@ -60,7 +60,10 @@ class _Config(BaseModel):
 class StartedConfig(_Config):
     """A server that we start and end."""
 
+    node: Annotated[str, Field(min_length=1)] | None = None
+    """On a Ray cluster: the node to run on, by a resource that it has, or a label 'key=value'. None: this machine."""
     host: str = "127.0.0.1"
+    """Where it listens; on a node, that node's address if not given."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """None takes a free one."""
     environment: dict[str, str] = Field(default_factory=dict)

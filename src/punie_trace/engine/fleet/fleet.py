@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,12 +19,12 @@ import anyio
 from punie_trace.analysis.asks import forgets
 from punie_trace.driver.limits import Failures
 from punie_trace.driver.schedule import Load, Shard
-from punie_trace.engine.bring_up import ServedGroups
 from punie_trace.engine.fleet.clock_identity import clock_id
 from punie_trace.engine.fleet.fleet_stage import FleetStage
 from punie_trace.engine.fleet.members import Member, Members
 from punie_trace.engine.fleet.messages import Assignment, Begin, ConfigurationLost, Ended, Finish, StageOrder
-from punie_trace.engine.fleet.post import Post
+from punie_trace.engine.fleet.placed_servers import PlacedGroups, clock_of_server, facts_of
+from punie_trace.engine.fleet.post import Places
 from punie_trace.engine.fleet.preparation import check_same, digests_of
 from punie_trace.engine.fleet.shares import check_shares
 from punie_trace.engine.loads import planned_each
@@ -41,7 +41,6 @@ from punie_trace.servers.addresses import is_local
 from punie_trace.servers.server import Server
 from punie_trace.spans.clock import Clock
 
-MakePosts: TypeAlias = Callable[[], Sequence[Post]]
 OpenWriter: TypeAlias = Callable[[], RunWriter]
 
 FINISH_S: Final = 20.0
@@ -62,7 +61,7 @@ class Fleet:
     argv: tuple[str, ...]
     clock: Clock
     announce: Announcer
-    make_posts: MakePosts
+    places: Places
     open_writer: OpenWriter
     writer: RunWriter | None = None
     failures: Failures = field(default_factory=Failures)
@@ -74,7 +73,7 @@ class Fleet:
 
     async def run(self) -> None:
         """Measures all of the plan. Raises what ends the whole run; generators and servers are then gone."""
-        posts = await anyio.to_thread.run_sync(self.make_posts)
+        posts = await anyio.to_thread.run_sync(self.places.generators)
         members = Members(posts, self.clock, self._on_ended, self._on_configuration_lost, self._on_lost)
         self._members = members
         status: RunStatus = "interrupted"
@@ -154,7 +153,7 @@ class Fleet:
         self._write_parts(members, writer)
 
     async def _measure(self, members: Members, writer: RunWriter) -> None:
-        groups = ServedGroups(self.plan, writer, self.announce, self._fail)
+        groups = PlacedGroups(self.plan, writer, self.announce, self._fail, self.places.on_node)
         for batch in self.plan.batches:
             async with AsyncExitStack() as stack:
                 servers: dict[str, Server] = {}
@@ -174,8 +173,8 @@ class Fleet:
             names=tuple(names),
             load=load,
             first_seq=self._first_seq,
-            servers={name: replace(servers[name], process=None, sampler=None) for name in names},
-            server_clock=clock_id(),
+            servers={name: facts_of(servers[name]) for name in names},
+            server_clocks={name: clock_of_server(servers[name]) for name in names},
             server_records=header.servers,
             configuration_records=header.configurations,
         )

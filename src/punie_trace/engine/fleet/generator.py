@@ -9,16 +9,10 @@ limits of the run need.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import pickle
-import queue
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,6 +21,7 @@ import anyio
 
 from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.engine.fleet.clock_identity import clock_id
+from punie_trace.engine.fleet.line import EOF, Line
 from punie_trace.engine.fleet.messages import (
     Assignment,
     Begin,
@@ -35,8 +30,6 @@ from punie_trace.engine.fleet.messages import (
     Finished,
     Go,
     Hello,
-    Ping,
-    Pong,
     StageOrder,
     StopStage,
     Trouble,
@@ -45,60 +38,7 @@ from punie_trace.engine.fleet.part import Part
 from punie_trace.engine.fleet.preparation import prepare
 from punie_trace.engine.machine import read_versions
 from punie_trace.engine.unexpected import first_error, in_words
-from punie_trace.spans.clock import Clock
 from punie_trace.user_code import import_from
-
-EOF = None
-"""In place of a message: there are no more."""
-
-
-class Line:
-    """The connection to the runner: what comes is read by a thread, what goes is sent by another.
-
-    So neither waits for the event loop, nor the loop for them; a question for the clock is answered by the reader.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self.clock = Clock.start()
-        self._connection = connection
-        self._sending = threading.Lock()
-        self._outgoing: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._sender = threading.Thread(target=self._send_all, name="sender", daemon=True)
-        self._sender.start()
-
-    def send(self, message: object) -> None:
-        """Send it soon, in order. Never waits, never raises."""
-        self._outgoing.put(message)
-
-    def listen(self, heard: Callable[[object], None]) -> None:
-        """Call `heard` from another thread with each message, and with `EOF` at their end."""
-        threading.Thread(target=self._read_all, args=(heard,), name="reader", daemon=True).start()
-
-    def close(self) -> None:
-        """Send what is left, in bounded time."""
-        self._outgoing.put(EOF)
-        self._sender.join(5)
-
-    def _send_all(self) -> None:
-        with suppress(OSError):
-            while (message := self._outgoing.get()) is not EOF:
-                self._send(message)
-
-    def _send(self, message: object) -> None:
-        data = pickle.dumps(message)
-        with self._sending:
-            self._connection.send_bytes(data)
-
-    def _read_all(self, heard: Callable[[object], None]) -> None:
-        try:
-            while True:
-                message = self._connection.recv()
-                if isinstance(message, Ping):
-                    self._send(Pong(message.number, self.clock.now_ns()))
-                else:
-                    heard(message)
-        except (EOFError, OSError):
-            heard(EOF)
 
 
 def main(descriptor: int) -> None:
@@ -116,8 +56,7 @@ def main(descriptor: int) -> None:
 
 async def _serve(line: Line) -> None:
     """Take messages as they come. A stage runs beside that, so that it can be ended."""
-    inbox: asyncio.Queue[object] = asyncio.Queue()
-    line.listen(partial(_hand_over, asyncio.get_running_loop(), inbox))
+    inbox = line.inbox()
     part: Part | None = None
     assignment: Assignment | None = None
     try:
@@ -153,11 +92,6 @@ async def _serve(line: Line) -> None:
         if part is not None:
             part.close()
     line.send(Finished())
-
-
-def _hand_over(loop: asyncio.AbstractEventLoop, inbox: asyncio.Queue[object], message: object) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-        loop.call_soon_threadsafe(inbox.put_nowait, message)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import anyio
 
 from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.engine.ending import Ending
-from punie_trace.engine.fleet.fleet import Fleet, MakePosts
-from punie_trace.engine.fleet.post import LocalPost
+from punie_trace.engine.fleet.fleet import Fleet
+from punie_trace.engine.fleet.post import Here, Places
 from punie_trace.engine.fleet.shares import check_shares
 from punie_trace.engine.header import header_of, secrets_of
 from punie_trace.engine.measured import Measured, Options, Prepared, new_folder, planned_event
@@ -53,7 +53,7 @@ def measure_fleet(prepared: Prepared, options: Options, listener: Listener | Non
             return writer
 
         fleet = Fleet(
-            plan, prepared.questions, run_id, options.argv, clock, announce, posts_of(plan, run_id), open_writer
+            plan, prepared.questions, run_id, options.argv, clock, announce, places_of(plan, run_id), open_writer
         )
         status, error = _run(fleet, ending, folder)
         writer = fleet.writer
@@ -73,16 +73,16 @@ def measure_fleet(prepared: Prepared, options: Options, listener: Listener | Non
     return Measured(folder, status, error, plan.gates, sent_to)
 
 
-def posts_of(plan: Plan, run_id: str) -> MakePosts:
-    """What starts the generators: here, or on a cluster."""
+def places_of(plan: Plan, run_id: str) -> Places:
+    """Where the generators are started: here, or on a cluster."""
     settings = plan.experiment.fleet
     many = settings.generators or 1
     check_shares(plan, many)  # again, where their number is known from the cluster alone
     if settings.ray is None:
-        return lambda: [LocalPost() for _ in range(many)]
+        return Here(many)
     from punie_trace.engine.fleet.ray_posts import RayCluster
 
-    return lambda: RayCluster(settings, run_id).generators()
+    return RayCluster(settings, run_id)
 
 
 def _run(fleet: Fleet, ending: Ending, folder: Path) -> tuple[RunStatus, PunieTraceError | None]:

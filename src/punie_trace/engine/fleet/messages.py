@@ -14,6 +14,9 @@ from punie_trace.driver.schedule import Load, Shard
 from punie_trace.engine.plan import Plan
 from punie_trace.records import Ledger, Outcome
 from punie_trace.runs.header import ConfigurationRecord, RunStatus, ServerRecord
+from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.memory import MemoryReading
+from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server
 from punie_trace.spans.clock import Clock
 from punie_trace.suite.load import Suite
@@ -73,8 +76,8 @@ class StageOrder:
     first_seq: int
     servers: Mapping[str, Server]
     """By configuration: a ready server's facts, without its process."""
-    server_clock: str = ""
-    """The clock of the host that they run on: what a server tells of its own times is taken up on that host alone."""
+    server_clocks: Mapping[str, str] = field(default_factory=dict)
+    """By configuration, the clock of its host: what a server tells of its own times is taken up there alone."""
     server_records: Mapping[str, ServerRecord] = field(default_factory=dict)
     configuration_records: Mapping[str, ConfigurationRecord] = field(default_factory=dict)
 
@@ -178,3 +181,49 @@ class Pong:
 
     number: int
     at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenServer:
+    """To a keeper: start this server, with its log in `folder`, and keep it until `CloseServer`."""
+
+    config: ServerConfig
+    folder: str
+    name: str
+    timeouts: ServerTimeouts
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What it does now: 'starting', 'ready', ..."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOpened:
+    """It is ready: its facts, and the clock of its host."""
+
+    server: Server
+    clock_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFailed:
+    """It did not come up, or has died: how, and the end of what it printed."""
+
+    problem: str
+    log_tail: str
+    exit_code: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CloseServer:
+    """End it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerClosed:
+    """It is gone; `memory` is what was read of it."""
+
+    memory: MemoryReading | None

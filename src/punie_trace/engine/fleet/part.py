@@ -207,7 +207,7 @@ class Part:
                 target = await http_target(
                     stack, configuration, server, self.toolbox, options, self.tracing.provider, self.clock
                 )
-                near = order.server_clock == clock_id()
+                near = order.server_clocks.get(configuration.name) == clock_id()
                 targets[configuration.name] = target if near else replace(target, collect=None)
         return targets
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from punie_trace.engine.fleet.process import GENERATOR, ToldProcess
+from punie_trace.errors import ConfigurationError
 
 
 class Lost:
@@ -50,6 +52,33 @@ class Post(Protocol):
     def end(self) -> str:
         """End it and all that it started, in bounded time; returns the end of what it printed."""
         ...
+
+
+class Places(Protocol):
+    """Where processes of a run can be started."""
+
+    def generators(self) -> Sequence[Post]:
+        """Start all of the run's generators. Raises `PunieTraceError`."""
+        ...
+
+    def on_node(self, node: str, module: str) -> Post:
+        """Start a process of `module` on the node of that name. Raises `PunieTraceError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """This machine, for so many generators."""
+
+    many: int
+
+    def generators(self) -> Sequence[Post]:
+        """As `Places`."""
+        return [LocalPost() for _ in range(self.many)]
+
+    def on_node(self, node: str, module: str) -> Post:  # noqa: ARG002
+        """As `Places`: there are no nodes."""
+        raise ConfigurationError(f"node = {node!r} places a server on a Ray cluster, and there is none: add --ray")
 
 
 class LocalPost:

@@ -25,7 +25,7 @@ def prepare(assignment: Assignment) -> Prepared:
     plan = assignment.plan
     try:
         for configuration in plan.configurations:
-            check_source(configuration.path, configuration.agent)
+            check_source(configuration.path, configuration.agent, configuration.tools)
         if not assignment.files:
             Workspace(workspace_root(plan.experiment))
         return Prepared(digests=digests_of(plan) if assignment.digests else {})

@@ -11,6 +11,7 @@ import queue
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
@@ -30,7 +31,7 @@ from punie_trace.engine.fleet.cluster_messages import (
     Refused,
     Spread,
 )
-from punie_trace.engine.fleet.post import Heard, Lost
+from punie_trace.engine.fleet.post import Heard, Here, Lost, Post
 from punie_trace.engine.fleet.process import GENERATOR, ToldProcess
 from punie_trace.engine.settings import FleetSettings
 from punie_trace.errors import ConfigurationError, ServerError
@@ -44,7 +45,7 @@ Message = TypeVar("Message")
 
 
 class RayCluster:
-    """A connection to a cluster, by way of a broker. It ends when the last of its posts has ended.
+    """A cluster, reached by way of a broker, which is there as long as anything of the run is.
 
     Raises `ConfigurationError` where Ray is not installed or the cluster cannot be reached, or has no room.
     """
@@ -52,47 +53,60 @@ class RayCluster:
     def __init__(self, settings: FleetSettings, run_id: str) -> None:
         if importlib.util.find_spec("ray") is None:
             raise ConfigurationError("--ray needs Ray, which is not installed: pip install 'punie-trace[ray]'")
-        self._address = settings.ray or "auto"
         self._settings = settings
+        self._run_id = run_id
+        self._address = settings.ray or "auto"
         self._posts: dict[int, RayPost] = {}
         self._answers: queue.Queue[object] = queue.Queue()
         self._lock = threading.Lock()
-        self._over = False
-        self._broker = ToldProcess(BROKER)
-        threading.Thread(target=self._read, name="broker", daemon=True).start()
-        here = "" if settings.runtime_env else str(Path.cwd())
-        self.send(Connect(self._address, run_id, here, settings.runtime_env))
-        self.nodes = self._answer(Connected).nodes
+        self._asking = threading.Lock()
+        self._broker: ToldProcess | None = None
+        self._nodes = 0
 
-    def generators(self) -> list[RayPost]:
+    def generators(self) -> Sequence[Post]:
         """As many as are asked for, on as many nodes as there are; without a number, one on each."""
-        many = self._settings.generators or self.nodes
-        self.send(Spread(many, GENERATOR, self._settings.join_timeout_s))
-        return self._posts_of(self._answer(Placed))
+        settings = self._settings
+        if settings.place == "here":
+            return Here(settings.generators or 1).generators()
+        with self._asking:
+            many = settings.generators or self._joined()
+            self.send(Spread(many, GENERATOR, settings.join_timeout_s))
+            return self._posts_of(self._answer(Placed))
 
-    def on_node(self, node: str, module: str) -> RayPost:
+    def on_node(self, node: str, module: str) -> Post:
         """A process of `module` on the node with the resource or the label `node`."""
-        self.send(PlaceOn(node, module, self._settings.join_timeout_s))
-        (post,) = self._posts_of(self._answer(Placed))
-        return post
+        with self._asking:
+            self._joined()
+            self.send(PlaceOn(node, module, self._settings.join_timeout_s))
+            (post,) = self._posts_of(self._answer(Placed))
+            return post
 
     def send(self, message: object) -> None:
         """To the broker. Raises `OSError` where it is gone."""
+        if self._broker is None:
+            raise BrokenPipeError(GONE)
         self._broker.send(pickle.dumps(message))
 
     def ended(self, post: RayPost) -> None:
-        """One post fewer; the broker ends with the last one."""
+        """One post fewer; the broker ends with the last one, and another one is started where it is needed again."""
         with self._lock:
             self._posts.pop(post.placement.number, None)
-            last = not self._posts and not self._over
-            self._over = self._over or last
-        if last:
-            self.close()
+            broker = self._broker if not self._posts else None
+            if broker is not None:
+                self._broker = None
+        if broker is not None:
+            broker.end()
 
-    def close(self) -> None:
-        """End the broker, and with it all that is on the cluster."""
-        self._over = True
-        self._broker.end()
+    def _joined(self) -> int:
+        """Join the cluster, where this is not done yet; returns how many nodes live in it."""
+        if self._broker is None:
+            self._answers = queue.Queue()
+            broker = self._broker = ToldProcess(BROKER)
+            threading.Thread(target=self._read, args=(broker, self._answers), name="broker", daemon=True).start()
+            here = "" if self._settings.runtime_env else str(Path.cwd())
+            self.send(Connect(self._address, self._run_id, here, self._settings.runtime_env))
+            self._nodes = self._answer(Connected).nodes
+        return self._nodes
 
     def _posts_of(self, placed: Placed) -> list[RayPost]:
         posts = [RayPost(self, placement) for placement in placed.placements]
@@ -109,14 +123,15 @@ class RayCluster:
             found = Refused(f"no answer within {limit_s:g} s")
         if isinstance(found, kind):
             return found
-        printed = self._broker.end()
+        broker, self._broker = self._broker, None
+        printed = broker.end() if broker is not None else ""
         problem = found.problem if isinstance(found, Refused) else GONE
         if kind is Connected:
             raise ConfigurationError(f"the Ray cluster at {self._address!r} cannot be reached: {problem}")
         raise ServerError(f"the Ray cluster at {self._address!r}: {problem}", printed if found is None else "")
 
-    def _read(self) -> None:
-        while (data := self._broker.receive()) is not None:
+    def _read(self, broker: ToldProcess, answers: queue.Queue[object]) -> None:
+        while (data := broker.receive()) is not None:
             message = pickle.loads(data)  # noqa: S301 - from a process that we started
             match message:
                 case Delivered():
@@ -127,11 +142,11 @@ class RayCluster:
                     if (post := self._posts.get(message.number)) is not None:
                         post.answers.put(message.text)
                 case _:
-                    self._answers.put(message)
-        self._answers.put(None)
+                    answers.put(message)
+        answers.put(None)
         for post in list(self._posts.values()):
             post.answers.put(None)
-            post.hear(Lost(f"{GONE}: {self._broker.how_it_ended()}"), time.monotonic_ns())
+            post.hear(Lost(f"{GONE}: {broker.how_it_ended()}"), time.monotonic_ns())
 
     def _hear(self, number: int, message: object, at_ns: int) -> None:
         for _ in range(100):  # it may be said before who listens is known
