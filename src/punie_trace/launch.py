@@ -9,7 +9,7 @@ On Linux there is more (prctl(2)): the server gets PR_SET_PDEATHSIG, so that it 
 first, and the launcher is a PR_SET_CHILD_SUBREAPER, so that what the server leaves behind is found and ended too.
 
 When the server itself ends, its wait status is written to the pipe REPORT_FD ('' for none) at once: what it started
-may take longer.
+may take longer. Where it leaves anything running (seen on Linux), a second line has the names, which is then ended.
 
 The launcher leads the process group, ignores TERM while the server ends, and then ends as the server did: same exit
 code, or same signal. It is single-threaded, so forking is safe and the parent-death signal, which follows the forking
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import NoReturn
 
 GRACE_S = 2.0
+_MOST_NAMES = 16
 NOT_FOUND = 127
 """Exit code where the program could not be run, as in a shell."""
 _PR_SET_PDEATHSIG = 1
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> NoReturn:
     if status is not None and report:
         with suppress(OSError):  # the runner may be gone
             os.write(int(report), b"%d\n" % status)
+            os.write(int(report), " ".join(map(_name, _children()[:_MOST_NAMES])).encode(errors="replace"))
     deadline = time.monotonic() + GRACE_S
     if status is None:
         os.killpg(0, signal.SIGTERM)
@@ -125,6 +127,12 @@ def _children() -> list[int]:
     with suppress(OSError, ValueError):
         return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     return []
+
+
+def _name(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip().replace(" ", "_") or "?"
+    return "?"
 
 
 def _end_like(status: int | None) -> NoReturn:

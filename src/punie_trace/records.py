@@ -159,6 +159,8 @@ class Answer:
     """Set where the path failed: there is no answer to judge."""
     workspace: str | None = None
     """The folder that it was worked in, where that is not the workspace itself."""
+    held: str | None = None
+    """A folder of the asker's own that is held for whoever judges, until the answer is released."""
     reason: str | None = None
     """Why the model came to no better answer, where the path can tell. It is judged all the same."""
     tools_unseen: bool = False

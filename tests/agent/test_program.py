@@ -14,20 +14,27 @@ from typing import Any
 import anyio
 import psutil
 import pytest
+from opentelemetry.trace import get_current_span
 
-from punie_trace.agent import program
+from punie_trace.agent import program_process
 from punie_trace.agent.aiohttp_transport import AiohttpTransport
 from punie_trace.agent.asker import AgentSource
 from punie_trace.agent.plain_transport import PlainTransport
 from punie_trace.agent.program import ProgramPath, check_source
 from punie_trace.agent.proxy import RecordingProxy
 from punie_trace.analysis.ledger import close_ledger
+from punie_trace.driver.limits import Failures, Limits
+from punie_trace.driver.load import Driver
+from punie_trace.driver.schedule import Planned
+from punie_trace.driver.target import Target
 from punie_trace.errors import ConfigurationError
-from punie_trace.records import Answer, Arrival, Query, ToolCall
+from punie_trace.records import Answer, Arrival, Outcome, Query, ToolCall, Verdict
+from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.query_span import QuerySpan, open_query
 from punie_trace.spans.transport import TracedTransport
+from punie_trace.suite.check import judge_by_facts
 from punie_trace.testing import Reply, Rule, Script, ScriptedServer, Text, scripted_server
 from punie_trace.testing import ToolCall as CallStep
 
@@ -76,12 +83,16 @@ async def asking(
         await stack.enter_async_context(proxy.listening())
         span = stack.enter_context(opened)
         span.mark_sent()
-        yield ProgramPath(source, proxy, "fake-model", workspace), span
+        path = ProgramPath(source, proxy, "fake-model", workspace, workspace.parent / "outputs")
+        stack.push_async_callback(path.close)
+        yield path, span
 
 
 async def answer_of(server: ScriptedServer, source: AgentSource, workspace: Path, query: Query = QUERY) -> Answer:
     async with asking(server, source, workspace) as (path, _):
-        return await path.ask(query)
+        answer = await path.ask(query)
+        await path.release(answer)
+        return replace(answer, held=None)
 
 
 async def test_it_is_told_the_question_and_where_to_ask(server: ScriptedServer, tmp_path: Path) -> None:
@@ -91,7 +102,7 @@ async def test_it_is_told_the_question_and_where_to_ask(server: ScriptedServer, 
     async with asking(server, python(code), tmp_path) as (path, span):
         answer = await path.ask(QUERY)
         (generation,) = span.generations
-    assert answer == Answer(f"It is so. What is {{model}}? {tmp_path} {tmp_path}", tools_unseen=True)
+    assert answer.text == f"It is so. What is {{model}}? {tmp_path} {tmp_path}"
     assert (generation.output_tokens is not None, generation.finish_reason) == (True, "stop")
 
 
@@ -158,7 +169,7 @@ async def test_nothing_is_left_on_disk_without_a_copy(
 ) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
-    monkeypatch.setattr(program.tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(program_process.tempfile, "tempdir", str(folder))
     await answer_of(server, python('ask({"role": "user", "content": "x"}); print(1)'), tmp_path)
     assert list(folder.iterdir()) == []
 
@@ -191,7 +202,7 @@ async def test_a_program_that_vanished_is_named(server: ScriptedServer, tmp_path
 async def test_output_without_end_ends_it(
     server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "MOST_OUTPUT_BYTES", 2**20)
+    monkeypatch.setattr(program_process, "MOST_OUTPUT_BYTES", 2**20)
     answer = await answer_of(server, python("while True: print('x' * 1000)"), tmp_path)
     assert answer.error == "the program printed more than 1 MiB and was ended"
 
@@ -201,16 +212,93 @@ async def test_what_colours_an_answer_is_no_part_of_it(server: ScriptedServer, t
     assert (await answer_of(server, python(code), tmp_path)).text == "green tea"
 
 
-async def test_children_that_it_leaves_are_ended(server: ScriptedServer, tmp_path: Path) -> None:
-    code = """
-        import subprocess
-        ask({"role": "user", "content": "x"})
-        print(subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL).pid)
+async def test_children_that_it_leaves_are_named_and_ended_after_its_time(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    code = f"""
+        import subprocess, time
+        ask({{"role": "user", "content": "x"}})
+        argv = [sys.executable, "-c", {stubborn!r}]
+        child = subprocess.Popen(argv, start_new_session=True, stdout=subprocess.PIPE)
+        child.stdout.readline()
+        print(child.pid, time.monotonic())
     """
-    before = time.monotonic()
-    answer = await answer_of(server, python(code), tmp_path)
-    assert time.monotonic() - before < 20
-    assert not psutil.pid_exists(int(answer.text))
+    async with asking(server, python(code), tmp_path) as (path, span):
+        answer = await path.ask(QUERY)
+        answered = time.monotonic()
+        await path.release(answer)
+        released = time.monotonic()
+        left = get_current_span().attributes[names.LEFT_PROCESSES]  # ty: ignore[missing-attribute]
+    pid, ended = answer.text.split()
+    assert not psutil.pid_exists(int(pid))
+    assert [name.startswith("python") for name in left] == [True]
+    assert answered - float(ended) < released - answered, "to end it took longer than to see the program's own end"
+    assert span.trace_id
+
+
+async def test_what_it_printed_is_kept_with_the_run(server: ScriptedServer, tmp_path: Path) -> None:
+    code = 'ask({"role": "user", "content": "x"}); print("an answer"); sys.stderr.write("a warning")'
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    async with asking(server, python(code), workspace) as (path, span):
+        await path.release(await path.ask(QUERY))
+        kept = (tmp_path / "outputs" / f"{span.trace_id}.txt").read_text()
+    assert kept == "--- printed ---\nan answer\n--- errors ---\na warning\n"
+
+
+def test_what_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_process, "MOST_KEPT_CHARS", 10)
+    monkeypatch.setattr(program_process, "MOST_KEPT_BYTES", 40)
+    folder = program_process.ProgramFolder.make(tmp_path, copy=False)
+    folder.out.write_text("x" * 100 + "the end")
+    kept = program_process.KeptOutputs(tmp_path / "kept")
+    for number in range(4):
+        kept.keep(str(number), folder)
+    folder.remove()
+    assert [one.read_text() for one in sorted((tmp_path / "kept").iterdir())] == ["--- printed ---\nxxxthe end\n"] * 2
+
+
+async def test_copying_the_workspace_takes_none_of_the_querys_time(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copytree = program_process.shutil.copytree
+
+    def slow(*given: Any, **others: Any) -> Any:
+        time.sleep(3.0)
+        return copytree(*given, **others)
+
+    monkeypatch.setattr(program_process.shutil, "copytree", slow)
+    source = python('ask({"role": "user", "content": "x"}); print("so")', copies_workspace=True)
+    clock = Clock.start()
+    provider = make_tracer_provider(clock, "run")
+    outcomes: list[Outcome] = []
+    transport = TracedTransport(provider, clock, PlainTransport(AiohttpTransport()))
+    proxy = RecordingProxy(transport, clock, server.base_url, model="fake-model")
+    async with proxy.listening():
+        path = ProgramPath(source, proxy, "fake-model", tmp_path)
+        target = Target(
+            "c", "program", path.ask, lambda one: None, lambda: None, prepare=path.prepare, release=path.release
+        )
+        driver = Driver(
+            {"c": target},
+            lambda arrival, kind, _: open_query(
+                provider, clock, arrival=arrival, path=kind, run_span_context=None, close=close_ledger
+            ),
+            clock,
+            judge_by_facts,
+            Limits(20.0),
+            lambda outcome, _: outcomes.append(outcome),
+            lambda *_: None,
+        )
+        before = clock.now_ns()
+        await driver.drive([Planned(0, 1, "c", QUERY)], Failures())
+        assert clock.now_ns() - before > outcomes[0].wall_ns + 3.0e9
+        monkeypatch.setattr(program_process.shutil, "copytree", lambda *_, **__: 1 / 0)
+        await driver.drive([Planned(1, 1, "c", QUERY)], Failures())
+    await transport.aclose()
+    assert (outcomes[0].answer, outcomes[0].verdict) == ("so", Verdict.NOT_JUDGED)
+    assert "ZeroDivisionError" in str(outcomes[1].error)
 
 
 async def test_it_is_ended_with_its_query(server: ScriptedServer, tmp_path: Path) -> None:

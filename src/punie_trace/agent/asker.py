@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import httpx2
@@ -32,6 +33,7 @@ class Asker(Protocol):
         ...
 
     # An asker may also have `async def release(self, answer: Answer) -> None`, which is called once it is judged, and
+    # `async def prepare(self, query: Query) -> Ask`, which readies what one query needs before its time begins, and
     # `def converse(self, query: Query) -> AskTurn`, which begins the conversation of a session: without it, it takes
     # single questions only.
 
@@ -83,3 +85,5 @@ class AskerContext:
     provider: ClockTracerProvider
     clock: Clock
     source: AgentSource = AgentSource()
+    outputs: Path | None = None
+    """The folder of the run for what a program prints; None keeps nothing."""

@@ -11,32 +11,29 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 from anyio import CapacityLimiter, to_thread
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import Span, format_trace_id, get_current_span
 
 from punie_trace.agent.aiohttp_transport import AiohttpTransport
 from punie_trace.agent.asker import AgentSource, AskerContext
 from punie_trace.agent.plain_transport import PlainTransport
+from punie_trace.agent.program_process import KeptOutputs, ProgramFolder, ProgramProcess, made_folder, text_in
 from punie_trace.agent.proxy import Lane, RecordingProxy
-from punie_trace.bound_process import BoundProcess, start_bound
 from punie_trace.errors import ConfigurationError
 from punie_trace.http_clients import async_transport
 from punie_trace.proxy_routes import route_to
 from punie_trace.records import Answer, Query
+from punie_trace.spans import names
 from punie_trace.spans.transport import TracedTransport
 
-MOST_OUTPUT_BYTES: Final = 16 * 2**20
-"""What a program may print before it is ended; of the answer, as much as `MOST_ANSWER_CHARS` is kept."""
-MOST_ANSWER_CHARS: Final = 256 * 1024
+Ask: TypeAlias = Callable[[Query], Awaitable[Answer]]
 PLACEHOLDERS: Final = ("question", "base_url", "root_url", "model", "api_key", "workspace", "files", "here")
 """What may stand in braces in the command, in the environment's values, in files, and in `answer`."""
 DEFAULT_ENVIRONMENT: Final = {
@@ -51,9 +48,6 @@ DEFAULT_ENVIRONMENT: Final = {
 NO_KEY: Final = "not-needed"
 """What programs get for a key: the server's own is the proxy's secret."""
 _NOT_FOUND: Final = 127
-_WATCH_S: Final = 0.05
-_TAIL_CHARS: Final = 600
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _BRACES = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 
 
@@ -102,13 +96,17 @@ async def open_asker(stack: AsyncExitStack, context: AskerContext) -> ProgramPat
         read_timeout_s=context.options.read_timeout_s,
     )
     await stack.enter_async_context(proxy.listening())
-    return ProgramPath(context.source, proxy, context.options.model, context.toolbox.workspace.root)
+    path = ProgramPath(context.source, proxy, context.options.model, context.toolbox.workspace.root, context.outputs)
+    stack.push_async_callback(path.close)
+    return path
 
 
 class ProgramPath:
     """Asks one program through one proxy. `model` and `workspace` are what it is told of both."""
 
-    def __init__(self, program: AgentSource, proxy: RecordingProxy, model: str, workspace: Path) -> None:
+    def __init__(
+        self, program: AgentSource, proxy: RecordingProxy, model: str, workspace: Path, outputs: Path | None = None
+    ) -> None:
         self._program = program
         self._proxy = proxy
         self._model = model
@@ -116,92 +114,88 @@ class ProgramPath:
         self._here = str(Path.cwd())
         self._executable = str(Path(shutil.which(program.program[0]) or program.program[0]).absolute())
         self._threads = CapacityLimiter(1024)  # each waits for one process
+        self._outputs = KeptOutputs(outputs)
+        self._ended: dict[str, ProgramProcess] = {}
+        """What is held until its answer is released, by its folder."""
+
+    async def prepare(self, query: Query) -> Ask:
+        """Make the query's folder, and its copy of the workspace where it works in one: that takes nobody's time."""
+        copied = self._program.copies_workspace or query.copies_workspace
+        folder = await made_folder(self._workspace, copy=copied, threads=self._threads)
+        return partial(self._ask_in, folder)
 
     async def ask(self, query: Query) -> Answer:
         """The program's answer. What it did wrong is in `Answer.error`; it is ended where the query is.
 
-        A copy of the workspace stays until `release`, for those who judge what is in it.
+        Its folder, with a copy of the workspace where it had one, stays until `release`.
         """
-        folder = Path(await to_thread.run_sync(partial(tempfile.mkdtemp, prefix="punie-trace-")))
-        kept = False
-        try:
-            workspace = self._workspace
-            copied = self._program.copies_workspace or query.copies_workspace
-            if copied:
-                workspace = folder / "workspace"
-                await to_thread.run_sync(_copy_folder, self._workspace, workspace)
-            with self._proxy.lane() as lane:
-                answer = await self._run(query, lane, folder, workspace)
-            kept = copied
-            return replace(answer, workspace=str(workspace)) if copied else answer
-        finally:
-            if not kept:
-                shutil.rmtree(folder, ignore_errors=True)
+        return await (await self.prepare(query))(query)
+
+    async def close(self) -> None:
+        """Let go of all answers that nobody released."""
+        for held in list(self._ended):
+            await self.release(Answer("", held=held))
 
     async def release(self, answer: Answer) -> None:
-        """Remove the copy of the workspace, once the answer has been judged."""
-        if answer.workspace is not None:
-            await to_thread.run_sync(partial(shutil.rmtree, Path(answer.workspace).parent, ignore_errors=True))
+        """End what the program left running, keep what it printed, and remove its folder."""
+        process = self._ended.pop(answer.held or "", None)
+        if process is not None:
+            span = get_current_span()
+            left = await to_thread.run_sync(self._let_go, process, span, limiter=self._threads)
+            if left:
+                span.set_attribute(names.LEFT_PROCESSES, left)
 
-    async def _run(self, query: Query, lane: Lane, folder: Path, workspace: Path) -> Answer:
-        files, out, err = folder / "files", folder / "out", folder / "err"
-        values = {
+    def _let_go(self, process: ProgramProcess, span: Span) -> tuple[str, ...]:
+        left = process.end()
+        self._outputs.keep(format_trace_id(span.get_span_context().trace_id), process.folder)
+        process.folder.remove()
+        return left
+
+    async def _ask_in(self, folder: ProgramFolder, query: Query) -> Answer:
+        process: ProgramProcess | None = None
+        try:
+            with self._proxy.lane() as lane:
+                values = self._values(query, lane, folder)
+                self._write_files(folder, values)
+                argv = [self._executable, *(_filled(word, values) for word in self._program.program[1:])]
+                process = ProgramProcess(argv, self._environment(values), folder)
+                code, too_much = await process.wait(self._threads)
+                failure = too_much or self._failure(code, lane, process.tail())
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                if process is not None:
+                    await to_thread.run_sync(self._let_go, process, get_current_span(), limiter=self._threads)
+                else:
+                    folder.remove()
+            raise
+        answer = folder.out if self._program.answer is None else Path(_filled(self._program.answer, values))
+        text = text_in(answer).strip()
+        self._ended[str(folder.root)] = process
+        return Answer(
+            text,
+            error=failure,
+            workspace=str(folder.workspace) if folder.workspace != self._workspace else None,
+            held=str(folder.root),
+            tools_unseen=True,
+            reason=None if text else "the program gave no answer: it printed nothing",
+        )
+
+    def _values(self, query: Query, lane: Lane, folder: ProgramFolder) -> dict[str, str]:
+        return {
             "question": query.text,
             "base_url": lane.base_url,
             "root_url": lane.root,
             "model": self._model,
             "api_key": NO_KEY,
-            "workspace": str(workspace),
-            "files": str(files),
+            "workspace": str(folder.workspace),
+            "files": str(folder.files),
             "here": self._here,
         }
-        files.mkdir()
+
+    def _write_files(self, folder: ProgramFolder, values: Mapping[str, str]) -> None:
         for name, text in self._program.files.items():
-            (files / name).parent.mkdir(parents=True, exist_ok=True)
-            (files / name).write_text(_filled(text, values), encoding="utf-8")
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            process = start_bound(
-                [
-                    self._executable,
-                    *(_filled(word, values) for word in self._program.program[1:]),
-                ],
-                stdout=stdout,
-                stderr=stderr,
-                environment=self._environment(values),
-                folder=workspace,
-            )
-        try:
-            too_much = await self._ended(process, (out, err))
-        finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(process.end, limiter=self._threads)
-        text = _read(out if self._program.answer is None else Path(_filled(self._program.answer, values))).strip()
-        failure = too_much or self._failure(process.popen.returncode, lane, _tail(err) or _tail(out))
-        return Answer(
-            text,
-            error=failure,
-            tools_unseen=True,
-            reason=None if text else "the program gave no answer: it printed nothing",
-        )
-
-    async def _ended(self, process: BoundProcess, outputs: Sequence[Path]) -> str | None:
-        """Waits for the end; why it was not waited for, where the program printed too much."""
-        too_much: str | None = None
-        async with anyio.create_task_group() as tasks:
-
-            async def watch() -> None:
-                nonlocal too_much
-                while True:
-                    await anyio.sleep(_WATCH_S)
-                    if sum(path.stat().st_size for path in outputs) > MOST_OUTPUT_BYTES:
-                        too_much = f"the program printed more than {MOST_OUTPUT_BYTES // 2**20} MiB and was ended"
-                        await to_thread.run_sync(process.end, limiter=self._threads)
-                        return
-
-            tasks.start_soon(watch)
-            await to_thread.run_sync(process.popen.wait, limiter=self._threads, abandon_on_cancel=True)
-            tasks.cancel_scope.cancel()
-        return too_much
+            (folder.files / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder.files / name).write_text(_filled(text, values), encoding="utf-8")
 
     def _failure(self, code: int, lane: Lane, said: str) -> str | None:
         name = self._program.program[0]
@@ -238,20 +232,3 @@ def _traceparent() -> str:
 def _filled(text: str, values: Mapping[str, str]) -> str:
     """The text with its placeholders filled in, once: what a question holds in braces stays."""
     return _BRACES.sub(lambda found: values[found[1]], text)
-
-
-def _read(path: Path) -> str:
-    """The end of a text file, as far as an answer may go, without what colours it; '' where there is none."""
-    with suppress(OSError), path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - MOST_ANSWER_CHARS))
-        return _ANSI.sub("", file.read().decode("utf-8", errors="replace"))
-    return ""
-
-
-def _tail(path: Path) -> str:
-    return " ".join(_read(path)[-_TAIL_CHARS:].split())
-
-
-def _copy_folder(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, symlinks=True, ignore_dangling_symlinks=True)

@@ -114,6 +114,7 @@ def configuration_figures(
         program=program(header, name),
         fingerprint=fingerprint(header, name),
         tools_unseen=any(one.tools_unseen for one in timed) and not (ledger is not None and ledger.tool_work),
+        left_processes=dict(Counter(process for one in observations for process in one.left).most_common()),
         requests_elsewhere=dict(Counter(host for one in observations for host in one.elsewhere).most_common()),
         tools=record.tools if record else "calls",
         code=code_figures([one.code for one in answered]),

@@ -128,6 +128,8 @@ class ConfigurationFigures(Figures):
     fingerprint: str | None = None
     tools_unseen: bool = False
     """Whether tools made no spans: `tool` and `framework` are then one line, what passes between generations."""
+    left_processes: dict[str, int] = Field(default_factory=dict)
+    """Processes that its program left running when it had ended, by name; they were ended after that."""
     requests_elsewhere: dict[str, int] = Field(default_factory=dict)
     """Requests for tokens to other servers than the one that is measured, by host: in no figure of generations."""
     tools: ToolMode = "calls"

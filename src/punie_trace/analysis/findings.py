@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from punie_trace.analysis.agent_findings import agent_findings
 from punie_trace.analysis.asks import forgets
 from punie_trace.analysis.compare import unsteady_queries
 from punie_trace.analysis.disturbances import disturbance_finding
@@ -46,7 +47,7 @@ def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Obser
             *_nothing_first(summary),
             *run.header.findings,
             *_answers(run.header, summary, observed),
-            *_elsewhere(summary),
+            *agent_findings(summary),
             *_cut_off(summary),
             *_batching(run.header, summary),
             *_caches(summary),
@@ -210,18 +211,6 @@ def _nothing_first(summary: Summary) -> Iterator[str]:
                 f"{one.other}: every question had been asked of its server or of {one.baseline}'s before, so nothing "
                 "can be told of its speed: ask more questions, give each configuration a server of its own, or let "
                 "servers forget"
-            )
-
-
-def _elsewhere(summary: Summary) -> Iterator[str]:
-    for name, figures in summary.configurations.items():
-        hosts = figures.requests_elsewhere
-        if hosts:
-            count = sum(hosts.values())
-            listed = _some([f"{host} {number}" for host, number in hosts.items()])
-            yield (
-                f"{name}: {count} request{'s' * (count > 1)} for tokens did not go through its endpoint ({listed}): "
-                "they are in no figure of generations, and their time is in the tool or the framework that waited"
             )
 
 

@@ -19,6 +19,7 @@ from punie_trace.records import Ledger, Outcome, Verdict
 from punie_trace.runs.header import unique
 from punie_trace.runs.reader import RunRecord
 from punie_trace.spans.conventions import elsewhere
+from punie_trace.spans.names import LEFT_PROCESSES
 from punie_trace.spans.span import Span
 
 # Asked of each query many times over: of a million, looking the members up takes seconds.
@@ -53,6 +54,8 @@ class Observation:
     """What speculation did in each generation whose server tells it."""
     elsewhere: tuple[str, ...] = ()
     """The hosts of requests for tokens that went past the server that is measured, one for each request."""
+    left: tuple[str, ...] = ()
+    """Names of the processes that its program left running, and that were ended."""
     tools_unseen: bool = False
     """Whether its tools made no spans, so that they cannot be told from the framework."""
     code: CodeUse | None = None
@@ -100,7 +103,12 @@ def _observation(outcome: Outcome, ask: Ask, spans: Sequence[Span]) -> Observati
     steps = server_steps(spans)
     splits = tuple(split_generation(span, steps.get(span.span_id)) for span in generation_spans(spans))
     turns, wrong = observe_turns(outcome, spans) if outcome.turns else ((), None)
-    unseen = any(tools_unseen(span) for span in query_spans(spans))
+    left: tuple[str, ...] = ()
+    unseen = False
+    for span in query_spans(spans):
+        unseen = tools_unseen(span)
+        found = span.attributes.get(LEFT_PROCESSES)
+        left = tuple(map(str, found)) if isinstance(found, tuple) else ()
     return Observation(
         outcome,
         ask,
@@ -109,6 +117,7 @@ def _observation(outcome: Outcome, ask: Ask, spans: Sequence[Span]) -> Observati
         splits,
         drafted_in(spans),
         elsewhere=tuple(elsewhere(spans)),
+        left=left,
         tools_unseen=unseen,
         code=code_use_in(spans),
         turns=turns,

@@ -21,7 +21,7 @@ from anyio.abc import TaskGroup
 from punie_trace.driver.asks import Asks
 from punie_trace.driver.client import ClientWatch
 from punie_trace.driver.limits import Failures, Limits
-from punie_trace.driver.net import ask_safely
+from punie_trace.driver.net import ask_safely, prepare_safely
 from punie_trace.driver.outcomes import outcome_of, seen_in
 from punie_trace.driver.schedule import ClosedLoop, Load, OpenLoop, Planned
 from punie_trace.driver.session import Session
@@ -81,6 +81,7 @@ class Driver:
         why it ended, and what the client's own part in its times was; `watch` goes on with that of an earlier stage.
         """
         stage = Stage(self.limits, self.clock, failures, frozenset(self.targets), planned, warm_up=warm_up, watch=watch)
+        stage.scheduled = isinstance(load, OpenLoop)
         return await self.drive_stage(stage, planned, load, seed=seed)
 
     async def drive_stage(
@@ -171,6 +172,11 @@ class Driver:
         pending: list[Callable[[], None]] | None = None,
     ) -> None:
         target = self.targets[item.configuration]
+        ask = target.ask
+        if target.prepare is not None and not item.query.turns:
+            ask = await prepare_safely(target.prepare, item.query)
+            if not stage.scheduled:
+                due_ns = self.clock.now_ns()
         arrival = Arrival(item.seq, due_ns, item.round, item.configuration, item.query)
         answer: Answer | None = None
         error: str | None = None
@@ -183,7 +189,7 @@ class Driver:
                 if session is not None:
                     await session.ask(partial(stage.think, scope))
                 else:
-                    answer = await ask_safely(target.ask, item.query)
+                    answer = await ask_safely(ask, item.query)
             ledger = span.finish()
             seen = seen_in(span, target, answer) if session is None else session.whole()
             answer = seen if answer is not None or session is not None else None

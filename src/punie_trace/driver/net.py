@@ -10,9 +10,9 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
-from punie_trace.records import Answer, Generation
+from punie_trace.records import Answer, Generation, Query
 from punie_trace.spans import names
 
 Asked = TypeVar("Asked")
@@ -36,6 +36,22 @@ _ORIGINS: Final = (
 """The modules in which an exception may arise, and whose fault that is, the first that fits."""
 _OF_SERVERS: Final = ("httpx2", "httpcore2", "openai", "aiohttp")
 """Packages whose exceptions are about a server or the way to it, wherever they were raised."""
+
+
+Ask: TypeAlias = Callable[[Query], Awaitable[Answer]]
+
+
+async def prepare_safely(prepare: Callable[[Query], Awaitable[Ask]], query: Query) -> Ask:
+    """What `prepare` gives; a way to ask that fails with its error where it fails: that is the query's."""
+    try:
+        return await prepare(query)
+    except Exception as failure:
+        answer = Answer("", error=describe_failure(failure))
+
+        async def failed(_query: Query) -> Answer:
+            return answer
+
+        return failed
 
 
 async def ask_safely(ask: Callable[[Asked], Awaitable[Answer]], asked: Asked) -> Answer:

@@ -62,6 +62,8 @@ class Stage:
         self._clock = clock
         self._configurations = configurations
         self._planned = iter(planned)
+        self.scheduled = False
+        """Whether queries are due by a schedule, and not when a worker is free."""
         self.taken = 0
         self.think_s = 0.0
         """What a user thinks between two turns of a session, in a closed loop."""

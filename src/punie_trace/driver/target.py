@@ -44,6 +44,8 @@ class Target:
     """Tool's name -> argument's name -> its default: what a call leaves out is recorded as if it had been written."""
     collect: Callable[[str], Awaitable[None]] | None = None
     """Takes up what the server knows of a trace (by its id, in hex), after its query is over; never raises."""
+    prepare: Callable[[Query], Awaitable[Ask]] | None = None
+    """Readies what one query needs (a copy of the workspace), in nobody's time, and gives the way to ask that query."""
     release: Callable[[Answer], Awaitable[None]] | None = None
     """Lets go of what an answer holds (a copy of the workspace), once it has been judged; never raises."""
     converse: Converse | None = None

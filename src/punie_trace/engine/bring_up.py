@@ -183,7 +183,14 @@ class ServerGroups(ServedGroups):
     async def _http_target(self, stack: AsyncExitStack, configuration: PlannedConfiguration, server: Server) -> Target:
         options = plan_options(self.plan, configuration, server.request_model)
         return await http_target(
-            stack, configuration, server, self.toolbox, options, self.tracing.provider, self.tracing.clock
+            stack,
+            configuration,
+            server,
+            self.toolbox,
+            options,
+            self.tracing.provider,
+            self.tracing.clock,
+            self.writer.programs_path / configuration.name,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import anyio
 import httpx2
@@ -59,8 +60,12 @@ async def http_target(
     options: AskOptions,
     provider: ClockTracerProvider,
     clock: Clock,
+    outputs: Path | None = None,
 ) -> Target:
-    """A target for the paths that ask over HTTP; its connections are closed with `stack`."""
+    """A target for the paths that ask over HTTP; its connections are closed with `stack`.
+
+    What programs print is kept in a folder below `outputs`.
+    """
     key = server.api_key() or NO_KEY
     base_url = f"{server.base_url.rstrip('/')}/"
     route = route_to(base_url)
@@ -84,7 +89,7 @@ async def http_target(
             transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"}, trust_env=False
         )
     )
-    context = AskerContext(base_url, key, client, options, toolbox, provider, clock, configuration.agent)
+    context = AskerContext(base_url, key, client, options, toolbox, provider, clock, configuration.agent, outputs)
     asker = await open_asker(configuration.path, stack, context)
 
     def alive() -> None:
@@ -104,6 +109,7 @@ async def http_target(
         memory=_memory(configuration),
         defaults=argument_defaults(toolbox) if configuration.path in ("agent", "http") else {},
         collect=collect,
+        prepare=getattr(asker, "prepare", None),
         release=getattr(asker, "release", None),
         converse=getattr(asker, "converse", None),
     )

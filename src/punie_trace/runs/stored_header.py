@@ -18,6 +18,7 @@ SPANS_FILE: Final = "spans.jsonl"
 CONDITIONS_FILE: Final = "conditions.jsonl"
 ENERGY_FILE: Final = "energy.jsonl"
 SERVERS_FOLDER: Final = "servers"
+PROGRAMS_FOLDER: Final = "programs"
 PARTS_FOLDER: Final = "parts"
 """What each of several generators wrote, in folders of a run's own form."""
 _MOST_HEADER_BYTES: Final = 64 * 2**20

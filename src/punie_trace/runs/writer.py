@@ -24,6 +24,7 @@ from punie_trace.runs.stored_header import (
     ENERGY_FILE,
     HEADER_FILE,
     OUTCOMES_FILE,
+    PROGRAMS_FOLDER,
     SERVERS_FOLDER,
     SPANS_FILE,
     write_header_file,
@@ -67,6 +68,11 @@ class RunWriter:
     def servers_path(self) -> Path:
         """The folder for what servers print, one `.log` for each."""
         return self.folder / SERVERS_FOLDER
+
+    @property
+    def programs_path(self) -> Path:
+        """The folder for what measured programs print, a folder for each configuration."""
+        return self.folder / PROGRAMS_FOLDER
 
     @property
     def spans_path(self) -> Path:
@@ -146,8 +152,8 @@ class RunWriter:
         self.update(status=status, ended=datetime.now(UTC))
 
     def clean_logs(self) -> None:
-        """Take the secrets out of what servers printed, when they have ended."""
-        for log in self.servers_path.glob("*.log*"):
+        """Take the secrets out of what servers and programs printed, when they have ended."""
+        for log in (*self.servers_path.glob("*.log*"), *self.programs_path.glob("*/*.txt")):
             try:
                 self._secrets.hide_in_file(log)
             except OSError as error:

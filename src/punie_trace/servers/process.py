@@ -53,7 +53,7 @@ class ServerProcess:
         """None while the server itself runs; -N where signal N ended it. What it started may outlive it a little."""
         if self._status is None:
             with suppress(BlockingIOError, ValueError, OSError):
-                self._status = int(os.read(self._report, 32))
+                self._status = int(os.read(self._report, 32).partition(b"\n")[0])
         return self._popen.poll() if self._status is None else os.waitstatus_to_exitcode(self._status)
 
     def listens(self, pid: int, port: int) -> bool:

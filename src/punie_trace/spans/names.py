@@ -48,6 +48,7 @@ SENT_NS: Final = "punie.sent_ns"
 TURNS: Final = "punie.turns"  # of a session: how many it has
 CLOCK_SHIFT: Final = "punie.clock.shift_ns"  # their clock minus the run's: what was taken off all times of the query
 WARM_UP: Final = "punie.warm_up"
+LEFT_PROCESSES: Final = "punie.program.left"  # names of what a program left running, which was ended
 TOOLS_UNSEEN: Final = "punie.tools_unseen"  # its tools made no spans: they cannot be told from the rest
 LEDGER_WALL: Final = "punie.ledger.wall_ns"
 LEDGER_CLIENT_QUEUE: Final = "punie.ledger.client_queue_ns"
