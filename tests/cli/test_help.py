@@ -22,6 +22,7 @@ SHOWN = {
     "--url",
     "--agent",
     "--only",
+    "--quick",
     "--rounds",
     "--until",
     "--concurrency",

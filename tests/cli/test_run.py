@@ -222,3 +222,19 @@ def test_a_model_that_calls_for_ever_is_an_error(bench: Bench, one_server: OneSe
     outcomes = {o.query: o for o in read_run(bench.out).outcomes}
     assert outcomes["find-librarian"].verdict is Verdict.ERROR
     assert outcomes["find-librarian"].generations == 8
+
+
+def test_a_quick_look_measures_little_and_says_on_the_screen_what_it_cannot_tell(bench: Bench) -> None:
+    server = bench.server(GOOD)
+    configurations = "".join(
+        f"[configurations.{name}]\n{server}temp = {temp}\n" for name, temp in (("a", 0), ("b", 1), ("c", 2))
+    )
+    result = bench.invoke(*bench.flags(configurations), "--quick")
+    assert result.exit_code == 0, result.output
+    run = read_run(bench.out)
+    assert [o.configuration for o in run.outcomes].count("a") == 2
+    assert {o.configuration for o in run.outcomes} == {"a", "b"}
+    assert run.header.quick is not None
+    assert run.header.quick.left_out == ("c",)
+    words = " ".join(result.output.split())
+    assert "a quick look: 2 questions in 1 round; c not measured. It cannot tell" in words

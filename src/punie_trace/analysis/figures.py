@@ -254,7 +254,7 @@ class RunFacts(Figures):
     @property
     def asked(self) -> str:
         """What was asked how, in a few words."""
-        how = self.load or f"{self.rounds} rounds, concurrency {self.concurrency}"
+        how = self.load or f"{self.rounds} round{'s' * (self.rounds > 1)}, concurrency {self.concurrency}"
         return f"{self.queries} queries{',' if self.load else ' x'} {how}"
 
 

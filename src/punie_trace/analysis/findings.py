@@ -16,6 +16,7 @@ from punie_trace.analysis.figures import ConfigurationFigures, Summary
 from punie_trace.analysis.memory_gain import remembers
 from punie_trace.analysis.named_figures import comparison_of, failed_queries
 from punie_trace.analysis.observations import Observation
+from punie_trace.analysis.quick import quick_finding
 from punie_trace.analysis.served_by import MLX_KINDS
 from punie_trace.analysis.steady import start_up
 from punie_trace.runs.header import ConfigurationRecord, RunHeader
@@ -37,6 +38,7 @@ def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Obser
     """All findings, the gravest first: what is missing, what is wrong, what makes a figure mean something else."""
     return _joined(
         [
+            *quick_finding(run.header, summary),
             *_ending(run.header, summary),
             *_ledgers(summary, observed),
             *_lost_answers(summary),

@@ -21,7 +21,7 @@ HELP = """Start the servers, ask the suite, close a ledger for every query, and 
 \b
 Examples:
   punie-trace run
-      the shipped model and suite: a first look, without any download
+      the shipped model and suite: a first look, without any download; --quick takes the least time
   punie-trace run --url http://127.0.0.1:8080/v1 --suite mine.yaml --workspace ~/code/mine
       a server that already runs, with your questions about your code
   punie-trace run --agent my_package.agents:helper --suite mine.yaml
@@ -47,6 +47,7 @@ def run(
     served_model: options.ServedModel = None,
     api_key_env: options.ApiKeyEnv = None,
     only: options.Only = None,
+    quick: options.Quick = None,
     rounds: options.Rounds = None,
     until: options.Until = None,
     max_rounds: options.MaxRounds = None,
@@ -89,6 +90,7 @@ def run(
                 "workspace": workspace,
                 "evaluators": evaluators,
                 "only": only,
+                "quick": quick,
                 "rounds": rounds,
                 "until": until,
                 "max_rounds": max_rounds,

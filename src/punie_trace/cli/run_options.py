@@ -42,6 +42,10 @@ Agent = Annotated[
     str | None, typer.Option(help="Your own agent, or what makes one: package.module:name or path/file.py:name.")
 ]
 Only = Annotated[list[str] | None, typer.Option(help="Only this configuration; may be given more than once.")]
+Quick = Annotated[
+    bool | None,
+    typer.Option("--quick", help="A first look: two configurations, 5 questions, 1 round; says what it cannot tell."),
+]
 Rounds = Annotated[int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")]
 Until = Annotated[
     str | None,

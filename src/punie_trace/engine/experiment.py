@@ -137,6 +137,10 @@ class Experiment(Settings):
         default=(), description="evaluators of your own that the suite names: 'module:Class', 'file.py:Class', 'module'"
     )
     evaluator_timeout_s: float = Field(default=120.0, gt=0, description="the longest that one evaluator may take")
+    quick: bool = Field(
+        default=False,
+        description="two configurations, 5 questions, and 1 round if rounds is absent",
+    )
     rounds: int = Field(default=3, ge=1, description="with until: the fewest")
     until: Literal["decided"] | None = Field(
         default=None, description="go on until every comparison with the baseline is decided, or the budget is spent"
@@ -174,6 +178,19 @@ class Experiment(Settings):
         exclude=True,  # the run's header has them as they were resolved
         description="ways of serving and asking, by name; if absent, those that the model allows",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_round(cls, values: object) -> object:
+        if isinstance(values, dict) and values.get("quick") is True and values.get("rounds") is None:
+            return {**values, "rounds": 1}
+        return values
+
+    @model_validator(mode="after")
+    def _quick(self) -> Self:
+        if self.quick and (self.until is not None or self.load != LoadSettings()):
+            raise ValueError("a quick look is one round of a few questions: leave out quick, or until and the load")
+        return self
 
     @model_validator(mode="after")
     def _budget(self) -> Self:

@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from punie_trace.engine.loads import describe_load, planned_each
 from punie_trace.engine.machine import read_machine, read_versions
 from punie_trace.engine.plan import Plan
+from punie_trace.engine.questions import Questions
 from punie_trace.engine.settings import LoadSettings
 from punie_trace.records import JsonValue
 from punie_trace.runs.header import Clock as ClockRecord
-from punie_trace.runs.header import RunHeader, SuiteRecord
+from punie_trace.runs.header import QuickRecord, RunHeader, SuiteRecord
 from punie_trace.runs.secrets import Secrets, redacted, redacted_words, secrets_in_environment, secrets_in_words
 from punie_trace.spans.clock import Clock
-from punie_trace.suite.load import Suite
 
 
-def header_of(run_id: str, plan: Plan, suite: Suite, clock: Clock, argv: Sequence[str]) -> RunHeader:
+def header_of(run_id: str, plan: Plan, questions: Questions, clock: Clock, argv: Sequence[str]) -> RunHeader:
     """The header of the run `run_id`; `argv` is the command line that began it, empty where there was none."""
-    experiment = plan.experiment
+    experiment, suite = plan.experiment, questions.suite
     return RunHeader(
         id=run_id,
         started=datetime.now(UTC).astimezone(),
@@ -35,6 +35,7 @@ def header_of(run_id: str, plan: Plan, suite: Suite, clock: Clock, argv: Sequenc
         load=describe_load(experiment),
         planned=None if experiment.load == LoadSettings() else planned_each(experiment, len(suite.queries)),
         order="interleaved" if len(plan.batches) < 2 else "one-by-one",
+        quick=QuickRecord(of=questions.of, left_out=plan.left_out) if experiment.quick else None,
         clock=ClockRecord(anchor_wall_ns=clock.anchor_wall_ns, anchor_monotonic_ns=clock.anchor_monotonic_ns),
     )
 

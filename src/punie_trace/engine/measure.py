@@ -137,7 +137,9 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
         run_id = new_run_id()
         folder = new_folder(options, run_id)
         secrets = secrets_of(plan, (*options.argv, options.otlp, options.otlp_metrics))
-        writer = stack.enter_context(RunWriter(folder, header_of(run_id, plan, suite, clock, options.argv), secrets))
+        writer = stack.enter_context(
+            RunWriter(folder, header_of(run_id, plan, prepared.questions, clock, options.argv), secrets)
+        )
         status: RunStatus = "ended-early"
         error: PunieTraceError | None = None
         try:

@@ -19,6 +19,7 @@ from punie_trace.engine.gates import choose_gates
 from punie_trace.engine.loads import levels_of, limits_of, one_by_one
 from punie_trace.engine.model_memory import fit_together
 from punie_trace.engine.presets import SHIPPED_MAX_TOKENS, SHIPPED_TOOL_OUTPUT_CHARS, Offer, offer
+from punie_trace.engine.quick import CONFIGURATIONS
 from punie_trace.engine.settings import AgentSettings, LoadSettings
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import JsonValue, ToolMode
@@ -58,6 +59,8 @@ class Plan:
     gates: tuple[Gate, ...] = ()
     """What is checked at the end: gates about configurations that are not measured are left out."""
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Configurations that a quick look does not measure."""
 
     def stages(self, names: Iterable[str]) -> tuple[tuple[tuple[str, ...], Load], ...]:
         """What of `names` is measured at the same time, interleaved, and under which load; one stage after another.
@@ -104,7 +107,7 @@ def make_plan(experiment: Experiment) -> Plan:
         )
     batches = (names,) if together else tuple((name,) for name in names)
     _check_rounds(experiment, configurations, batches)
-    gates, left_out = choose_gates(
+    gates, gates_left_out = choose_gates(
         experiment.gates,
         [c.name for c in configurations],
         [name + level.suffix for level in levels for name in _default_names(offered)],
@@ -119,7 +122,8 @@ def make_plan(experiment: Experiment) -> Plan:
         max_tokens=agent.max_tokens if "max_tokens" in given else SHIPPED_MAX_TOKENS,
         limits=limits_of(experiment),
         gates=gates,
-        notes=(*notes, *left_out),
+        notes=(*notes, *gates_left_out),
+        left_out=tuple(name for name in _default_names(offered) if name not in chosen and not experiment.only),
     )
 
 
@@ -133,7 +137,7 @@ def _chosen(experiment: Experiment, offered: Offer) -> tuple[str, ...]:
             raise ConfigurationError(f"there is no configuration {name!r}; {nearest(name, offered.configurations)}")
     if experiment.only:
         return tuple(name for name in offered.configurations if name in experiment.only)
-    return _default_names(offered)
+    return _default_names(offered)[: CONFIGURATIONS if experiment.quick else None]
 
 
 def _resolve(experiment: Experiment, offered: Offer, chosen: Sequence[str]) -> list[PlannedConfiguration]:

@@ -7,12 +7,13 @@ seed. That code base is written into the run's folder, where the tools read it a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from punie_trace.agent.workspace import Workspace
 from punie_trace.engine.experiment import Experiment
+from punie_trace.engine.quick import few_of
 from punie_trace.errors import ConfigurationError, RunFolderError, SuiteError
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 
@@ -29,6 +30,8 @@ class Questions:
     suite: Suite
     workspace: Workspace | None
     files: Mapping[str, str] = field(default_factory=dict)
+    of: int = 0
+    """How many questions there are, of which the suite here may hold a few."""
 
     def workspace_in(self, run_folder: Path) -> Workspace:
         """The workspace, written below the run's folder where it was made for this run. Raises `RunFolderError`."""
@@ -47,6 +50,13 @@ class Questions:
 
 def questions_of(experiment: Experiment) -> Questions:
     """What `experiment` asks. Raises `SuiteError` or `ConfigurationError` for what is not there or cannot be made."""
+    questions = _all_of(experiment)
+    queries = questions.suite.queries
+    asked = few_of(queries) if experiment.quick else queries
+    return replace(questions, suite=replace(questions.suite, queries=asked), of=len(queries))
+
+
+def _all_of(experiment: Experiment) -> Questions:
     name = str(experiment.suite)
     if name.partition(":")[0] == FRESH and not Path(name).is_file():
         return _fresh(experiment, name)

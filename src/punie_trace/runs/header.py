@@ -206,6 +206,15 @@ class Look(Record):
     """The share of the budget (of rounds or of minutes, whichever is further) that was gone, 0 to 1."""
 
 
+class QuickRecord(Record):
+    """What a quick look left out."""
+
+    of: NonNegativeInt
+    """How many questions its suite has."""
+    left_out: tuple[str, ...] = ()
+    """Configurations that would have been measured otherwise."""
+
+
 class StoppingRecord(Record):
     """A run that goes on until it knows: the plan, each look as it was made, and why it stopped."""
 
@@ -254,6 +263,8 @@ class RunHeader(Record):
     """Whether configurations took turns within each round, or were measured one server after another."""
     stopping: StoppingRecord | None = None
     """None where the number of rounds was fixed beforehand."""
+    quick: QuickRecord | None = None
+    """None where it was no quick look."""
     parts: tuple[PartRecord, ...] = ()
     """What each of several generators did; none where one client did everything."""
     merged: bool = False

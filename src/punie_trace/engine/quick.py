@@ -1,0 +1,35 @@
+"""A quick look: two configurations, a few questions, one round, so that there is an answer within half a minute.
+
+It chooses what is asked and of whom; what that cannot tell is said by the report (`analysis.quick`). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Final
+
+from punie_trace.records import Query
+
+QUESTIONS: Final = 5
+"""How many questions a quick look asks. One of them is also the warm-up's."""
+CONFIGURATIONS: Final = 2
+"""The first of all, which the other is compared with, and one more."""
+
+
+def few_of(queries: Sequence[Query], most: int = QUESTIONS) -> tuple[Query, ...]:
+    """At most so many of the queries, in their order: turn by turn one that wants a tool and one that wants none.
+
+    Of each of these, one of every category comes before a second of any.
+    """
+    by_expected: dict[object, dict[object, list[Query]]] = {}
+    for query in queries:
+        by_expected.setdefault(query.expected, {}).setdefault(query.category, []).append(query)
+    turns = in_turn([in_turn(list(categories.values())) for categories in by_expected.values()])
+    taken = {query.name for query in turns[:most]}
+    return tuple(query for query in queries if query.name in taken)
+
+
+def in_turn(groups: Sequence[Sequence[Query]]) -> list[Query]:
+    """The first of each group, then the second of each that has one, and so on."""
+    return [one for turn in zip_longest(*groups) for one in turn if one is not None]
