@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from punie_trace.engine.checks import Check, compute_checks, disk_check, memory_check, model_check
 from punie_trace.engine.stack_checks import Stack, stack_at, stack_checks
 from punie_trace.spans import metrics
-from tests.cli.conftest import Bench
+from tests.cli.conftest import GOOD, Bench
 from tests.prometheus_series import series_of
 
 SERIES = "punie_doctor_probe_seconds_bucket"
@@ -202,3 +202,16 @@ def test_the_command_ends_with_1_where_something_is_bad(bench: Bench, tmp_path: 
     (tmp_path / "model.safetensors").write_bytes(b"x" * 100)
     result = bench.invoke("doctor", "--model", str(tmp_path), "--otlp", "off")
     assert result.exit_code == 0, result.output
+
+
+def test_the_last_line_is_the_one_next_thing_to_do(bench: Bench) -> None:
+    server = bench.server(GOOD)
+    config = str(bench.config(f"[configurations.a]\n{server}"))
+    fine = bench.invoke("doctor", "--config", config, "--suite", str(bench.suite), "--otlp", "off")
+    lines = fine.output.splitlines()
+    assert any(line.split()[:3] == ["ok", "tool", "call"] for line in lines), fine.output
+    assert lines[-1] == f"next: punie-trace run --config {config} --suite {bench.suite}"
+    bad = bench.invoke("doctor", "--suite", "no-such-suite", "--otlp", "off")
+    assert bad.exit_code == 1
+    assert bad.output.splitlines()[-1].startswith("next: suite: ")
+    assert "discrimination" in bad.output.splitlines()[-1]

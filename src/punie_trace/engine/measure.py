@@ -57,7 +57,11 @@ def measure(experiment: Experiment, options: Options, listener: Listener | None 
     Ctrl-C, SIGTERM and SIGHUP end the run in order, with the status 'interrupted'. Raises `PunieTraceError` for what is
     wrong with the set-up.
     """
-    prepared = prepare(experiment, options)
+    return measure_prepared(prepare(experiment, options), options, listener)
+
+
+def measure_prepared(prepared: Prepared, options: Options, listener: Listener | None = None) -> Measured:
+    """As `measure`, of what was prepared before."""
     ending = Ending()
     if not _in_event_loop():
         return _way(prepared)(prepared, options, listener, ending)

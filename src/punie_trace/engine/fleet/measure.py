@@ -43,7 +43,7 @@ def measure_fleet(prepared: Prepared, options: Options, listener: Listener | Non
     with ExitStack() as stack:
 
         def open_writer() -> RunWriter:
-            header = header_of(run_id, plan, suite, clock, options.argv)
+            header = header_of(run_id, plan, prepared.questions, clock, options.argv)
             writer = stack.enter_context(RunWriter(folder, header, secrets))
             stack.enter_context(running(folder))
             for note in (*plan.notes, *suite.notes):

@@ -91,11 +91,12 @@ class Part:
         plan, suite = assignment.plan, assignment.suite
         folder = Path(begin.folder)
         secrets = secrets_of(plan, assignment.argv)
-        header = header_of(assignment.run_id, plan, suite, clock, assignment.argv)
+        given = None if assignment.files else Workspace(workspace_root(plan.experiment))
+        questions = Questions(suite, given, assignment.files, of=len(suite.queries))
+        header = header_of(assignment.run_id, plan, questions, clock, assignment.argv)
         writer = RunWriter(folder, header, secrets)
         tracing = Tracing("off", clock, assignment.run_id, writer.spans_path, "off", secrets, generator=assignment.name)
-        given = None if assignment.files else Workspace(workspace_root(plan.experiment))
-        workspace = Questions(suite, given, assignment.files).workspace_in(folder)
+        workspace = questions.workspace_in(folder)
         part = cls(
             assignment, send, clock, writer, tracing, Toolbox(workspace, max_chars=plan.tool_output_chars),
             judge_by_facts, begin.watch,
