@@ -15,6 +15,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from punie_trace.cli.doctor_command import next_thing
 from punie_trace.engine.checks import Check, compute_checks, disk_check, memory_check, model_check
 from punie_trace.engine.stack_checks import Stack, stack_at, stack_checks
 from punie_trace.spans import metrics
@@ -211,7 +212,7 @@ def test_the_last_line_is_the_one_next_thing_to_do(bench: Bench) -> None:
     lines = fine.output.splitlines()
     assert any(line.split()[:3] == ["ok", "tool", "call"] for line in lines), fine.output
     assert lines[-1] == f"next: punie-trace run --config {config} --suite {bench.suite}"
-    bad = bench.invoke("doctor", "--suite", "no-such-suite", "--otlp", "off")
-    assert bad.exit_code == 1
-    assert bad.output.splitlines()[-1].startswith("next: suite: ")
-    assert "discrimination" in bad.output.splitlines()[-1]
+    worst = Check("suite", "bad", "cannot be used", "write discrimination")
+    assert (
+        next_thing([Check("GPU", "note", "none", "buy one"), worst], "punie-trace run") == "suite: write discrimination"
+    )

@@ -67,7 +67,7 @@ def doctor(
         if suite or workspace or agent or url or config:
             checks += _shown(_asking(experiment, asks=bool(agent or url or config)), console)
         checks += _shown(_stack(otlp, otlp_metrics), console)
-        console.print(Text(f"next: {_next(checks, run)}"), soft_wrap=True)
+        console.print(Text(f"next: {next_thing(checks, run)}"), soft_wrap=True)
         code = EXIT_BAD if any(check.state == "bad" for check in checks) else EXIT_FINE
     raise typer.Exit(code)
 
@@ -81,7 +81,7 @@ def _asking(experiment: Experiment, *, asks: bool) -> Iterator[Check]:
         yield from ask_checks(experiment)
 
 
-def _next(checks: Sequence[Check], run: str) -> str:
+def next_thing(checks: Sequence[Check], run: str) -> str:
     """The gravest thing to do, else the run that all this is for."""
     bad = next((check for check in checks if check.state == "bad"), None)
     if bad is None:
