@@ -35,6 +35,11 @@ def test_an_error_that_caused_itself_ends_the_search() -> None:
     one, two = ValueError(), ValueError()
     one.__cause__, two.__cause__ = two, one
     assert not ran_out(one)
+    inner = ValueError()
+    group = ExceptionGroup("several", [inner])
+    inner.__context__ = group  # as task groups leave it
+    assert not ran_out(inner)
+    assert not ran_out(group)
 
 
 def test_more_queries_need_more() -> None:

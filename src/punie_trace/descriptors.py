@@ -39,13 +39,14 @@ def needed(concurrency: int, servers: int) -> int:
 
 
 def ran_out(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is that no descriptor was left."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+    """Whether an error, what caused it, or one of a group of them, is that no descriptor was left."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:  # errors that caused one another go in a circle
+            continue
+        seen.add(id(one))
+        if isinstance(one, OSError) and one.errno in (errno.EMFILE, errno.ENFILE):
             return True
-        if isinstance(error, BaseExceptionGroup) and any(ran_out(one) for one in error.exceptions):
-            return True
-        error = error.__cause__ or error.__context__
+        waiting += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
     return False

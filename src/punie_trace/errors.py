@@ -7,7 +7,7 @@ raises nothing itself and formats nothing beyond the message.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from punie_trace.outside_text import printable
 
@@ -22,6 +22,10 @@ class PunieTraceError(Exception):
 
     def __init__(self, message: object = "") -> None:
         super().__init__(printable(str(message)))
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Pass all that it says through `change`, as to take out what is secret."""
+        self.args = tuple(change(one) if isinstance(one, str) else one for one in self.args)
 
 
 class ConfigurationError(PunieTraceError):
@@ -57,6 +61,11 @@ class ServerError(PunieTraceError):
     def __init__(self, message: str, log_tail: str = "") -> None:
         super().__init__(message if not log_tail else f"{message}\nIts last output:\n{log_tail}")
         self.log_tail = log_tail
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Pass all that it says through `change`, the end of the log as well."""
+        super().reword(change)
+        self.log_tail = change(self.log_tail)
 
 
 class IdentityError(ServerError):

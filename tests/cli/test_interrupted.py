@@ -97,7 +97,7 @@ def test_killed_at_once_leaves_no_server_and_a_readable_folder(
     assert read_run(bench.out).header.status == "running"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_servers_keeps_the_run_and_prints_it(
     running: tuple[Bench, subprocess.Popen[str], list[psutil.Process]], number: signal.Signals
 ) -> None:

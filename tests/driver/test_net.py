@@ -9,6 +9,7 @@ import anyio
 import httpx2
 import pytest
 
+from punie_trace.descriptors import OURS
 from punie_trace.driver.net import MAX_CHARS, ask_safely, describe_failure, generation_failure
 from punie_trace.records import Answer, Generation, Query
 
@@ -84,6 +85,14 @@ def test_an_error_says_what_it_was_where_it_arose_and_why() -> None:
     assert describe_failure(failure) == "KeyError: 'gone'; caused by OSError: cable (in their_agent.tools)"
     assert "(in the server or the connection)" in describe_failure(httpx2.ConnectError("refused"))
     assert len(describe_failure(ValueError("x" * 5000))) <= MAX_CHARS
+
+
+def test_an_error_that_is_due_to_our_own_limit_of_files_says_so() -> None:
+    opened = "try:\n    raise OSError(24, 'x')\nexcept OSError as e:\n"
+    code = f"import httpx2\n{opened}    raise httpx2.ConnectError('y') from e"
+    failure = raised_in(code)
+    assert describe_failure(failure).startswith(f"{OURS}; caused by ConnectError: y; caused by OSError: [Errno 24] x")
+    assert OURS not in describe_failure(httpx2.ConnectError("refused"))
 
 
 def test_a_failure_that_a_client_may_not_notice_is_told() -> None:

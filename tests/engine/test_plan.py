@@ -124,8 +124,8 @@ def test_servers_are_up_together_where_memory_allows(tmp_path: Path, monkeypatch
 
 
 def test_tool_results_are_short_for_the_shipped_model_only() -> None:
-    assert make_plan(config(server=MODEL)).tool_output_chars == 8000
-    assert make_plan(config(server=MODEL, agent={"tool_output_chars": 300})).tool_output_chars == 300
+    assert make_plan(config(server=MODEL)).turn_limits.tool_output_chars == 8000
+    assert make_plan(config(server=MODEL, agent={"tool_output_chars": 300})).turn_limits.tool_output_chars == 300
 
 
 def test_the_tool_mode_is_a_configurations_own_or_the_experiments() -> None:

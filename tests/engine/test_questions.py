@@ -18,6 +18,15 @@ def test_a_shipped_suite_asks_about_the_sample_unless_told_otherwise(tmp_path: P
     assert questions_of(Experiment(workspace=tmp_path)).workspace_in(tmp_path / "run").root == tmp_path
 
 
+def test_what_may_hold_secrets_is_read_where_the_experiment_says_so(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TOKEN=order\n")
+    file = tmp_path / "punie.toml"
+    for text, starts in (("", "error: '.env' may hold secrets"), ("allow_secrets = true\n", ".env, 1 line\nTOKEN=")):
+        file.write_text(text)
+        workspace = questions_of(Experiment.from_file(file, workspace=tmp_path)).workspace_in(tmp_path / "run")
+        assert Toolbox(workspace).read_file(".env").startswith(starts)
+
+
 def test_fresh_questions_are_made_by_seed_and_number_with_their_code_base(tmp_path: Path) -> None:
     first, again = (questions_of(Experiment(suite="fresh:12", seed=7)) for _ in range(2))
     other = questions_of(Experiment(suite="fresh:12", seed=8))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_trace.serving.access import Access, access, host_name
+from punie_trace.serving.access import Access, access, check_local, host_name
 from punie_trace.serving.refusal import RefusedError
 from tests.serving.asking import chat, complete
 from tests.serving.process import ServeProcess, serve_process
@@ -51,6 +51,20 @@ def test_no_page_may_ask_unless_it_is_named(origin: str) -> None:
     assert not may(access("127.0.0.1", (), ()), "127.0.0.1", origin)
     assert not may(access("127.0.0.1", (), ("https://chat.example",)), "127.0.0.1", origin)
     assert may(access("127.0.0.1", (), ("*",)), "127.0.0.1", origin)
+
+
+@pytest.mark.parametrize(
+    ("client", "here"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", True), ("192.168.1.5", False),
+     ("::ffff:10.0.0.1", False), ("fe80::1%eth0", False), ("", False), ("localhost", False)],
+)  # fmt: skip
+def test_only_a_program_on_this_machine_may_have_the_server_forget(client: str, here: bool) -> None:
+    if here:
+        check_local(client)
+        return
+    with pytest.raises(RefusedError) as refused:
+        check_local(client)
+    assert refused.value.status == 403
 
 
 @given(st.text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from punie_trace.spans.families import (
     FAMILIES,
     THINKING_TAGS,
     answer_of,
+    family_rows,
     reasoning_of,
     split_reasoning,
     texts_of,
@@ -65,3 +68,9 @@ def test_each_familys_own_key_holds_its_reasoning(family: object) -> None:
     for key in getattr(family, "reasoning_keys", ()):
         assert reasoning_of({key: "hm"}) == "hm"
     assert reasoning_of({"content": "x"}) == ""
+
+
+def test_the_page_about_servers_shows_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "servers.md").read_text(encoding="utf-8")
+    for row in family_rows():
+        assert f"| {' | '.join(row)} |" in page, row[0]

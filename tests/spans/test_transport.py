@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from punie_trace.agent.aiohttp_transport import AiohttpTransport
 from punie_trace.records import Generation
-from punie_trace.spans import completion, names, transport
+from punie_trace.spans import completion, left_open, names, transport
 from punie_trace.spans.activity import generations_of
 from punie_trace.spans.codec import from_sdk
 from punie_trace.spans.generation_forms import reader_of
@@ -240,6 +240,39 @@ async def test_after_done_the_request_is_over_even_if_the_connection_is_not(
     assert names.ERROR_TYPE not in (span.attributes or {})
     assert span.end_time is not None
     assert span.end_time < traced.clock.now_ns()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "tokens"),
+    [
+        (ANSWER[:-1], 2),
+        (ANSWER[:-2], None),
+        ([*ANSWER[:-1], *([b": ping\n\n"] * 3)], 2),
+        ([*ANSWER[:-1], b"data: [DONE]\n"], 2),
+    ],
+    ids=["after the counts", "after the finish reason", "with comments", "with half an end mark"],
+)
+async def test_a_stream_that_is_left_open_after_its_finish_reason_is_whole(
+    pieces: list[bytes], tokens: int | None, traced: Traced, scripted: ServeScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_open, "FINISHED_S", 0.3)
+    async with scripted([Reply([*pieces, HANG])]) as server:
+        with anyio.fail_after(20):
+            content, generation = await post(traced, server.base_url)
+    assert content == b"".join(pieces)
+    assert (generation.error, generation.finish_reason, generation.output_tokens) == (None, "stop", tokens)
+    assert (traced.kept.one("POST").attributes or {})[names.LEFT_OPEN] is True
+
+
+async def test_a_stream_that_goes_on_after_its_finish_reason_is_read_on(
+    traced: Traced, scripted: ServeScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_open, "FINISHED_S", 30.0)
+    async with scripted([Reply([chunk({"content": "a"}, finish="stop"), chunk({"content": "b"}), DONE])]) as server:
+        content, generation = await post(traced, server.base_url)
+    assert (generation.chunks, generation.error) == (2, None)
+    assert content.endswith(DONE)
+    assert names.LEFT_OPEN not in (traced.kept.one("POST").attributes or {})
 
 
 async def test_another_trace_hook_is_still_called(traced: Traced, scripted: ServeScript) -> None:

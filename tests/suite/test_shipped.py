@@ -12,7 +12,7 @@ from pydantic_evals import Dataset
 import punie_trace.suite
 from punie_trace.agent.toolbox import ERROR_PREFIX, Toolbox
 from punie_trace.agent.workspace import Workspace
-from punie_trace.engine.presets import SHIPPED_TOOL_OUTPUT_CHARS
+from punie_trace.engine.turn_limits import SHIPPED_TOOL_OUTPUT_CHARS
 from punie_trace.records import Answer, Query, ToolCall, Verdict
 from punie_trace.suite.check import judge
 from punie_trace.suite.load import load_suite, sample_workspace, shipped_suites

@@ -12,10 +12,11 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from punie_trace.agent.definition_search import find_definitions
+from punie_trace.agent.definitions_by_form import SUFFIXES, find_by_form
 from punie_trace.agent.secret_files import holds_private_key, is_secret_path
 from punie_trace.errors import ConfigurationError
 
@@ -27,6 +28,8 @@ MAX_FILE_BYTES = 1_000_000
 MAX_FILES = 20_000
 MAX_PATTERN = 200
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_JOINED = re.compile(r"\.|::|#")
+"""What stands between a class and its method, in one language or another."""
 _SHOWN_BYTE = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
@@ -125,17 +128,21 @@ class Workspace:
         return search_lines(pattern, ((name, self._lines_or_none(name)) for name in self.files(path)))
 
     def definitions(self, name: str) -> list[Definition]:
-        """Python classes, functions and methods called `name` (`Class.method` too), in path order."""
-        wanted = name.strip().removesuffix("()").split(".")
-        if not wanted[-1].isidentifier():
+        """Classes, functions and methods called `name` (`Class.method` too), in path order.
+
+        Those of Python by its syntax, those of other languages by the form of their lines.
+        """
+        wanted = _JOINED.split(name.strip().removesuffix("()"))
+        if not all(one.isidentifier() for one in wanted):
             raise WorkspaceError(f"{name!r} is not the name of a class or function")
         found: list[Definition] = []
-        for path in self.files(pattern="*.py"):
+        for path in self.files():
+            suffix = PurePosixPath(path).suffix.lower()
+            if suffix != ".py" and suffix not in SUFFIXES:
+                continue
             lines = self._lines_or_none(path)
-            found += [
-                Definition(path, one.start, one.end, "\n".join(lines[one.start - 1 : one.end]))
-                for one in find_definitions(lines, wanted)
-            ]
+            places = find_definitions(lines, wanted) if suffix == ".py" else find_by_form(lines, wanted, suffix)
+            found += [Definition(path, one.start, one.end, "\n".join(lines[one.start - 1 : one.end])) for one in places]
         return found
 
     def _lines_or_none(self, path: str) -> list[str]:

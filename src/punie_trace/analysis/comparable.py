@@ -16,11 +16,12 @@ from pydantic import JsonValue
 from punie_trace.analysis.figure_kinds import Figures
 from punie_trace.analysis.served_by import settings_of
 from punie_trace.errors import ConfigurationError
-from punie_trace.runs.header import RunHeader, ServerRecord, unique
+from punie_trace.runs.header import ConfigurationRecord, RunHeader, ServerRecord, unique
 
 _MOST_NAMES: Final = 3
-_SETTINGS: Final = ("workspace", "tool_output_chars", "warm_up", "agent")
+_SETTINGS: Final = ("workspace", "warm_up", "agent")
 """Of the resolved configuration: what a query's work or its first round depends on."""
+_LIMITS: Final = ("max_tokens", "tool_output_chars")
 _IDENTITY: Final = ("weights_digest", "draft_digest", "version", "fingerprint", "device")
 """Of a server's identity: which weights, and by what they are computed; never where it ran (pid, port)."""
 _WHO: Final = ("kind", "command", "url", "version")
@@ -135,11 +136,18 @@ def _configuration_fields(header: RunHeader, name: str) -> dict[str, str]:
     fields: dict[str, JsonValue] = {
         **settings_of(header, name),
         **record.model_dump(mode="json", exclude={"server"}),
+        **{field: _limit(header, record, field) for field in _LIMITS},
         **{field: server.identity.get(field) for field in _IDENTITY},
         "blas": server.blas,
         "batched": server.batched,
     }
     return _texts({field.replace("_", " "): value for field, value in fields.items()})
+
+
+def _limit(header: RunHeader, record: ConfigurationRecord, field: str) -> JsonValue:
+    """As it was in force; of runs by versions that noted it for the whole run only, as it stood there."""
+    own: JsonValue = getattr(record, field)
+    return header.configuration.get(field) if own is None else own
 
 
 def _texts(fields: Mapping[str, JsonValue]) -> dict[str, str]:

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from punie_trace.analysis.agent_findings import agent_findings
 from punie_trace.analysis.asks import forgets
+from punie_trace.analysis.client_findings import client_findings, descriptor_findings, left_open_findings, queries
 from punie_trace.analysis.compare import unsteady_queries
 from punie_trace.analysis.disturbances import disturbance_finding
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
+from punie_trace.analysis.length_findings import cut_off_findings, too_long_findings
 from punie_trace.analysis.memory_gain import remembers
 from punie_trace.analysis.named_figures import comparison_of, failed_queries
 from punie_trace.analysis.observations import Observation
@@ -43,14 +45,17 @@ def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Obser
             *_ledgers(summary, observed),
             *_lost_answers(summary),
             *_errors(summary),
-            *_client(summary),
+            *client_findings(summary),
+            *descriptor_findings(observed),
+            *left_open_findings(observed),
             *_machine(run.header),
             *_memory(summary),
             *_nothing_first(summary),
             *run.header.findings,
             *_answers(run.header, summary, observed),
             *agent_findings(summary),
-            *_cut_off(summary),
+            *cut_off_findings(summary),
+            *too_long_findings(run.header, observed),
             *_batching(run.header, summary),
             *_caches(summary),
             *_processes(run.header, summary),
@@ -104,29 +109,10 @@ def _ledgers(summary: Summary, observed: Mapping[str, Sequence[Observation]]) ->
     for name, observations in observed.items():
         bare = sum(one.ledger is None and one.ledger_error is None for one in observations)
         if bare:
-            shared.setdefault(f"{bare} of {_queries(len(observations))}", []).append(name)
+            shared.setdefault(f"{bare} of {queries(len(observations))}", []).append(name)
     if shared:
         counts = "; ".join(f"{', '.join(names)}: {count}" for count, names in shared.items())
         yield f"{counts} without spans, left out of the ledger figures"
-
-
-def _client(summary: Summary) -> Iterator[str]:
-    for name, figures in summary.configurations.items():
-        client = figures.client
-        if client is None:
-            continue
-        if client.bottleneck is not None:
-            yield (
-                f"{name}: the client itself was in the way ({client.bottleneck}): figures marked \u2020 may show it "
-                "and not the server; use a lower rate or concurrency, the path 'http', or another machine"
-            )
-        if client.held:
-            yield (
-                f"{name}: {_queries(client.held)} waited because {client.most_in_flight} were in flight, as many as "
-                "may be: the server did not keep up, and the wait is in client_queue"
-            )
-        if client.cut:
-            yield f"{name}: {_queries(client.cut)} cut off at the end of the cool-down, and counted as timeouts"
 
 
 def _machine(header: RunHeader) -> Iterator[str]:
@@ -165,7 +151,7 @@ def _lost_answers(summary: Summary) -> Iterator[str]:
         if comparison.accuracy is not None and comparison.accuracy.lost:
             lost = comparison.accuracy.lost
             yield (
-                f"{comparison.other} got {_queries(len(lost))} wrong that {comparison.baseline} got right: "
+                f"{comparison.other} got {queries(len(lost))} wrong that {comparison.baseline} got right: "
                 f"{_some(lost)}; read both answers on the page before taking its speed"
             )
 
@@ -258,19 +244,6 @@ def _processes(header: RunHeader, summary: Summary) -> Iterator[str]:
         )
 
 
-def _cut_off(summary: Summary) -> Iterator[str]:
-    """One line, however many configurations it is true of and however their counts differ."""
-    shared: dict[str, list[str]] = {}
-    for name, figures in summary.configurations.items():
-        cut = figures.finish_reasons.get("length", 0)
-        if cut:
-            every = sum(figures.finish_reasons.values())
-            shared.setdefault(f"{cut} of {every}", []).append(name)
-    if shared:
-        counts = "; ".join(f"{count} of {', '.join(names)}" for count, names in shared.items())
-        yield (f"generations were cut off at max_tokens, and their times are the limit's: {counts}; raise max_tokens")
-
-
 def _unsteady(summary: Summary, observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
     """A slow start; where a server may remember, its first asks may be slow for that reason, and are left aside."""
     remembering = {name for name, figures in summary.configurations.items() if figures.asked_again is not None}
@@ -317,9 +290,9 @@ def batched(header: RunHeader, record: ConfigurationRecord) -> bool | None:
 
 def _not_judged(summary: Summary) -> Iterator[str]:
     unjudged = {name: figures.not_judged for name, figures in summary.configurations.items() if figures.not_judged}
-    for name, queries in unjudged.items():
+    for name, names in unjudged.items():
         yield (
-            f"{name}: {_queries(len(queries))} not judged, outside accuracy: {_some(queries)}; the suite may "
+            f"{name}: {queries(len(names))} not judged, outside accuracy: {_some(names)}; the suite may "
             "say what is right"
         )
     for name, figures in summary.configurations.items():
@@ -332,10 +305,6 @@ def _cached_share(figures: ConfigurationFigures | None) -> float | None:
     if figures is None or figures.tokens.cached is None or not figures.tokens.input:
         return None
     return figures.tokens.cached / figures.tokens.input
-
-
-def _queries(count: int) -> str:
-    return "1 query" if count == 1 else f"{count} queries"
 
 
 def _some(names: Iterable[str]) -> str:

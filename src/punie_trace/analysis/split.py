@@ -49,6 +49,9 @@ class GenerationSplit:
     finish_reason: str | None = None
     cached_share: float | None = None
     """How much of its input came from the server's prompt cache, 0 to 1; None where the server does not tell."""
+    output_tokens: int | None = None
+    left_open: bool = False
+    """Whether the stream did not end after its finish reason, and the client went on without."""
     source: str = BY_STREAM
     """Whose word the phases are: the stream as the client saw it, the server's spans, or timings in its answers."""
 
@@ -186,6 +189,8 @@ def _seen_by_client(span: Span) -> GenerationSplit:
         not_observable=reasons,
         finish_reason=_finish_reason(span),
         cached_share=_cached_share(span),
+        output_tokens=tokens,
+        left_open=span.attributes.get(names.LEFT_OPEN) is True,
     )
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final, TypeAlias, TypeVar
 
+from punie_trace.descriptors import OURS, ran_out
 from punie_trace.records import Answer, Generation, Query
 from punie_trace.spans import names
 
@@ -91,6 +92,8 @@ def describe_failure(failure: BaseException) -> str:
         words = _words(cause)
         if words and words not in parts[-1] and not isinstance(cause, BaseExceptionGroup):
             parts.append(_line(cause))
+    if ran_out(first):
+        parts.insert(0, OURS)
     text = "; caused by ".join(parts)
     origin = f" (in {origin_of(first)})"
     return text[: MAX_CHARS - len(origin)] + origin

@@ -88,7 +88,7 @@ def _with_one_query(prepared: Prepared) -> Prepared:
     questions = replace(prepared.questions, suite=replace(suite, queries=(query,)))
     first = prepared.plan.configurations[0]
     plan = replace(prepared.plan, configurations=(first,), batches=((first.group,),), gates=())
-    return Prepared(plan, questions)
+    return replace(prepared, plan=plan, questions=questions)
 
 
 def _asked(prepared: Prepared, folder: Path) -> Iterator[Check]:

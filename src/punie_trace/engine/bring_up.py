@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import anyio
+
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.target import Target
@@ -19,12 +21,14 @@ from punie_trace.engine.plan import Plan, PlannedConfiguration
 from punie_trace.engine.progress import Announcer, Noted, PhaseStarted, ServerChanged
 from punie_trace.engine.targets import ask_options, http_target, inprocess_target
 from punie_trace.engine.tracing import Tracing
+from punie_trace.engine.turn_limits import TurnLimits, answers_shipped, turn_limits
 from punie_trace.engine.unexpected import first_error, in_words
 from punie_trace.errors import RunFolderError
 from punie_trace.runs.header import ConfigurationRecord, ServerRecord
 from punie_trace.runs.reader import SERVERS_FOLDER
 from punie_trace.runs.writer import RunWriter
 from punie_trace.servers.config import ServerConfig
+from punie_trace.servers.identity import ServedIdentity
 from punie_trace.servers.own_metrics import Counters
 from punie_trace.servers.readiness import ServerTimeouts
 from punie_trace.servers.server import Server, open_server
@@ -64,7 +68,7 @@ class ServedGroups:
 
     def _failed(self, group: str, configurations: Sequence[PlannedConfiguration], error: Exception) -> None:
         self.announce(ServerChanged(group, "failed"))
-        reason = str(in_words(first_error(error), self.writer.folder))
+        reason = str(in_words(first_error(error), self.writer.folder, self.writer.secrets))
         for configuration in configurations:
             self.on_failure(configuration.name, reason)
 
@@ -95,7 +99,7 @@ class ServedGroups:
                 self.writer.add_note(note)
                 self.announce(Noted(note))
             for configuration in configurations:
-                self._record(configuration, identity.model)
+                self._record(configuration, identity.model, self.plan.turn_limits)
             before = await server.counters()
             try:
                 yield server
@@ -109,7 +113,7 @@ class ServedGroups:
         """The server itself, for as long as the context lasts: a process of this machine, or one that runs."""
         return open_server(config, log_path=log, timeouts=timeouts, on_state=on_state)
 
-    def _record(self, configuration: PlannedConfiguration, model: str | None) -> None:
+    def _record(self, configuration: PlannedConfiguration, model: str | None, limits: TurnLimits) -> None:
         server = configuration.server
         self.writer.configuration_ready(
             configuration.name,
@@ -124,6 +128,8 @@ class ServedGroups:
                 request_options=configuration.request,
                 agent=configuration.agent.shown,
                 tools=configuration.tools,
+                max_tokens=server.max_tokens or limits.max_tokens,
+                tool_output_chars=limits.tool_output_chars,
             ),
         )
 
@@ -157,7 +163,10 @@ class ServerGroups(ServedGroups):
             if configurations[0].path == "inprocess":
                 return await self._load_in_process(stack, group, configurations)
             server = await stack.enter_async_context(self._server(group, configurations))
-            return {c.name: await self._http_target(stack, c, server) for c in configurations}
+            limits = await self._limits(configurations[0].server, server.identity)
+            if limits != self.plan.turn_limits:
+                self._other_limits(configurations, server.identity, limits)
+            return {c.name: await self._http_target(stack, c, server, limits) for c in configurations}
         except RunFolderError:
             raise
         except Exception as error:
@@ -170,33 +179,66 @@ class ServerGroups(ServedGroups):
         self.announce(ServerChanged(group, "loading"))
         targets: dict[str, Target] = {}
         for configuration in configurations:
-            options = plan_options(self.plan, configuration, configuration.server.model_path or "")
+            limits = await self._limits(configuration.server, None)
+            options = plan_options(self.plan, configuration, configuration.server.model_path or "", limits)
             target = await inprocess_target(
-                stack, configuration, self.toolbox, options, self.tracing.provider, self.tracing.clock
+                stack, configuration, self._tools(limits), options, self.tracing.provider, self.tracing.clock
             )
             targets[configuration.name] = target
-            self._record(configuration, target.served_model)
+            self._record(configuration, target.served_model, limits)
         self.writer.server_ready(group, ServerRecord(identity={"kind": "inprocess"}, batched=False))
         self.announce(ServerChanged(group, "ready"))
         return targets
 
-    async def _http_target(self, stack: AsyncExitStack, configuration: PlannedConfiguration, server: Server) -> Target:
-        options = plan_options(self.plan, configuration, server.request_model)
+    async def _http_target(
+        self, stack: AsyncExitStack, configuration: PlannedConfiguration, server: Server, limits: TurnLimits
+    ) -> Target:
+        options = plan_options(self.plan, configuration, server.request_model, limits)
         return await http_target(
             stack,
             configuration,
             server,
-            self.toolbox,
+            self._tools(limits),
             options,
             self.tracing.provider,
             self.tracing.clock,
             self.writer.programs_path / configuration.name,
         )
 
+    async def _limits(self, config: ServerConfig, identity: ServedIdentity | None) -> TurnLimits:
+        """Those that suit the model which answers."""
+        planned, settings = self.plan.turn_limits, self.plan.experiment.agent_settings
+        if planned == turn_limits(settings, shipped=True):
+            return planned
+        shipped = await anyio.to_thread.run_sync(answers_shipped, config, identity)
+        return turn_limits(settings, shipped=shipped)
 
-def plan_options(plan: Plan, configuration: PlannedConfiguration, model: str) -> AskOptions:
-    """The options of the requests of one configuration, to the server's `model`, with the plan's limits."""
-    return ask_options(configuration, model, plan.max_tokens, plan.experiment.agent_settings.max_requests)
+    def _tools(self, limits: TurnLimits) -> Toolbox:
+        if limits.tool_output_chars == self.toolbox.max_chars:
+            return self.toolbox
+        return Toolbox(self.toolbox.workspace, max_chars=limits.tool_output_chars)
+
+    def _other_limits(
+        self, configurations: Sequence[PlannedConfiguration], identity: ServedIdentity, limits: TurnLimits
+    ) -> None:
+        """Note that the limits are not those that were planned."""
+        for configuration in configurations:
+            self._record(configuration, identity.model, limits)
+        note = (
+            f"{', '.join(c.name for c in configurations)}: the shipped model is what answers, so tools give it "
+            f"{limits.tool_output_chars} characters at most and a generation has {limits.max_tokens} tokens at most, "
+            "as it was trained; tool_output_chars and max_tokens under [agent] say otherwise"
+        )
+        self.writer.add_note(note)
+        self.announce(Noted(note))
+
+
+def plan_options(
+    plan: Plan, configuration: PlannedConfiguration, model: str, limits: TurnLimits | None = None
+) -> AskOptions:
+    """The options of the requests of one configuration, to `model` of its server; the plan's limits unless given."""
+    most = (limits or plan.turn_limits).max_tokens
+    return ask_options(configuration, model, most, plan.experiment.agent_settings.max_requests)
 
 
 def _drafts_by_model(server: ServerConfig) -> bool:

@@ -40,7 +40,7 @@ class Conditions:
         self._file = file
         self._now_ns = now_ns
         self._every_s = every_s
-        self._load = _OtherLoad() if ours else None
+        self._load = _other_load() if ours else None
         self._samples: list[MachineSample] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="conditions", daemon=True)
@@ -133,6 +133,14 @@ class _OtherLoad:
             if process.pid not in self._own:
                 with contextlib.suppress(psutil.Error):
                     self._own[process.pid] = process, _cpu_s(process)
+
+
+def _other_load() -> _OtherLoad | None:
+    """None where the system does not tell what runs, as in a container without /proc."""
+    try:
+        return _OtherLoad()
+    except (OSError, psutil.Error):
+        return None
 
 
 def _cpu_s(process: psutil.Process) -> float:

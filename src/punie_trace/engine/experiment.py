@@ -133,6 +133,10 @@ class Experiment(Settings):
     workspace: Annotated[
         Path | str | None, Field(description="the folder that the tools read; the sample if absent")
     ] = None
+    allow_secrets: bool = Field(
+        default=False,
+        description="let the tools read what may hold secrets (.env, .git, private keys): it then stands in the run",
+    )
     evaluators: Annotated[Sequence[str], BeforeValidator(_one_or_more)] = Field(
         default=(), description="evaluators of your own that the suite names: 'module:Class', 'file.py:Class', 'module'"
     )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.loads import describe_load, planned_each
 from punie_trace.engine.machine import read_machine, read_versions
 from punie_trace.engine.plan import Plan
@@ -40,14 +41,20 @@ def header_of(run_id: str, plan: Plan, questions: Questions, clock: Clock, argv:
     )
 
 
-def secrets_of(plan: Plan, words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Secrets:
-    """Every secret that a run is given: in the environment, its own and its servers', in `words`, and in commands."""
+def secrets_of(experiment: Experiment, words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Secrets:
+    """Every secret that a run is given: in the environment, its own and its servers', in `words`, and in commands.
+
+    It reads the settings as they were written, right or wrong: what is wrong with them is printed, too.
+    """
     found = secrets_in_environment(environ) | secrets_in_words(words)
-    for configuration in plan.configurations:
-        server = configuration.server.model_dump(mode="json")
-        own = server.get("environment") or {}
-        found |= secrets_in_environment(own) | secrets_in_words([str(word) for word in server.get("command") or ()])
-        if (variable := server.get("api_key_env")) is not None:
+    for settings in (experiment.server, *(one.server for one in experiment.named)):
+        given, command = settings.get("environment"), settings.get("command")
+        own = {str(key): str(value) for key, value in given.items()} if isinstance(given, Mapping) else {}
+        listed = command if isinstance(command, Sequence) and not isinstance(command, str) else ()
+        url = settings.get("url")
+        found |= secrets_in_environment(own)
+        found |= secrets_in_words([*map(str, listed), *([url] if isinstance(url, str) else ())])
+        if isinstance(variable := settings.get("api_key_env"), str):
             found.add(own.get(variable) or environ.get(variable) or "")
     return Secrets(found)
 
@@ -59,7 +66,7 @@ def _resolved(plan: Plan) -> dict[str, JsonValue]:
     }
     return {
         **plan.experiment.model_dump(mode="json"),
-        "tool_output_chars": plan.tool_output_chars,
-        "max_tokens": plan.max_tokens,
+        "tool_output_chars": plan.turn_limits.tool_output_chars,
+        "max_tokens": plan.turn_limits.max_tokens,
         "configurations": servers,
     }

@@ -25,7 +25,7 @@ def read_machine() -> Machine:
         arch=platform.machine(),
         cpu=chip or _linux_cpu() or platform.processor() or "unknown",
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=_memory(),
         chip=chip,
         power=_power(),
     )
@@ -60,8 +60,18 @@ def _linux_cpu() -> str | None:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
 
 
+def _memory() -> int | None:
+    try:
+        return psutil.virtual_memory().total
+    except (OSError, psutil.Error):
+        return None
+
+
 def _power() -> str | None:
-    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    try:
+        battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    except (OSError, psutil.Error):
+        return None
     if battery is None:
         return None
     return "mains" if battery.power_plugged else "battery"

@@ -43,12 +43,17 @@ def prepare(experiment: Experiment, options: Options) -> Prepared:
 
     What is wrong with the servers, models and agents of several configurations is said of all of them at once.
     """
-    questions = questions_of(experiment)
-    plan = make_plan(experiment)
-    endpoint_for(options.otlp)  # what is neither a word nor a URL is said now
-    metric_endpoints(options.otlp_metrics, options.otlp)
-    check_configurations(plan, sessions=any(query.turns for query in questions.suite.queries))
-    return Prepared(plan, questions)
+    secrets = secrets_of(experiment, (*options.argv, options.otlp, options.otlp_metrics))
+    try:
+        questions = questions_of(experiment)
+        plan = make_plan(experiment)
+        endpoint_for(options.otlp)  # what is neither a word nor a URL is said now
+        metric_endpoints(options.otlp_metrics, options.otlp)
+        check_configurations(plan, sessions=any(query.turns for query in questions.suite.queries))
+    except PunieTraceError as error:
+        error.reword(secrets.hide)
+        raise
+    return Prepared(plan, questions, secrets)
 
 
 def measure(experiment: Experiment, options: Options, listener: Listener | None = None) -> Measured:
@@ -132,15 +137,14 @@ def _in_event_loop() -> bool:
 
 
 def _measure_here(prepared: Prepared, options: Options, listener: Listener | None, ending: Ending) -> Measured:
-    plan, suite = prepared.plan, prepared.questions.suite
-    announce = Announcer(listener)
+    plan, suite, secrets = prepared.plan, prepared.questions.suite, prepared.secrets
+    announce = Announcer(listener, secrets)
     with ExitStack() as stack:
         # Before there is a folder: an evaluator that cannot be run is wrong with the set-up.
         evaluators = stack.enter_context(_evaluators_of(plan, suite)) if suite.dataset else None
         clock = Clock.start()
         run_id = new_run_id()
         folder = new_folder(options, run_id)
-        secrets = secrets_of(plan, (*options.argv, options.otlp, options.otlp_metrics))
         writer = stack.enter_context(
             RunWriter(folder, header_of(run_id, plan, prepared.questions, clock, options.argv), secrets)
         )
@@ -158,7 +162,7 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
                 announce(Noted(note))
             announce(planned_event(folder, plan, suite))
             workspace = prepared.questions.workspace_in(folder)
-            toolbox = Toolbox(workspace, max_chars=plan.tool_output_chars)
+            toolbox = Toolbox(workspace, max_chars=plan.turn_limits.tool_output_chars)
             measurement = Measurement(plan, suite, toolbox, writer, announce, tracing)
             if evaluators is not None:
                 finished = tracing.provider.open_spans.finished
@@ -183,7 +187,7 @@ def _run(measurement: Measurement, tracing: Tracing, ending: Ending) -> tuple[Ru
     except* KeyboardInterrupt:
         interrupted = True
     except* Exception as group:
-        error = in_words(first_error(group), measurement.writer.folder)
+        error = in_words(first_error(group), measurement.writer.folder, measurement.writer.secrets)
     if interrupted or ending.asked:
         return "interrupted", None
     if error is not None:
@@ -208,7 +212,7 @@ def _close(writer: RunWriter, tracing: Tracing, announce: Announcer, status: Run
         for line in tracing.close(writer.header):
             announce(Noted(line))
     except Exception as error:
-        problem = in_words(error, writer.folder)
+        problem = in_words(error, writer.folder, writer.secrets)
     try:
         if announce.problem is not None:
             writer.add_note(announce.problem)

@@ -15,6 +15,7 @@ from punie_trace.engine.rounds import most_rounds
 from punie_trace.errors import PunieTraceError
 from punie_trace.records import SentTo
 from punie_trace.runs.header import RunStatus
+from punie_trace.runs.secrets import Secrets
 from punie_trace.suite.load import Suite
 
 RUNS: Final = Path("runs")
@@ -41,6 +42,8 @@ class Prepared:
 
     plan: Plan
     questions: Questions
+    secrets: Secrets
+    """What may stand in nothing that is written, raised or announced."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Measurement:
         for group in batch:
             for configuration in self.plan.of_group(group):
                 if configuration.name not in self.failures.reasons:
-                    self._fail(configuration.name, str(in_words(first, self.writer.folder)))
+                    self._fail(configuration.name, str(in_words(first, self.writer.folder, self.writer.secrets)))
         return True
 
     async def _measure(self, targets: Mapping[str, Target]) -> None:

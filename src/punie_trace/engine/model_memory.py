@@ -15,6 +15,8 @@ from punie_trace.servers.config import ServerConfig
 
 MEMORY_SHARE: Final = 0.6
 """Of the free memory that all servers at once may be expected to take."""
+_FREE_IF_HIDDEN: Final = 2**30
+"""Bytes that are taken to be free where the system does not tell."""
 MEMORY_FACTOR: Final = 1.5
 """A server's expected need over the bytes of its weights."""
 
@@ -27,7 +29,11 @@ def fit_together(servers: Iterable[ServerConfig]) -> bool:
         for path in (server.model_path, server.draft_model)
         if path is not None
     )
-    return need * MEMORY_FACTOR <= psutil.virtual_memory().available * MEMORY_SHARE
+    try:
+        free = psutil.virtual_memory().available
+    except (OSError, psutil.Error):
+        free = _FREE_IF_HIDDEN
+    return need * MEMORY_FACTOR <= free * MEMORY_SHARE
 
 
 def _weight_bytes(model: str) -> int:

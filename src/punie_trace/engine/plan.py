@@ -18,9 +18,10 @@ from punie_trace.engine.experiment import Configuration, Experiment
 from punie_trace.engine.gates import choose_gates
 from punie_trace.engine.loads import levels_of, limits_of, one_by_one
 from punie_trace.engine.model_memory import fit_together
-from punie_trace.engine.presets import SHIPPED_MAX_TOKENS, SHIPPED_TOOL_OUTPUT_CHARS, Offer, offer
+from punie_trace.engine.presets import Offer, offer
 from punie_trace.engine.quick import CONFIGURATIONS
 from punie_trace.engine.settings import AgentSettings, LoadSettings
+from punie_trace.engine.turn_limits import TurnLimits, turn_limits
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import JsonValue, ToolMode
 from punie_trace.records import Path as AskPath
@@ -53,8 +54,8 @@ class Plan:
     experiment: Experiment
     configurations: tuple[PlannedConfiguration, ...]
     batches: tuple[tuple[str, ...], ...]
-    tool_output_chars: int
-    max_tokens: int
+    turn_limits: TurnLimits
+    """Those of the model that was configured; another one that answers has its own."""
     limits: Limits = field(default_factory=Limits)
     gates: tuple[Gate, ...] = ()
     """What is checked at the end: gates about configurations that are not measured are left out."""
@@ -112,14 +113,11 @@ def make_plan(experiment: Experiment) -> Plan:
         [c.name for c in configurations],
         [name + level.suffix for level in levels for name in _default_names(offered)],
     )
-    agent = experiment.agent_settings
-    given = agent.model_fields_set if offered.shipped_model else {"tool_output_chars", "max_tokens"}
     return Plan(
         experiment,
         tuple(configurations),
         batches,
-        tool_output_chars=agent.tool_output_chars if "tool_output_chars" in given else SHIPPED_TOOL_OUTPUT_CHARS,
-        max_tokens=agent.max_tokens if "max_tokens" in given else SHIPPED_MAX_TOKENS,
+        turn_limits=turn_limits(experiment.agent_settings, shipped=offered.shipped_model),
         limits=limits_of(experiment),
         gates=gates,
         notes=(*notes, *gates_left_out),

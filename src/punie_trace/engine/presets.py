@@ -27,10 +27,6 @@ ON_DEMAND: Final = (
 Lengths of drafts share one server process, and its prompt cache: of three, each is the first to ask a third of the
 questions only, and first asks are what counts. So one length is measured unless more are asked for.
 """
-SHIPPED_TOOL_OUTPUT_CHARS: Final = 600
-"""What the shipped model saw of a tool's result in training."""
-SHIPPED_MAX_TOKENS: Final = 480
-"""Above its longest answers in training; where it loses its way, it is not left to run on."""
 _NOT_STARTED_AS_MLX: Final = ("url", "command")
 
 

@@ -2,17 +2,18 @@
 
 A listener is any callable that takes one event. It is called in the thread that measures, between queries, and should
 return at once: what it takes, the measuring waits for. Nothing that it does decides what is measured: the first time it
-raises, it is not called again, and the run notes why. This module imports only `records`, so that every folder may.
+raises, it is not called again, and the run notes why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from punie_trace.records import Ledger, Outcome
+from punie_trace.runs.secrets import Secrets
 
 Phase: TypeAlias = Literal["starting", "warm-up", "measuring"]
 
@@ -80,10 +81,14 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 class Announcer:
-    """Hands events on to a listener, if there is one, for as long as it takes them without raising."""
+    """Hands events on to a listener, without `secrets`, if there is one and as long as it takes them without raising.
 
-    def __init__(self, listener: Listener | None) -> None:
+    Who listens prints what it hears, and servers repeat the keys that they are given.
+    """
+
+    def __init__(self, listener: Listener | None, secrets: Secrets) -> None:
         self._listener = listener
+        self._secrets = secrets
         self.problem: str | None = None
         """Why the listener is no longer called; None as long as it is."""
 
@@ -92,7 +97,21 @@ class Announcer:
         if self._listener is None:
             return
         try:
-            self._listener(event)
+            self._listener(_without(self._secrets, event) if self._secrets else event)
         except Exception as error:
             self._listener = None
             self.problem = f"the progress callback raised {type(error).__name__} ({error}) and was not called again"
+
+
+def _without(secrets: Secrets, event: Event) -> Event:
+    match event:
+        case Noted():
+            return Noted(secrets.hide(event.text))
+        case ServerChanged():
+            return replace(event, state=secrets.hide(event.state))
+        case ConfigurationFailed():
+            return replace(event, reason=secrets.hide(event.reason))
+        case QueryEnded():
+            return replace(event, outcome=secrets.hide_in_outcome(event.outcome))
+        case _:
+            return event

@@ -61,7 +61,7 @@ def _all_of(experiment: Experiment) -> Questions:
     if name.partition(":")[0] == FRESH and not Path(name).is_file():
         return _fresh(experiment, name)
     root = Path(experiment.workspace).expanduser() if experiment.workspace else sample_workspace()
-    return Questions(load_suite(name), Workspace(root))
+    return Questions(load_suite(name), Workspace(root, allow_secrets=experiment.allow_secrets))
 
 
 def _fresh(experiment: Experiment, name: str) -> Questions:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from punie_trace.errors import PunieTraceError, UnexpectedError
+from punie_trace.runs.secrets import Secrets
 
 TRACEBACK_FILE: Final = "traceback.txt"
 _MOST_BYTES: Final = 1_000_000
@@ -22,16 +23,20 @@ def first_error(error: BaseException) -> BaseException:
     return next((leaf for leaf in leaves if isinstance(leaf, PunieTraceError)), leaves[0])
 
 
-def in_words(error: BaseException, folder: Path) -> PunieTraceError:
-    """The error as one that can be shown. What was not expected leaves its traceback in the run's `folder`."""
+def in_words(error: BaseException, folder: Path, secrets: Secrets) -> PunieTraceError:
+    """The error as one that can be shown, without `secrets`.
+
+    What was not expected leaves its traceback in the run's `folder`.
+    """
     if isinstance(error, PunieTraceError):
+        error.reword(secrets.hide)
         return error
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    what = secrets.hide(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     path = folder / TRACEBACK_FILE
     try:
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             if file.tell() < _MOST_BYTES:
-                file.write("".join(traceback.format_exception(error)))
+                file.write(secrets.hide("".join(traceback.format_exception(error))))
     except OSError:
         return UnexpectedError(what)
     return UnexpectedError(f"{what} ({path} says where)")

@@ -13,10 +13,14 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 from punie_trace.errors import ModelError
+from punie_trace.models.weights_digest import weights_digest
 
+SHIPPED_NAME = "punie-trace-shipped"
+"""What the shipped model is called where it is served by name, as from a GGUF file: a name that begins so is it."""
 CACHE_VARIABLE = "PUNIE_TRACE_CACHE"
 _HERE = Path(__file__).resolve().parent
 _REMEDY = "reinstall punie-trace, or name other models with --model and --draft-model"
@@ -31,6 +35,24 @@ def shipped_model() -> tuple[Path, Path]:
     cannot be written.
     """
     return ready(_HERE / "target"), ready(_HERE / "draft")
+
+
+def is_shipped(name: str | None, digest: str | None) -> bool:
+    """Whether a model is the shipped target, by the digest of its weights or by the name that it is served under."""
+    if name is not None and name.replace("\\", "/").rpartition("/")[2].lower().startswith(SHIPPED_NAME):
+        return True
+    return digest is not None and digest in _shipped_digests()
+
+
+@lru_cache(maxsize=1)
+def _shipped_digests() -> frozenset[str]:
+    """Of the weights as they are packaged, and as they are served here."""
+    try:
+        folders = {_HERE / "target", ready(_HERE / "target")}
+        found = [weights_digest(folder.glob("model*.safetensors")) for folder in folders]
+    except (ModelError, OSError):
+        return frozenset()
+    return frozenset(one.hex for one in found if one is not None)
 
 
 def ready(packaged: Path, *, platform: str = sys.platform) -> Path:

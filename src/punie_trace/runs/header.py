@@ -103,6 +103,10 @@ class ConfigurationRecord(Record):
     agent: str | None = None
     """Whose agent asked: an object's name or a program; None is the built-in one."""
     tools: ToolMode = "calls"
+    max_tokens: int | None = None
+    """The most tokens of one generation that were asked for."""
+    tool_output_chars: int | None = None
+    """The longest result that a built-in tool gave the model. None of runs by versions that did not note these two."""
 
 
 class SpreadRecord(Record):

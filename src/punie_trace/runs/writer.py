@@ -49,7 +49,7 @@ class RunWriter:
 
     def __init__(self, folder: Path, header: RunHeader, secrets: Secrets | None = None) -> None:
         self.folder = folder
-        self._secrets = secrets or Secrets()
+        self.secrets = secrets or Secrets()
         self.header = header
         self.outcomes_written = 0
         _make_folder(folder)
@@ -91,7 +91,7 @@ class RunWriter:
 
     def append_outcome(self, outcome: Outcome) -> None:
         """Add one line to `outcomes.jsonl`: whole and handed to the system when this returns, or not there at all."""
-        line = encode_outcome(self._secrets.hide_in_outcome(outcome))
+        line = encode_outcome(self.secrets.hide_in_outcome(outcome))
         before = os.fstat(self._outcomes).st_size
         left = memoryview(line)
         try:
@@ -105,7 +105,7 @@ class RunWriter:
     def write_header(self, header: RunHeader) -> None:
         """Replace `run.json`; a reader sees the old one or the new one, never a half."""
         try:
-            write_header_file(self.folder, self._secrets.hide_in(header.model_dump(mode="json")))
+            write_header_file(self.folder, self.secrets.hide_in(header.model_dump(mode="json")))
         except OSError as error:
             raise self._cannot_write(error, f"writing {HEADER_FILE}") from error
         self.header = header
@@ -155,7 +155,7 @@ class RunWriter:
         """Take the secrets out of what servers and programs printed, when they have ended."""
         for log in (*self.servers_path.glob("*.log*"), *self.programs_path.glob("*/*.txt")):
             try:
-                self._secrets.hide_in_file(log)
+                self.secrets.hide_in_file(log)
             except OSError as error:
                 raise self._cannot_write(error, f"cleaning {log.name} of secrets") from error
 

@@ -1,7 +1,9 @@
 """How much memory a server's own process takes, sampled while it works.
 
-Linux: the resident set and its high-water mark, from /proc/PID/status (proc(5): VmRSS, VmHWM). macOS: the physical
-footprint (`memory_macos`), since what Metal holds is not in the resident set. Our own process is never read.
+Linux: the resident set and its high-water mark, from /proc/PID/status (proc(5): VmRSS, VmHWM). Several processes share
+pages, which each counts as its own: what they were seen to share is taken off their sum, by their proportional sets in
+/proc/PID/smaps_rollup (Pss). macOS: the physical footprint (`memory_macos`), since what Metal holds is not in the
+resident set. Our own process is never read.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _TREE_EVERY = 10  # samples: walking the process table costs milliseconds, readi
 class MemoryReading:
     """Bytes of the server and what it started. `peak_bytes` is since its start, loading included.
 
-    With several processes the peak is the sum of each one's own peak: at most that much was held at once.
+    With several processes the peak is the sum of each one's own peak, less what they were seen to share: at most that
+    much was held at once.
     """
 
     peak_bytes: int
@@ -43,6 +46,16 @@ def read_process(pid: int) -> MemoryReading | None:
     except OSError:
         return _resident(pid)
     return parse_status(text)
+
+
+def read_proportional(pid: int) -> int | None:
+    """Bytes of one process, of which pages that others hold as well count in part; None where Linux does not tell."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return None
+    fields = (line.split() for line in text.splitlines())
+    return next((int(one[1]) * 1024 for one in fields if len(one) > 1 and one[0] == "Pss:" and one[1].isdigit()), None)
 
 
 def parse_status(text: str) -> MemoryReading | None:
@@ -63,6 +76,8 @@ class MemorySampler:
         self._pids: list[int] = []
         self._peaks: dict[int, int] = {}
         self._method = ""
+        self._shared = 0
+        """The most bytes that several processes were seen to count more than once."""
         self._missed = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -102,6 +117,8 @@ class MemorySampler:
             if look_again:
                 self._pids = [process.pid for process in self._processes()]
             now = 0
+            if look_again and len(self._pids) > 1:
+                self._look_at_shared()
             for pid in self._pids:
                 reading = read_process(pid)
                 if reading is not None:
@@ -110,12 +127,22 @@ class MemorySampler:
                     self._method = reading.method
             return self._combined(now)
 
+    def _look_at_shared(self) -> None:
+        readings = [(read_process(pid), read_proportional(pid)) for pid in self._pids]
+        known = [(one.now_bytes, part) for one, part in readings if one is not None and part is not None]
+        if len(known) == len(self._pids):
+            self._shared = max(self._shared, sum(resident - part for resident, part in known))
+
     def _combined(self, now: int) -> MemoryReading | None:
         if not self._peaks:
             return None
         several = f", summed over {len(self._peaks)} processes" if len(self._peaks) > 1 else ""
         missed = f", {self._missed} samples failed" if self._missed else ""
-        return MemoryReading(sum(self._peaks.values()), now, f"{self._method}{several}{missed}")
+        peaks = self._peaks.values()
+        shared = self._shared if several else 0
+        less = " less shared pages (Pss)" if shared else ""
+        # Some of what they share may be others' as well; the largest held its own peak in any case.
+        return MemoryReading(max(sum(peaks) - shared, *peaks, 0), now, f"{self._method}{less}{several}{missed}")
 
 
 def _resident(pid: int) -> MemoryReading | None:

@@ -63,6 +63,15 @@ def owner(port: int) -> str | None:
     return None
 
 
+def processes_are_hidden() -> bool:
+    """Whether the system does not even show us our own process (a container without /proc)."""
+    try:
+        psutil.Process().create_time()
+    except (psutil.Error, OSError):
+        return True
+    return False
+
+
 def listener(processes: Iterable[psutil.Process], port: int) -> psutil.Process | None:
     """Which of `processes` listens on `port`. Raises psutil.AccessDenied where none does that the system shows us."""
     hidden: psutil.AccessDenied | None = None

@@ -17,6 +17,7 @@ from punie_trace.errors import ServerError
 from punie_trace.servers import ports
 from punie_trace.servers.probe import FirstToken, NotYetError
 from punie_trace.servers.process import ServerProcess
+from punie_trace.servers.stalled import StallWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class ServerTimeouts:
     """One small request, such as listing models."""
     broken_s: float = 20.0
     """How long a server may answer every request with an error that a loading one does not give."""
+    stalled_s: float = 10.0
+    """How long a server of ours may do nothing at all after it printed a traceback."""
     poll_s: float = 0.1
     """Between two looks or tries; it grows to `slow_poll_s` while a server keeps answering that it is not ready."""
     slow_poll_s: float = 2.0
@@ -50,14 +53,19 @@ async def wait_listening(
     Raises ServerError where the process ends or the deadline (monotonic seconds) passes, PortTakenError where a
     stranger listens.
     """
+    stalling = StallWatch(process, timeouts.stalled_s)
+    hidden = ports.processes_are_hidden()
     while True:
         raise_if_ended(process, "before it was ready")
+        _raise_if_stalled(process, stalling)
         try:
             found = ports.listener(process.processes(), port)
             # Asked again after a connection was accepted: ours may have begun to listen in between.
             if found is None and ports.accepts(host, port):
                 found = ports.listener(process.processes(), port)
                 if found is None and process.exit_code() is None:
+                    if hidden:
+                        return None
                     msg = f"port {port} is answered by {ports.owner(port) or 'another program'}, not by our server"
                     raise PortTakenError(msg)
         except psutil.AccessDenied:
@@ -86,13 +94,15 @@ async def wait_answering(
     started = time.monotonic()
     broken_since: float | None = None
     last, tries, pause_s = "it did not answer", 0, timeouts.poll_s
+    stalling = None if process is None else StallWatch(process, timeouts.stalled_s)
     while True:
-        if process is not None:
+        if process is not None and stalling is not None:
             raise_if_ended(process, "before it was ready")
+            _raise_if_stalled(process, stalling)
         tries += 1
         try:
             with anyio.move_on_after(max(0.0, deadline - time.monotonic())):
-                if (answer := await _unless_ended(ask, process, timeouts.poll_s)) is not None:
+                if (answer := await _unless_ended(ask, process, stalling, timeouts.poll_s)) is not None:
                     return answer
         except NotYetError as error:
             if str(error) != last:
@@ -115,20 +125,20 @@ async def wait_answering(
 
 
 async def _unless_ended(
-    ask: Callable[[], Awaitable[FirstToken]], process: ServerProcess | None, poll_s: float
+    ask: Callable[[], Awaitable[FirstToken]], process: ServerProcess | None, stalling: StallWatch | None, poll_s: float
 ) -> FirstToken | None:
-    """What `ask` returns or raises; None where the process ended first."""
+    """What `ask` returns or raises; None where the process ended, or stalled, first."""
     answer: FirstToken | None = None
     problem: NotYetError | ServerError | None = None
     async with anyio.create_task_group() as group:
 
-        async def watch(watched: ServerProcess) -> None:
-            while watched.exit_code() is None:  # noqa: ASYNC110 - processes send no event
+        async def watch(watched: ServerProcess, stalling: StallWatch) -> None:
+            while watched.exit_code() is None and stalling.problem() is None:  # noqa: ASYNC110 - they send no event
                 await anyio.sleep(poll_s)
             group.cancel_scope.cancel()
 
-        if process is not None:
-            group.start_soon(watch, process)
+        if process is not None and stalling is not None:
+            group.start_soon(watch, process, stalling)
         # Caught here, since a task group would wrap it into an ExceptionGroup.
         try:
             answer = await ask()
@@ -146,6 +156,12 @@ def raise_if_ended(process: ServerProcess, when: str) -> None:
     if failure is not None:
         hint = "; it must stay in the foreground" if process.exit_code() == 0 else ""
         raise ServerError(f"the server {failure} {when}{hint}: {' '.join(process.argv)}", process.log_tail())
+
+
+def _raise_if_stalled(process: ServerProcess, stalling: StallWatch) -> None:
+    if (problem := stalling.problem()) is not None:
+        msg = f"the server failed ({problem}) and does nothing any more, though its process lives"
+        raise ServerError(f"{msg}: {' '.join(process.argv)}", process.log_tail())
 
 
 def never_ready(process: ServerProcess | None, timeouts: ServerTimeouts, last: str) -> ServerError:

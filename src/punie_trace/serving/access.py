@@ -66,6 +66,15 @@ def access(bound: str, hosts: Iterable[str], origins: Iterable[str]) -> Access:
     return Access(frozenset(named), frozenset(one.strip().lower().rstrip("/") for one in origins), bound in WILDCARDS)
 
 
+def check_local(client: str) -> None:
+    """Raises `RefusedError` (403) for a client whose address is not this machine's own loopback."""
+    address = _address(client.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address is None or not address.is_loopback:
+        raise RefusedError(403, "only a program on this machine may ask for this")
+
+
 def host_name(header: str) -> str | None:
     """The name in a `Host` header, in lower case and without port and brackets; None where it is none."""
     header = header.strip().lower()

@@ -29,7 +29,16 @@ from punie_trace.serving.mlx_lm_adapter import (
 )
 from punie_trace.serving.models import LoadedModel, ServedModels
 from punie_trace.serving.prompt_caches import ExactPromptCaches
-from punie_trace.serving.prompts import SHORT, PromptTurns, characters_of, check_length, check_tokens
+from punie_trace.serving.prompts import (
+    RENDER_BESIDE_ALL_S,
+    RENDER_S,
+    SHORT,
+    PromptTurns,
+    characters_of,
+    check_length,
+    check_tokens,
+    render_limit,
+)
 from punie_trace.serving.refusal import ClientGoneError, GenerationError, RefusedError
 from punie_trace.serving.stamped_queue import ENDING, StampedQueue, given_up
 from punie_trace.speculative.sampling import TemperatureSampler
@@ -211,8 +220,12 @@ class TracedGenerator(mlx_lm.GenerationThread):
     def _tokens(self, tokenizer: Any, request: CalledRequest, args: CalledArguments) -> Tokenized:
         """Raises `RefusedError` for a conversation that the template does not take."""
         args.call.tokenizing_ns = now_ns()
+        limit_s = RENDER_BESIDE_ALL_S if threading.current_thread().name == GENERATION_THREAD else RENDER_S
         try:
-            return self.tokenize(tokenizer, request, args)
+            with render_limit(request, limit_s, arguments=bool(args.chat_template_kwargs)):
+                return self.tokenize(tokenizer, request, args)
+        except RefusedError:
+            raise
         except Exception as error:  # templates raise what they like
             raise RefusedError(400, f"the model's chat template does not take this conversation: {error}") from error
         finally:

@@ -6,7 +6,6 @@ The answer's form, streamed or whole, is mlx_lm's (`mlx_lm_adapter.CompletionHan
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import re
@@ -20,6 +19,7 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from punie_trace.serving.access import check_local
 from punie_trace.serving.call import Call, now_ns
 from punie_trace.serving.generator import TracedGenerator
 from punie_trace.serving.http_server import BoundedServer
@@ -104,8 +104,7 @@ class TracedHandler(CompletionHandler):
     def _forget(self) -> None:
         """Empty stores and prompt caches, for whoever asks from this machine."""
         self._whole()
-        if not ipaddress.ip_address(self.client_address[0].partition("%")[0]).is_loopback:
-            raise RefusedError(403, "only a program on this machine may have the server forget")
+        check_local(self.client_address[0])
         forgotten = self.state.generator.forget(FORGET_S)
         self._answer(
             200 if forgotten.done else 202,

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from punie_trace.serving.refusal import RefusedError
+from punie_trace.serving.time_limit import time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,8 +23,33 @@ if TYPE_CHECKING:
 
 SHORT: Final = 1 << 18
 """Characters of a prompt up to which tokenizing is a matter of a few tenths of a second."""
+SMALL: Final = 1 << 14
+FEW_MESSAGES: Final = 32
+"""Requests with no more characters and messages than this cost no template any time to speak of."""
+RENDER_S: Final = 30.0
+"""The longest that a request's own thread may render and tokenize its prompt; see `render_limit`."""
+RENDER_BESIDE_ALL_S: Final = 3.0
+"""The same in the thread that generates, which tokenizes only what is short."""
 TURN_S: Final = 30.0
 """The longest wait of a long prompt for another long prompt to be tokenized."""
+
+
+@contextmanager
+def render_limit(request: CalledRequest, limit_s: float, *, arguments: bool) -> Generator[None]:
+    """Rendering and tokenizing within takes `limit_s` at most: templates may take the square of what they are given.
+
+    `arguments`: whether the template is handed any of the request's. Raises `RefusedError` (400).
+    """
+    if not arguments and len(request.messages) <= FEW_MESSAGES and characters_of(request) <= SMALL:
+        yield
+        return
+    try:
+        with time_limit(limit_s):
+            yield
+    except TimeoutError:
+        raise RefusedError(
+            400, f"the model's chat template and tokenizer took longer than {limit_s:g} s for this conversation"
+        ) from None
 
 
 class PromptTurns:

@@ -12,6 +12,7 @@ wrote. Pure; it raises nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,6 +59,32 @@ REASONING_KEYS: Final = tuple(dict.fromkeys(key for family in FAMILIES for key i
 THINKING_TAGS: Final = tuple(dict.fromkeys(tags for family in FAMILIES for tags in family.thinking_tags))
 CALL_MARKS: Final = tuple(dict.fromkeys(mark for family in FAMILIES for mark in family.call_marks))
 _DEEPEST_BLOCKS: Final = 8
+
+
+def family_rows() -> list[tuple[str, ...]]:
+    """The table as cells, its head first, for documents."""
+    head = (
+        "who",
+        "reasoning under a key",
+        "reasoning within the text",
+        "a call left in the text begins with",
+        "besides",
+    )
+    rows = [
+        (
+            one.name,
+            _quoted(one.reasoning_keys),
+            _quoted(f"{opening}…{closing}" for opening, closing in one.thinking_tags),
+            _quoted(one.call_marks),
+            one.oddities,
+        )
+        for one in FAMILIES
+    ]
+    return [head, *rows]
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word.replace('|', chr(92) + '|')}`" for word in words)
 
 
 def split_reasoning(content: str) -> tuple[str, str]:

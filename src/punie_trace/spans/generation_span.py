@@ -67,6 +67,7 @@ class GenerationSpan:
         self._keep_events = keep_events
         self._received_ns = received_ns
         self._resent_ns: list[int] = []
+        self._left_open = False
         self._connect_from_ns: int | None = None
         self._connect_to_ns: int | None = None
         self._first_byte_ns: int | None = None
@@ -121,6 +122,10 @@ class GenerationSpan:
     def resent(self) -> None:
         """It is about to be sent again: the server had closed the kept connection before it read the request."""
         self._resent_ns.append(self._clock.now_ns())
+
+    def left_open(self) -> None:
+        """After its finish reason the server neither said that it was done nor closed the connection."""
+        self._left_open = True
 
     def answered(self, response: httpx2.Response, first: bytes = b"") -> None:
         """The head of the response is here: that is the first byte; `first` of the body came with it."""
@@ -239,6 +244,7 @@ class GenerationSpan:
             names.WRITTEN_CALLS: _calls_json(completion),
             names.SERVER_TIMINGS: json.dumps(completion.timings) if completion.timings else None,
             names.RESENT: len(self._resent_ns) or None,
+            names.LEFT_OPEN: self._left_open or None,
             names.CONNECT_NS: self._connect_ns(),
         }
         if failure is not None:

@@ -19,6 +19,7 @@ from punie_trace.spans.completion import LONGEST_BODY, CompletionReader
 from punie_trace.spans.generation_forms import reader_of
 from punie_trace.spans.generation_span import GenerationSpan
 from punie_trace.spans.inflate import ENCODINGS, InflatedStream
+from punie_trace.spans.left_open import until_left_open
 from punie_trace.spans.provider import ClockTracerProvider
 
 TraceHook: TypeAlias = Callable[[str, dict[str, object]], Awaitable[None]]
@@ -171,7 +172,7 @@ class _TracedStream(httpx2.AsyncByteStream):
             if out := first if tidier is None else tidier.pass_on(first):
                 yield out
         try:
-            async for data in self._inner:
+            async for data in until_left_open(self._inner, self._span.reader, self._span.left_open):
                 self._span.received(data)
                 if out := data if tidier is None else tidier.pass_on(data):
                     yield out

@@ -85,7 +85,7 @@ async def _serve(line: Line) -> None:
     except* Exception as group:
         error = first_error(group)
         folder = part.folder if part is not None else Path.cwd()
-        line.send(Trouble(str(in_words(error, folder) if part is not None else error)))
+        line.send(Trouble(str(in_words(error, folder, part.writer.secrets) if part is not None else error)))
         if part is not None:
             part.status = "ended-early"
     finally:

@@ -16,7 +16,7 @@ from punie_trace.engine.ending import Ending
 from punie_trace.engine.fleet.fleet import Fleet
 from punie_trace.engine.fleet.post import Here, Places
 from punie_trace.engine.fleet.shares import check_shares
-from punie_trace.engine.header import header_of, secrets_of
+from punie_trace.engine.header import header_of
 from punie_trace.engine.measured import Measured, Options, Prepared, new_folder, planned_event
 from punie_trace.engine.plan import Plan
 from punie_trace.engine.progress import Announcer, Listener, Noted, PhaseStarted
@@ -27,6 +27,7 @@ from punie_trace.records import SentTo
 from punie_trace.runs.header import RunStatus
 from punie_trace.runs.merge import merge_parts, running
 from punie_trace.runs.reader import read_run
+from punie_trace.runs.secrets import Secrets
 from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.metric_endpoint import first_that_answers, metric_endpoints
@@ -36,10 +37,9 @@ from punie_trace.spans.otlp_sender import probe
 
 def measure_fleet(prepared: Prepared, options: Options, listener: Listener | None, ending: Ending) -> Measured:
     """Measures in this thread. Raises `PunieTraceError` for what is wrong before anything was measured."""
-    plan, suite = prepared.plan, prepared.questions.suite
-    announce, clock, run_id = Announcer(listener), Clock.start(), new_run_id()
+    plan, suite, secrets = prepared.plan, prepared.questions.suite, prepared.secrets
+    announce, clock, run_id = Announcer(listener, secrets), Clock.start(), new_run_id()
     folder = new_folder(options, run_id)
-    secrets = secrets_of(plan, (*options.argv, options.otlp, options.otlp_metrics))
     with ExitStack() as stack:
 
         def open_writer() -> RunWriter:
@@ -55,7 +55,7 @@ def measure_fleet(prepared: Prepared, options: Options, listener: Listener | Non
         fleet = Fleet(
             plan, prepared.questions, run_id, options.argv, clock, announce, places_of(plan, run_id), open_writer
         )
-        status, error = _run(fleet, ending, folder)
+        status, error = _run(fleet, ending, folder, secrets)
         writer = fleet.writer
         if writer is None:
             raise error or KeyboardInterrupt
@@ -85,7 +85,7 @@ def places_of(plan: Plan, run_id: str) -> Places:
     return RayCluster(settings, run_id)
 
 
-def _run(fleet: Fleet, ending: Ending, folder: Path) -> tuple[RunStatus, PunieTraceError | None]:
+def _run(fleet: Fleet, ending: Ending, folder: Path, secrets: Secrets) -> tuple[RunStatus, PunieTraceError | None]:
     """Runs it, and says how it ended."""
     interrupted = False
     error: PunieTraceError | None = None
@@ -95,7 +95,7 @@ def _run(fleet: Fleet, ending: Ending, folder: Path) -> tuple[RunStatus, PunieTr
     except* KeyboardInterrupt:
         interrupted = True
     except* Exception as group:
-        error = in_words(first_error(group), folder)
+        error = in_words(first_error(group), folder, secrets)
     if interrupted or ending.asked:
         return "interrupted", None
     if error is not None:

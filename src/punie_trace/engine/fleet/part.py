@@ -90,15 +90,19 @@ class Part:
         """Make the folder and what writes into it. Raises `PunieTraceError`."""
         plan, suite = assignment.plan, assignment.suite
         folder = Path(begin.folder)
-        secrets = secrets_of(plan, assignment.argv)
-        given = None if assignment.files else Workspace(workspace_root(plan.experiment))
+        secrets = secrets_of(plan.experiment, assignment.argv)
+        given = (
+            None
+            if assignment.files
+            else Workspace(workspace_root(plan.experiment), allow_secrets=plan.experiment.allow_secrets)
+        )
         questions = Questions(suite, given, assignment.files, of=len(suite.queries))
         header = header_of(assignment.run_id, plan, questions, clock, assignment.argv)
         writer = RunWriter(folder, header, secrets)
         tracing = Tracing("off", clock, assignment.run_id, writer.spans_path, "off", secrets, generator=assignment.name)
         workspace = questions.workspace_in(folder)
         part = cls(
-            assignment, send, clock, writer, tracing, Toolbox(workspace, max_chars=plan.tool_output_chars),
+            assignment, send, clock, writer, tracing, Toolbox(workspace, max_chars=plan.turn_limits.tool_output_chars),
             judge_by_facts, begin.watch,
         )  # fmt: skip
         part._stack.enter_context(tracing.run_span())
