@@ -42,7 +42,7 @@ def import_from(folders: Iterable[Path]) -> None:
 def _import_file(source: str, what: str, error: type[PunieTraceError]) -> object:
     path = Path(source).expanduser()
     if not path.is_file():
-        raise error(f"there is no file {source!r}, which should hold {what}; check the path")
+        raise error(f"there is no file {source!r}, which should hold the {what}; check the path")
     import_from([path.parent])
     return _import_module(path.stem, what, error, source)
 
@@ -56,8 +56,8 @@ def _import_module(module: str, what: str, error: type[PunieTraceError], source:
         missing = problem.name or ""
         if missing == module or module.startswith(f"{missing}."):
             raise error(
-                f"there is no module {module!r}, which should hold {what}; check its name, and that it can be imported "
-                "from the current folder"
+                f"there is no module {module!r}, which should hold the {what}; check its name, and that it can be "
+                "imported from the current folder"
             ) from problem
         raise error(f"{shown} cannot be imported: it needs {missing!r}, which is not installed") from problem
     except (Exception, SystemExit) as problem:
