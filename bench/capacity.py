@@ -7,7 +7,11 @@ the time from its start to the first query and from the last answer to its end (
 The aims on two cores that also run the server: 600 queries a second at concurrency 8; up in 1.5 s; done in 1 s for
 10,000 queries.
 
-    uv run python bench/capacity.py [--queries 10000] [--concurrency 8]
+With `--generators 1 2` the same is asked by so many processes, one number after another, and what each of them, the
+server and the machine's cores did stands beside it: two generators give less than twice of one where the cores or the
+server give out first.
+
+    uv run python bench/capacity.py [--queries 10000] [--concurrency 8] [--generators 1 2]
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from itertools import islice
 from pathlib import Path
 
 import httpx2
+import psutil
 from known_server import HOST, KnownServer, known_server, request_bodies, timed_run
 
 from punie_trace.driver.precise_loop import new_event_loop
@@ -62,12 +67,41 @@ def show_punie(folder: Path, server: KnownServer, queries: int, concurrency: int
     print(f"{timed.from_last_answer_s:.2f} s; event loop late by {client.lag.p99_ns / 1e6:.1f} ms (p99)")
 
 
+def show_generators(folder: Path, server: KnownServer, queries: int, concurrency: int, generators: int) -> None:
+    """One line of what so many generators did, the server and the machine beside it."""
+    process = psutil.Process(server.pid)
+    before, idle = sum(process.cpu_times()[:2]), psutil.cpu_times().idle
+    flags = ("--concurrency", str(concurrency), "--queries", str(queries), "--generators", str(generators))
+    timed = timed_run(folder, f"generators-{generators}", server, *flags)
+    assert len(timed.outcomes) == queries
+    wall = (max(one.done_ns for one in timed.outcomes) - min(one.due_ns for one in timed.outcomes)) / 1e9
+    records = timed.run.header.client
+    cpu = sum(one.cpu_share * one.seconds for one in records)
+    busiest = max(one.loop_cpu_share for one in records)
+    theirs = sum(process.cpu_times()[:2]) - before
+    idle = (psutil.cpu_times().idle - idle) / ((timed.ended_ns - timed.started_ns) / 1e9)
+    print(
+        f"{generators:<12}{queries / wall:>10.0f}{cpu / queries * 1e3:>16.3f}{busiest:>12.0%}"
+        f"{theirs / queries * 1e3:>18.3f}{idle:>12.2f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--concurrency", type=int, default=8)
+    parser.add_argument("--generators", type=int, nargs="*", default=[], help="numbers of generators to compare")
     args = parser.parse_args()
     print(f"{args.queries} queries, concurrency {args.concurrency}, 16 chunks each\n")
+    if args.generators:
+        print(
+            f"{'generators':12}{'queries/s':>10}{'CPU ms a query':>16}{'busiest':>12}{'server ms a query':>18}", end=""
+        )
+        print(f"{'idle cores':>12}")
+        with tempfile.TemporaryDirectory() as name, known_server(Path(name), *SERVER) as server:
+            for number in args.generators:
+                show_generators(Path(name), server, args.queries, args.concurrency, number)
+        return
     print(f"{'client':8}{'queries/s':>12}{'CPU ms a query':>16}")
     with tempfile.TemporaryDirectory() as name, known_server(Path(name), *SERVER) as server:
         show_bare(server, args.queries, args.concurrency)

@@ -28,6 +28,7 @@ class KnownServer:
 
     port: int
     truth: Path
+    pid: int
 
     @property
     def base_url(self) -> str:
@@ -57,7 +58,7 @@ def known_server(folder: Path, *flags: str) -> Generator[KnownServer]:
     with subprocess.Popen([*command, *flags]) as process:
         try:
             _wait_for(port)
-            yield KnownServer(port, truth)
+            yield KnownServer(port, truth, process.pid)
         finally:
             process.terminate()
             process.wait(30)

@@ -16,6 +16,8 @@ from typing import Any
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 PORTS = ("dashboard_agent_listen_port", "metrics_agent_port", "runtime_env_agent_port", "metrics_export_port")
 NODES = 3
+TRIES = 4
+"""A busy machine may need more than one: a node gives its agents 15 s, and itself 30."""
 
 
 def node_arguments(number: int) -> dict[str, Any]:
@@ -33,12 +35,29 @@ def node_arguments(number: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def started() -> Any:
+    """All nodes, or none. Raises what Ray does where they do not come up in its own time."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args=node_arguments(0))
-    for number in range(1, NODES):
-        cluster.add_node(**node_arguments(number))
+    cluster = Cluster()
+    try:
+        for number in range(NODES):
+            cluster.add_node(**node_arguments(number))
+    except BaseException:
+        cluster.shutdown()
+        raise
+    return cluster
+
+
+def main() -> None:
+    for left in reversed(range(TRIES)):
+        try:
+            cluster = started()
+        except Exception:
+            if not left:
+                raise
+        else:
+            break
     print(f"address {cluster.address}", flush=True)
     sys.stdin.read()
     cluster.shutdown()

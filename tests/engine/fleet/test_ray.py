@@ -50,7 +50,9 @@ class Cluster:
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         words = next((line for line in self.process.stdout if line.startswith("address ")), "")
-        assert words, "the cluster did not come up"
+        if not words:
+            self.close()
+            pytest.fail("the cluster did not come up")
         self.address = words.split()[1]
 
     def below(self, words: str) -> list[psutil.Process]:
@@ -58,7 +60,8 @@ class Cluster:
         return [one for one in psutil.process_iter() if words in command_of(one)]
 
     def close(self) -> None:
-        children = psutil.Process(self.process.pid).children(recursive=True)
+        alive = self.process.poll() is None
+        children = psutil.Process(self.process.pid).children(recursive=True) if alive else []
         try:
             self.process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
