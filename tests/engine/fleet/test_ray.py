@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from punie_trace import Event, Experiment, QueryEnded, read_run
+from punie_trace import Event, Experiment, QueryEnded, Run, read_run
 from punie_trace.driver.arrivals import Flat, Timed, due_offsets
 from punie_trace.engine.fleet import ray_posts
 from punie_trace.testing import ScriptedServer, scripted_server
@@ -105,8 +105,8 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=GONE_S)[1]
 
 
-def nothing_is_left_on_disk() -> bool:
-    return not list(Path(tempfile.gettempdir()).glob("punie-trace-parts-*"))
+def nothing_is_left_on_disk(run: Run) -> bool:
+    return not (Path(tempfile.gettempdir()) / f"punie-trace-parts-{run.header.id}").exists()
 
 
 def wait_for_generators(many: int, runner: subprocess.Popen[str], server: ScriptedServer, asked: int) -> None:
@@ -134,7 +134,7 @@ def test_three_nodes_ask_what_one_generator_would(
     assert {one.seq: one.due_ns - base for one in run.outcomes} == due
     assert [(part.arrivals, part.outcomes, part.status) for part in run.header.parts] == [(30, 30, "done")] * 3
     assert not generators()
-    assert nothing_is_left_on_disk()
+    assert nothing_is_left_on_disk(run)
 
 
 def test_planted_clocks_on_nodes_are_found_within_the_stated_uncertainty(
@@ -185,22 +185,23 @@ def test_a_server_is_placed_on_a_node_and_lives_and_ends_there(
         suite=str(suite), path="http", warm_up=0, server=server, fleet=fleet, load={"rate": 20, "queries": 30}
     )
     seen: list[psutil.Process] = []
+    above: list[str] = []
 
     def look(event: Event) -> None:
         if isinstance(event, QueryEnded) and not seen:
             seen.extend(each for each in psutil.process_iter() if str(script) in command_of(each))
+            above.extend(command_of(parent) for each in seen for parent in each.parents())
 
     run = run_of(tmp_path, one, look)
     assert (run.status, run.error, len(run.outcomes)) == ("done", None, 30)
-    keepers = [parent for each in seen for parent in each.parents() if "ray::" in command_of(parent)]
-    assert keepers, "it did not run below a worker of the cluster"
+    assert any("ray::" in one for one in above), "it did not run below a worker of the cluster"
     assert all_gone(seen)
     (record,) = run.header.servers.values()
     assert record.identity["pid"] in {each.pid for each in seen}
     assert (record.memory_peak_bytes or 0) > 1_000_000
     assert record.log is not None
     assert (run.folder / record.log).is_file()
-    assert nothing_is_left_on_disk()
+    assert nothing_is_left_on_disk(run)
 
 
 def test_a_runner_that_is_killed_leaves_no_generator(

@@ -26,6 +26,7 @@ from punie_trace.engine.fleet.messages import (
     OpenServer,
     ServerClosed,
     ServerFailed,
+    ServerMemory,
     ServerOpened,
     ServerState,
 )
@@ -53,7 +54,6 @@ async def _serve(line: Line) -> None:
     order = await inbox.get()
     if not isinstance(order, OpenServer):
         return
-    memory = None
     try:
         async with AsyncExitStack() as stack:
             log = Path(order.folder) / f"{order.name}.log"
@@ -70,17 +70,18 @@ async def _serve(line: Line) -> None:
                 while (message := await inbox.get()) is not EOF and not isinstance(message, CloseServer):
                     pass
                 tasks.cancel_scope.cancel()
-            memory = server.memory()
     except* Exception as group:
         error = first_error(group)
         code = error.exit_code if isinstance(error, PunieTraceError) else 4
         line.send(ServerFailed(str(error) or type(error).__name__, "", code))
-    line.send(ServerClosed(memory))
+    line.send(ServerClosed())
 
 
 async def _look(server: Server, line: Line) -> None:
-    """Tell once that it has died."""
-    while (failure := server.failure()) is None:  # noqa: ASYNC110 - processes send no event
+    """Tell of its memory, and once that it has died."""
+    while (failure := server.failure()) is None:
+        if (reading := server.memory()) is not None:
+            line.send(ServerMemory(reading))
         await anyio.sleep(LOOK_S)
     line.send(ServerFailed(failure, server.log_tail()))
 

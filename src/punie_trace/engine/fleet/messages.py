@@ -223,7 +223,12 @@ class CloseServer:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerClosed:
-    """It is gone; `memory` is what was read of it."""
+class ServerMemory:
+    """The most that was read of its memory until now."""
 
-    memory: MemoryReading | None
+    reading: MemoryReading
+
+
+@dataclass(frozen=True, slots=True)
+class ServerClosed:
+    """It is gone."""

@@ -27,6 +27,13 @@ MOST_AT_ONCE: Final = 1000
 MOST_WAITING: Final = 100_000
 
 
+def remove_part(folder: str) -> None:
+    """Remove `folder`, and the one that holds the run's parts where it was the last of them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        Path(folder).parent.rmdir()
+
+
 class NodeAgent:
     """An actor's class. `module` is what its process runs, in `folder` where there is such a one; '' starts none."""
 
@@ -85,10 +92,8 @@ class NodeAgent:
             return file.read(size)
 
     def remove(self, folder: str) -> None:
-        """Remove `folder`, and what holds the run's parts where it was the last one."""
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            Path(folder).parent.rmdir()
+        """Remove a part that was brought home."""
+        remove_part(folder)
 
     def _read(self) -> None:
         process = self._process

@@ -230,7 +230,8 @@ class Part:
     def _on_outcome(self, outcome: Outcome, ledger: Ledger) -> None:
         self.writer.append_outcome(outcome)
         if len(self._ended) < MOST_UNTOLD:
-            told = replace(outcome, answer="", tool_calls=(), evaluations=())
+            turns = tuple(replace(turn, answer="", tool_calls=()) for turn in outcome.turns)
+            told = replace(outcome, answer="", tool_calls=(), evaluations=(), turns=turns)
             self._ended.append(pickle.dumps(Ended(told, ledger)))
         else:
             self._untold += 1

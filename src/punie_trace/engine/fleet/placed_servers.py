@@ -18,6 +18,7 @@ from punie_trace.engine.fleet.messages import (
     OpenServer,
     ServerClosed,
     ServerFailed,
+    ServerMemory,
     ServerOpened,
     ServerState,
 )
@@ -57,7 +58,7 @@ class PlacedServer(Server):
         return self.placed.problem[0].log_tail if self.placed.problem else ""
 
     def memory(self) -> MemoryReading | None:
-        """As `Server`: known once it has ended."""
+        """As `Server`: what was last told."""
         return self.placed.memory[0] if self.placed.memory else None
 
     async def counters(self) -> Counters | None:
@@ -103,6 +104,8 @@ class PlacedGroups(ServedGroups):
             if placed is not None and isinstance(message, ServerFailed | Lost):
                 lost = isinstance(message, Lost)
                 placed.problem.append(ServerFailed(f"was lost: {message.reason}", "") if lost else message)
+            if placed is not None and isinstance(message, ServerMemory):
+                placed.memory[:] = [message.reading]
             heard.put(message)
 
         try:
@@ -114,7 +117,7 @@ class PlacedGroups(ServedGroups):
             yield PlacedServer(**facts, placed=placed)
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._close, post, heard, placed, log, timeouts.stop_s + GRACE_S)
+                await anyio.to_thread.run_sync(self._close, post, heard, log, timeouts.stop_s + GRACE_S)
 
     async def _until_open(
         self, heard: queue.SimpleQueue[object], limit_s: float, on_state: Callable[[str], None]
@@ -136,17 +139,12 @@ class PlacedGroups(ServedGroups):
                 await anyio.sleep(0.05)
         raise ServerError(f"it was not ready on its node within {limit_s:g} s")
 
-    def _close(
-        self, post: Post, heard: queue.SimpleQueue[object], placed: Placed | None, log: Path, limit_s: float
-    ) -> None:
+    def _close(self, post: Post, heard: queue.SimpleQueue[object], log: Path, limit_s: float) -> None:
         """The server ended, its log in its place, and its keeper gone."""
         with suppress(OSError, queue.Empty):
             post.send(CloseServer())
-            while not isinstance(message := heard.get(timeout=limit_s), Lost):
-                if isinstance(message, ServerClosed):
-                    if placed is not None and message.memory is not None:
-                        placed.memory.append(message.memory)
-                    break
+            while not isinstance(heard.get(timeout=limit_s), Lost | ServerClosed):
+                pass
         folder = log.with_suffix("")
         post.bring_home(folder)
         with suppress(OSError):

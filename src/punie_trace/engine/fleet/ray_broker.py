@@ -37,7 +37,7 @@ from punie_trace.engine.fleet.cluster_messages import (
     Refused,
     Spread,
 )
-from punie_trace.engine.fleet.node_agent import NodeAgent
+from punie_trace.engine.fleet.node_agent import NodeAgent, remove_part
 
 POLL_S: Final = 1.0
 CALL_S: Final = 30.0
@@ -176,7 +176,7 @@ class Broker:
         except Exception as error:
             if Path(order.folder).is_dir():  # a disk that both have
                 shutil.copytree(order.folder, order.part, dirs_exist_ok=True)
-                shutil.rmtree(order.folder, ignore_errors=True)
+                remove_part(order.folder)
                 return ""
             if not self._nodes[order.number]:
                 return _in_words(error)
@@ -195,7 +195,8 @@ class Broker:
             with target.open("wb") as file:
                 for start in range(0, size, CHUNK):
                     file.write(self._ray.get(read.remote(order.folder, name, start, CHUNK), timeout=CALL_S))
-        agent.remove.options(concurrency_group="files").remote(order.folder)
+        remove = agent.remove.options(concurrency_group="files")
+        self._ray.get(remove.remote(order.folder), timeout=CALL_S)
 
     def _end(self, number: int) -> str:
         agent = self._agents[number]

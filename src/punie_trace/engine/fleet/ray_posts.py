@@ -31,6 +31,7 @@ from punie_trace.engine.fleet.cluster_messages import (
     Refused,
     Spread,
 )
+from punie_trace.engine.fleet.node_agent import remove_part
 from punie_trace.engine.fleet.post import Heard, Here, Lost, Post
 from punie_trace.engine.fleet.process import GENERATOR, ToldProcess
 from punie_trace.engine.settings import FleetSettings
@@ -203,7 +204,7 @@ class RayPost:
         if problem is None and Path(folder).is_dir():  # the cluster is gone, but both have that disk
             with suppress(OSError, shutil.Error):
                 shutil.copytree(folder, part, dirs_exist_ok=True)
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_part(folder)
                 return None
         return GONE if problem is None else problem or None
 
