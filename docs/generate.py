@@ -46,8 +46,7 @@ def cli_page() -> str:
     """Each command with its help and its options, those that `--help` leaves out included."""
     group = typer.main.get_command(app)
     parts = [MADE, "# Command line\n", "`punie-trace COMMAND` and `python -m punie_trace COMMAND` are the same.\n"]
-    for name in sorted(group.commands):  # ty: ignore[missing-attribute]
-        command = group.commands[name]  # ty: ignore[missing-attribute]
+    for name, command in sorted(_commands(group)):
         words = inspect.cleandoc(command.help or "").replace("\b", "").strip()
         first, _, rest = words.partition("\n\n")
         parts.append(f"## punie-trace {name}\n\n{' '.join(first.split())}\n")
@@ -63,6 +62,15 @@ def cli_page() -> str:
             parts.append(f"| {names} | {_cell(getattr(option, 'help', None) or '')} |")
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Each command by its whole name; of a group, those in it."""
+    for name, command in group.commands.items():
+        if getattr(command, "commands", None):
+            yield from _commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
 
 
 def configuration_page() -> str:

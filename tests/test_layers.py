@@ -29,8 +29,9 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {"spans", "runs"},
     "report": {"analysis", "runs", "spans"},
     "serving": {"speculative", "spans", "models"},
+    "training": {"suite", "servers", "spans", "runs", "analysis"},
     "engine": {"suite", "models", "servers", "spans", "agent", "driver", "runs", "analysis"},
-    "cli": {"engine", "report", "suite", "models", "servers", "spans", "serving"},
+    "cli": {"engine", "report", "suite", "models", "servers", "spans", "serving", "training"},
 }
 ALSO = {  # the doctor's checks say in the report's words what they found
     "engine/ask_checks.py": {"report"},

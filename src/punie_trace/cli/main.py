@@ -20,6 +20,7 @@ from punie_trace.cli.output import forgiving_streams
 from punie_trace.cli.report_command import report
 from punie_trace.cli.serve_command import serve
 from punie_trace.cli.suites_command import suites
+from punie_trace.cli.train_command import train_app
 from punie_trace.outside_text import one_line
 from punie_trace.plugins import load_plugins
 
@@ -69,6 +70,7 @@ app.command()(export)
 app.command()(doctor)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve)
 app.command()(suites)
+app.add_typer(train_app, name="train")
 
 
 def main() -> None:
