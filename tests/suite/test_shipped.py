@@ -119,7 +119,7 @@ def stated(query: Query) -> dict[str, object]:
 
 
 def test_each_shipped_suite_says_what_it_is():
-    assert set(shipped_suites()) == {*NAMES, "multi-tool"}, "whose right answers tests/recipes checks"
+    assert set(shipped_suites()) == {*NAMES, "multi-tool", "sessions"}, "whose right answers tests/recipes checks"
     assert all(20 < len(line) < 140 for line in shipped_suites().values())
 
 
@@ -201,3 +201,41 @@ def test_the_file_is_plain_yaml(name: str):
     loaded = yaml.safe_load((DATA / f"{name}.yaml").read_text(encoding="utf-8"))
     assert set(loaded) == {"name", "cases"}
     assert loaded["name"] == name
+
+
+SESSIONS = {query.name: query for query in load_suite("sessions").queries}
+TOOL_TURNS: dict[str, tuple[str, str]] = {
+    "librarian-permission": ("find_definition", "IsLibrarian"),
+    "late-fine": ("find_definition", "calculate_fine"),
+    "accounts-start": ("find_definition", "AccountsConfig"),
+    "sync-to-async": ("search_code", "sync_to_async"),
+    "management-command": ("list_files", "catalog/management"),
+    "project-settings": ("list_files", "config"),
+}
+
+
+def test_six_sessions_have_three_to_five_turns_and_say_what_is_right_in_each():
+    assert SESSIONS.keys() == TOOL_TURNS.keys()
+    assert {len(query.turns) for query in SESSIONS.values()} <= {3, 4, 5}
+    assert max(len(query.turns) for query in SESSIONS.values()) == 5
+    assert all(turn.has_facts for query in SESSIONS.values() for turn in query.turns)
+    dataset = Dataset[list[str], str, dict].from_file(DATA / "sessions.yaml")
+    assert [case.inputs for case in dataset.cases] == [
+        [turn.text for turn in query.turns] for query in SESSIONS.values()
+    ]
+
+
+@pytest.mark.parametrize("name", TOOL_TURNS)
+def test_what_a_sessions_tool_returns_answers_the_turns_after_it(name: str):
+    query = SESSIONS[name]
+    short = Toolbox(TOOLBOX.workspace, max_chars=SHIPPED_TOOL_OUTPUT_CHARS)
+    (place,) = [place for place, turn in enumerate(query.turns) if turn.expected == "tool"]
+    looked = quote((TOOL_TURNS[name],), short)
+    assert judge(query.turns[place], looked) is Verdict.CORRECT
+    assert judge(query.turns[place], Answer(looked.text)) is Verdict.SHOULD_HAVE_CALLED
+    for turn in query.turns[place + 1 :]:
+        # Whether it looks again or answers from what it was told is its own affair.
+        assert judge(turn, Answer(looked.text)) is judge(turn, looked) is Verdict.CORRECT, turn.text
+        assert judge(turn, Answer("I do not know.")) is Verdict.WRONG_ANSWER
+    for turn in query.turns[:place]:
+        assert turn.expected == "direct"
