@@ -210,7 +210,7 @@ TOOL_TURNS: dict[str, tuple[str, str]] = {
     "accounts-start": ("find_definition", "AccountsConfig"),
     "sync-to-async": ("search_code", "sync_to_async"),
     "management-command": ("list_files", "catalog/management"),
-    "project-settings": ("list_files", "config"),
+    "server-entry": ("list_files", "config"),
 }
 
 
