@@ -35,7 +35,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 def test_each_turn_has_its_row_in_the_table_of_its_configuration(summary: Summary) -> None:
     section = turns_section(summary)
     tables = next(block for block in section.blocks if isinstance(block, Tables)).tables
-    assert [table.title for table in tables] == ["baseline", "speculative-2"]
+    assert [table.title for table in tables] == ["baseline, by turn", "speculative-2, by turn"]
     assert [row.name for row in tables[0].rows] == ["turn 1", "turn 2"]
     titles = [column.title for column in tables[0].columns]
     first, second = (dict(zip(titles, row.cells, strict=True)) for row in tables[0].rows)

@@ -56,7 +56,7 @@ def _times_as_fast(ratio: Bounded | None) -> tuple[str, str]:
 
 
 def _table(name: str, turns: Iterable[TurnFigures]) -> Table:
-    return Table(_COLUMNS, tuple(Row(f"turn {one.number}", _cells(one)) for one in turns), name, "turn")
+    return Table(_COLUMNS, tuple(Row(f"turn {one.number}", _cells(one)) for one in turns), f"{name}, by turn", "turn")
 
 
 def _cells(turn: TurnFigures) -> tuple[str, ...]:
