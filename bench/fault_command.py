@@ -19,7 +19,9 @@ SUITE = """cases:
 - name: find
   inputs: Where is IsLibrarian defined?
   metadata: {tools: [find_definition], answer_contains: [permissions]}
-- {name: rest, inputs: What is REST?, metadata: {expected: direct}}
+- name: rest
+  inputs: What is REST?
+  metadata: {expected: direct}
 """
 CALL = Reply(steps=(ToolCall(name="find_definition", arguments={"name": "IsLibrarian"}),))
 FOUND = Reply(steps=(Text(text="It is in accounts/permissions.py."),))

@@ -61,7 +61,7 @@ FAMILIES: Final = (
     ServerFamily("llama.cpp", "prefill and decode from `timings` in the last chunk; queue is what is left before them",
                  "each generation, from `timings`", "`timings` (`cache_n`) or `usage`", False,
                  "closes the connection after each stream; names the model by its file; 503 while it loads",
-                 "run by hand, with an earlier version",
+                 "run by hand: b11434, on a CPU, with the shipped model as GGUF",
                  CounterNames("llamacpp:", prefill_s="llamacpp:prompt_seconds",
                               decode_s="llamacpp:tokens_predicted_seconds")),
     ServerFamily("vLLM", f"{_STREAM}; their means over the run from `/metrics`", "over the run, from `/metrics`",
