@@ -86,3 +86,25 @@ def test_what_cannot_be_told_says_what_it_would_take(summary: Summary) -> None:
 def test_it_is_never_more_than_one_can_take_in(summary: Summary) -> None:
     assert 1 <= len(summary.advice) <= MOST_ADVICE
     assert set(ARMS) == set(summary.configurations)
+
+
+def test_fewer_turns_are_advised_with_the_command_that_tries_them_until_they_were_tried(tmp_path: Path) -> None:
+    summary = summarize(read_run(write_run(tmp_path / "r", ARMS)))
+    name = summary.baseline or ""
+    base = summary.configurations[name]
+    assert base.ledger_share is not None
+    slow = base.model_copy(
+        update={
+            "path": "agent",
+            "generations_per_query": 3.0,
+            "ledger_share": base.ledger_share.model_copy(update={"generation": 0.9}),
+        }
+    )
+
+    def turns(**others: str) -> list[str]:
+        code = {other: slow.model_copy(update={"tools": tools}) for other, tools in others.items()}
+        asked = summary.model_copy(update={"configurations": {name: slow, **code}, "comparisons": ()})
+        return [one.text for one in advise(asked) if one.about == "turns"]
+
+    assert [text.endswith("--only baseline --only code.") for text in turns()] == [True]
+    assert [text.endswith("at most.") for text in turns(code="code")] == [True]

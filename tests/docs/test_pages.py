@@ -72,7 +72,10 @@ def test_commands_name_options_that_there_are(where: str, text: str) -> None:
         if found is None or found[1] not in commands:
             assert found is None or found[1] == "COMMAND", line
             continue
-        known = {name for option in commands[found[1]].params for name in option.opts}
-        takes_more = commands[found[1]].context_settings.get("ignore_unknown_options")
+        command = commands[found[1]]
+        if (within := getattr(command, "commands", None)) is not None:  # a group: its own command is the next word
+            command = within[found[2].split()[0]]
+        known = {name for option in command.params for name in option.opts}
+        takes_more = command.context_settings.get("ignore_unknown_options")
         for option in re.findall(r"(?<!\S)--[\w-]+", found[2]):
             assert option in known or option == "--help" or takes_more, f"{line}: {option}"

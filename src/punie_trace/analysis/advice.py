@@ -109,7 +109,7 @@ def _time(summary: Summary, base: ConfigurationFigures) -> Iterator[Advice]:
             yield Advice(
                 about="turns",
                 text=f"A query takes {turns:.1f} generations: doing with one, where all cost the same, could gain "
-                f"{amdahl(free):.2f}x at most.",
+                f"{amdahl(free):.2f}x at most.{_code_mode(summary, base)}",
                 bound=amdahl(free),
             )
     for share, limit, about, text in (
@@ -145,6 +145,14 @@ def _bound(share: float) -> str:
     if share >= 0.999:
         return "nearly all of it"
     return f"{amdahl(share):.0f}x" if share > 0.9 else f"{amdahl(share):.1f}x"
+
+
+def _code_mode(summary: Summary, base: ConfigurationFigures) -> str:
+    """The command that tries fewer turns, where an agent of ours or PydanticAI's asks and nobody tried it yet."""
+    tried = any(one.tools == "code" for one in summary.configurations.values())
+    if tried or base.path not in ("agent", "imported"):
+        return ""
+    return " Code mode is one way to try: --only baseline --only code."
 
 
 def _calls_apart(base: ConfigurationFigures) -> bool:
