@@ -14,6 +14,8 @@ CONFIDENCE_EDGES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.9
 
 _KEPT = 0.97  # of every count, at each new one
 _LEAN = 4.0  # how many outcomes what is known more generally weighs
+_TEXT_KEPT = 0.9  # of what one text accepted, at each new outcome
+_TEXT_LEAN = 1.0  # outcomes before which a text is taken for one like all others
 _LONGEST = 127  # a repeated text longer than this counts as this long
 
 
@@ -64,21 +66,35 @@ class CopyAcceptance:
     """Chances of copied tokens, by the length m of the repeated text, in doublings.
 
     Before anything was seen m / (m + 1), Laplace's rule of succession for a text that went on alike m times out of m.
+    Texts differ in whether a few tokens alike mean anything: what a text accepted of its copies, against what was
+    expected of them, is counted from its beginning, and scales the chances down while it falls short.
     """
 
     def __init__(self) -> None:
         self._lengths: dict[int, Chance] = {}
         self._inside: dict[tuple[bool, int], Chance] = {}
+        self._expected = 0.0
+        self._accepted = 0.0
+
+    def begin(self) -> None:
+        """Another text."""
+        self._expected = self._accepted = 0.0
 
     def add(self, inside: bool, matched: int, accepted: bool) -> None:
         """A token after a repetition of so many, all before it having been accepted, was or was not."""
         length = min(matched, _LONGEST).bit_length()
+        self._expected = self._expected * _TEXT_KEPT + self._general(inside, length)
+        self._accepted = self._accepted * _TEXT_KEPT + accepted
         self._lengths.setdefault(length, Chance()).add(accepted)
         self._inside.setdefault((inside, length), Chance()).add(accepted)
 
     def chance(self, inside: bool, matched: int) -> float:
         """The chance of the token after a repetition of `matched` tokens."""
-        length = min(matched, _LONGEST).bit_length()
+        trust = min(1.0, (self._accepted + _TEXT_LEAN) / (self._expected + _TEXT_LEAN))
+        return trust * self._general(inside, min(matched, _LONGEST).bit_length())
+
+    def _general(self, inside: bool, length: int) -> float:
+        """The chance in texts at large."""
         shortest = 1 << max(0, length - 1)
         general = self._lengths.get(length)
         prior = shortest / (shortest + 1.0)

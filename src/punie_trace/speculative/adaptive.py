@@ -100,6 +100,11 @@ class AdaptiveController:
         """Time of one token of a draft model in ns; c is this over `plain_cost`. None before one was seen."""
         return self._drafting_cost.token.value
 
+    def begin(self) -> None:
+        """Another text: how far its copies can be trusted is not known yet."""
+        for copies in self._copies.values():
+            copies.begin()
+
     def wants(self, drafter: str) -> bool:
         """Whether it has promised more than plain decoding so far; an untried one does."""
         plain = self._plain.value

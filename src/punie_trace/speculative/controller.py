@@ -73,6 +73,10 @@ PLAIN = Decision()
 class Controller(Protocol):
     """Decides each round, and hears how it went."""
 
+    def begin(self) -> None:
+        """A generation starts."""
+        ...
+
     def wants(self, drafter: str) -> bool:
         """Whether this drafter is likely to be used, so that it should read a new request's prompt at once."""
         ...
@@ -95,6 +99,9 @@ class FixedController:
     def __init__(self, k: int, *, trusted: int = 4) -> None:
         self.k = k
         self.trusted = trusted
+
+    def begin(self) -> None:
+        """Nothing to do."""
 
     def decide(self, offers: Sequence[Offer], min_acceptance: float | None = None) -> Decision:
         """The first offer that can be trusted, else the last."""

@@ -56,14 +56,12 @@ class DraftCaches:
     def turn_to(self, context: Sequence[int], memory: Memory = "server", salt: str = "") -> None:
         """Make current what is best gone on from with this text; whatever fails on the way, all stays as it was.
 
-        With 'conversation' only a text of the same salt that the new one goes on from as a whole, with 'server' any of
-        the same salt, with 'request' none.
+        With 'request' no text is gone on from, else any of the same salt: keys and values are what the model computes
+        of a beginning that is the same, as a target's prompt caches are, and tell a request nothing of another's answer.
         """
         text = list(context)
         every = [*self._others, self.current]
         shared = [common_prefix(one.tokens, text) if one.salt == salt and memory != "request" else 0 for one in every]
-        if memory == "conversation":
-            shared = [common if common == len(one.tokens) else 0 for one, common in zip(every, shared, strict=True)]
         if not any(shared):
             self.current = ReadText(self._make(), salt=salt)
             self._others = [other for other in every if other.tokens]

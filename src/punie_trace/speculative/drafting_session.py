@@ -99,6 +99,7 @@ class DraftingSession:
         """
         self._snapshot_bytes = snapshot_bytes
         asked = self.plan.asked
+        self.plan.controller.begin()
         for drafter in self.drafters:
             self._guarded(partial(drafter.use_memory, asked.memory, asked.salt))
             self._guarded(partial(drafter.begin, self._text.tokens))

@@ -123,9 +123,6 @@ class ModelDrafter:
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
         """Keeps what it has read of the text, as far as there is room."""
-        if self._memory == "conversation":  # so that the next request is seen to go on from the whole of it
-            self._agree([*context, -1])
-            self._cut_to(self._agreed)
         self._caches.shrink()
 
     def propose(

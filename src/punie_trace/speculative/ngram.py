@@ -18,7 +18,7 @@ class NgramDrafter(FreeDrafter):
 
     name = "ngram"
 
-    def __init__(self, longest: int = 4, shortest: int = 2) -> None:
+    def __init__(self, longest: int = 16, shortest: int = 2) -> None:
         if not 1 <= shortest <= longest:
             raise ValueError(f"an n-gram of {shortest} to {longest} tokens cannot be: give 1 <= shortest <= longest")
         self.longest = longest

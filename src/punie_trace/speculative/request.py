@@ -22,7 +22,8 @@ class Speculation:
     a registered name, or None for whatever the decoder has. `min_acceptance` in 0..1: accepted / drafted that an
     adaptive controller shall keep to, at the expense of speed. `tree`: verify several continuations at once where the
     model can. `memory`: what drafters may know of earlier requests: nothing ('request'), those whose whole text this
-    one goes on from ('conversation'), or all of the same `salt` ('server'). Raises `ConfigurationError` for values
+    one goes on from ('conversation'), or all of the same `salt` ('server'); a draft model's keys and values of a same
+    beginning are used again but with 'request'. Raises `ConfigurationError` for values
     that cannot be.
     """
 
