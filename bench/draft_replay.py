@@ -307,6 +307,7 @@ def main() -> None:
     print(f"{'':<13}{'all':>6}{'read':>6}" + "".join(f"{kind:>12}" for kind in kinds) + f"{'first':>8}{'least':>7}"
           + "  rounds drafted accepted   too long, too short, drafting, plain")  # fmt: skip
     for arm in arms:
+
         def ratio(chosen, arm=arm) -> float:
             return sum(plain[q] for q in chosen) / sum(arm.steps[q] for q in chosen)
 

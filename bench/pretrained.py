@@ -93,14 +93,23 @@ def measure(model, tokenizer, asked: dict[str, list[int]], most: int) -> None:
             if decoder is None:
                 stream = stream_generate(model, tokenizer, prompt, max_tokens=most)
             else:
-                wish = Speculation("fixed", 4, memory="conversation") if "K=" in arm else Speculation(memory="conversation")
+                wish = (
+                    Speculation("fixed", 4, memory="conversation")
+                    if "K=" in arm
+                    else Speculation(memory="conversation")
+                )
                 stream = decoder.stream_generate(prompt, max_tokens=most, speculation=wish)
             tokens = [next(stream).token]
             begun = time.perf_counter()
             tokens += [response.token for response in stream]
             rows.append((name, arm, time.perf_counter() - begun, tokens))
             if decoder is not None and (record := decoder.last_generation) is not None:
-                details[name, arm] = len(record.rounds), record.drafted, record.accepted, [r.rows for r in record.rounds]
+                details[name, arm] = (
+                    len(record.rounds),
+                    record.drafted,
+                    record.accepted,
+                    [r.rows for r in record.rounds],
+                )
     cost = passes.costs()
     known = sorted(cost)
     print("V(m):", "  ".join(f"{m}: {cost[m] / cost[1]:.2f}" for m in known), f"; V(1) = {cost[1]:.1f} ms")

@@ -60,4 +60,28 @@ def test_copies_are_judged_by_length_and_by_where_they_stood() -> None:
     assert copies.chance(True, 4) < 0.1
     assert copies.chance(False, 7) > 0.9
     assert copies.chance(False, 20) > 0.95  # leans on inside
+    copies.begin()
     assert copies.chance(True, 3) == 2 / 3  # never met
+
+
+def test_a_text_that_refuses_its_copies_is_trusted_less_until_the_next_begins() -> None:
+    copies = CopyAcceptance()
+    for _ in range(100):
+        copies.add(False, 20, True)
+    before = copies.chance(False, 2), copies.chance(False, 20)
+    for _ in range(4):
+        copies.add(False, 3, False)
+    refused = copies.chance(False, 2), copies.chance(False, 20)
+    assert refused[0] < 0.5 * before[0]
+    assert refused[1] < 0.9 * before[1]
+    copies.begin()
+    assert copies.chance(False, 20) > 0.99 * before[1]
+    assert refused[0] < copies.chance(False, 2) < before[0]  # what short repetitions are worth at large was learnt
+
+
+def test_what_a_text_accepts_makes_no_copy_likelier_than_in_texts_at_large() -> None:
+    copies = CopyAcceptance()
+    for _ in range(50):
+        copies.add(False, 4, True)
+        assert copies.chance(False, 300) <= 1.0
+    assert copies.chance(True, 64) == 64 / 65

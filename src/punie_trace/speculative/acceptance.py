@@ -15,7 +15,7 @@ CONFIDENCE_EDGES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.9
 _KEPT = 0.97  # of every count, at each new one
 _LEAN = 4.0  # how many outcomes what is known more generally weighs
 _TEXT_KEPT = 0.9  # of what one text accepted, at each new outcome
-_TEXT_LEAN = 1.0  # outcomes before which a text is taken for one like all others
+_TEXT_LEAN = 2.0  # outcomes before which a text is taken for one like all others
 _LONGEST = 127  # a repeated text longer than this counts as this long
 
 
