@@ -1,4 +1,4 @@
-"""Replays recorded answers (`draft_traces`) through our drafting, at given costs: how many rounds, of what, and why not fewer.
+"""Replays recorded answers (`draft_traces`) through our drafting, at given costs: how many rounds, and what they lost.
 
 Purpose: choose rules by counting where nothing can be timed. Background: the controller, the drafters that copy and the
 rounds are the real ones; only the two models are looked up, and a pass of m rows takes V(m), a draft token c, both in
@@ -24,9 +24,9 @@ import numpy as np
 
 from punie_trace.speculative.adaptive import AdaptiveController
 from punie_trace.speculative.controller import Controller, FixedController
+from punie_trace.speculative.draft_caches import common_prefix
 from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, DraftToken, FreeDrafter
 from punie_trace.speculative.drafting_session import DraftingPlan, DraftingSession
-from punie_trace.speculative.draft_caches import common_prefix
 from punie_trace.speculative.ngram import NgramDrafter
 from punie_trace.speculative.request import Speculation
 from punie_trace.speculative.rounds import RoundRecord
@@ -256,7 +256,7 @@ def ours(arm: Arm, generation: dict[str, Any], costs: Costs, marks: Marks, noise
     return steps
 
 
-def arms_for(longest: int) -> list[Arm]:
+def arms_for() -> list[Arm]:
     def adaptive(*drafters, name: str) -> Arm:
         return Arm(name, AdaptiveController(), drafters)
 
@@ -283,9 +283,8 @@ def main() -> None:
         base = 1000 * len({g["question"] // 1000 for g in generations})
         generations += [g | {"question": g["question"] + base} for g in json.loads(path.read_text())["generations"]]
     costs = COSTS[args.costs]
-    marks = Marks((1,), (2,))
     marks = marks_of()
-    arms = arms_for(32)
+    arms = arms_for()
     chance = random.Random(args.seed)
     plain: dict[int, float] = defaultdict(float)
     category = {g["question"]: g["category"] for g in generations}

@@ -5,7 +5,8 @@ Background: greedy answers do not depend on how they are drafted. So one plain r
 draft over each answer, say for every place what each drafter would have proposed and whether it would have been right.
 Where the draft goes wrong its next few tokens are recorded too, since a round pays for them. `draft_replay` reads it.
 Output: a JSON file with a list of generations: question, its number, category, prompt and answer (token ids), whether
-each place lies within a tool call, the draft's token and its probability at each place, and what it says after a wrong one.
+each place lies within a tool call, the draft's token and its probability at each place, and what it says after a
+wrong one.
 
     python bench/draft_traces.py OUT.json --questions 40 --seed 100
 """

