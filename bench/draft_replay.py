@@ -95,7 +95,7 @@ class RecordedModel(FreeDrafter):
         g = self.generation
         answer, said, sure = g["answer"], g["said"], g["sure"]
         begin = len(context) - len(g["prompt"])
-        ids = list(after)
+        ids: list[int] = [*after]
         tokens = []
         while len(tokens) < k:
             at = begin + len(ids)

@@ -33,6 +33,7 @@ from punie_trace.agent.workspace import Workspace
 from punie_trace.engine.presets import SHIPPED_MAX_TOKENS, SHIPPED_TOOL_OUTPUT_CHARS
 from punie_trace.models import shipped_model
 from punie_trace.servers.blas import variables_for
+from punie_trace.speculative.arrays import integers, numbers
 from punie_trace.suite.fresh.questions import make_fresh
 
 BEHIND_A_WRONG_ONE = 8
@@ -101,8 +102,8 @@ def drafted(draft, prompt: list[int], answer: list[int]) -> dict:
     """What the draft model says at each place of the answer, and after each of its wrong tokens."""
     cache = make_prompt_cache(draft)
     logits = draft(mx.array([prompt + answer[:-1]]), cache=cache)[0, len(prompt) - 1 :]
-    said = mx.argmax(logits, axis=-1).tolist()
-    sure = mx.exp(mx.max(logits, axis=-1) - mx.logsumexp(logits, axis=-1)).tolist()
+    said = integers(mx.argmax(logits, axis=-1))
+    sure = numbers(mx.exp(mx.max(logits, axis=-1) - mx.logsumexp(logits, axis=-1)))
     behind: dict[int, list] = {}
     for at in reversed(range(len(answer))):  # the cache is cut back from the end
         trim_prompt_cache(cache, cache[0].offset - len(prompt) - at)
@@ -112,8 +113,8 @@ def drafted(draft, prompt: list[int], answer: list[int]) -> dict:
         for _ in range(BEHIND_A_WRONG_ONE):
             logits = draft(mx.array([[token]]), cache=cache)[0, -1]
             chance = mx.exp(mx.max(logits) - mx.logsumexp(logits))
-            token = int(mx.argmax(logits).item())
-            row.append((token, float(chance.item())))
+            token = integers(mx.argmax(logits)[None])[0]
+            row.append((token, numbers(chance[None])[0]))
         behind[at] = row
         trim_prompt_cache(cache, BEHIND_A_WRONG_ONE)
     return {"said": said, "sure": sure, "behind": behind}

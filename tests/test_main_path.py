@@ -12,7 +12,7 @@ import pytest
 from punie_trace.analysis.ledger import check_ledger, query_span
 from punie_trace.records import Outcome, Verdict
 from punie_trace.runs.reader import RunRecord, read_run
-from punie_trace.suite.load import sample_workspace
+from punie_trace.suite.load import load_suite, sample_workspace
 
 pytestmark = pytest.mark.timeout(400)
 SHOW = "Show me the UserSerializer implementation"
@@ -26,9 +26,10 @@ def punie_trace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 @pytest.fixture(scope="module")
 def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, str]:
-    """The default run, with one round instead of three, and what it printed."""
+    """The default run, with one round instead of three and three fresh questions instead of twenty; what it printed."""
     folder = tmp_path_factory.mktemp("default")
-    done = punie_trace(folder, "run", "--rounds", "1", "--out", "run", "--otlp", "off")
+    suite = "discrimination+fresh:3"
+    done = punie_trace(folder, "run", "--rounds", "1", "--suite", suite, "--out", "run", "--otlp", "off")
     assert done.returncode == 0, done.stderr + done.stdout
     return read_run(folder / "run"), done.stdout
 
@@ -40,16 +41,28 @@ def of(run: RunRecord, configuration: str) -> dict[str, Outcome]:
 def test_every_configuration_is_asked_every_query(default_run: tuple[RunRecord, str]) -> None:
     run, printed = default_run
     assert tuple(run.header.configurations) == CONFIGURATIONS
-    assert len(run.outcomes) == 15
+    assert len(run.outcomes) == 24
     assert run.header.status == "done"
     assert all(name in printed for name in CONFIGURATIONS)
 
 
 def test_the_baseline_gets_all_five_right(default_run: tuple[RunRecord, str]) -> None:
     run, _ = default_run
-    assert {name: o.verdict.value for name, o in of(run, "baseline").items()} == dict.fromkeys(
-        [q.name for q in run.header.suite.queries], Verdict.CORRECT.value
-    )
+    asked = of(run, "baseline")
+    assert [(q.name, asked[q.name].verdict) for q in run.header.suite.queries if not q.once] == [
+        (q.name, Verdict.CORRECT) for q in load_suite("discrimination").queries
+    ]
+
+
+def test_fresh_questions_are_answered_from_the_code_base_that_was_made_with_them(
+    default_run: tuple[RunRecord, str],
+) -> None:
+    run, _ = default_run
+    asked = [query for query in run.header.suite.queries if query.once and query.expected == "tool"]
+    assert {query.workspace for query in asked} == {"-fresh"}
+    answers = {q.name: [o.answer for o in run.outcomes if o.query == q.name and o.tool_calls] for q in asked}
+    for query in asked:
+        assert all(text in answer for answer in answers[query.name] for text in query.answer_contains), query
 
 
 def test_the_serializer_is_shown_as_it_stands_in_the_workspace(default_run: tuple[RunRecord, str]) -> None:
@@ -65,7 +78,7 @@ def test_the_serializer_is_shown_as_it_stands_in_the_workspace(default_run: tupl
 def test_the_baseline_tells_tool_from_direct_in_all_five(default_run: tuple[RunRecord, str]) -> None:
     run, _ = default_run
     outcomes = of(run, "baseline")
-    for query in run.header.suite.queries:
+    for query in (query for query in run.header.suite.queries if not query.once):
         called = [c.name for c in outcomes[query.name].tool_calls]
         assert bool(called) == (query.expected == "tool"), query.name
         if called:

@@ -70,6 +70,10 @@ class Query:
     answer_contains: tuple[str, ...] = ()
     """Texts that must all occur (without regard to case) in the final answer."""
     category: str | None = None
+    workspace: str = ""
+    """Which of a run's code bases it asks about, by name; empty for the run's own."""
+    once: bool = False
+    """Whether one round of a run asks it, and the others do not: it is there to be new."""
     copies_workspace: bool = False
     """Whether whoever answers it writes, so that it is given a copy of the workspace of its own."""
     evaluators: tuple[str, ...] = ()

@@ -38,6 +38,25 @@ def test_rounds_differ_in_order() -> None:
     assert [(p.configuration, p.query) for p in first] != [(p.configuration, p.query) for p in second]
 
 
+@given(st.integers(1, 8), st.integers(0, 12), st.integers(1, 5), st.integers(1, 7), st.integers(0, 2**31))
+def test_a_question_that_is_there_to_be_new_is_asked_in_one_round(
+    known: int, new: int, rounds: int, spread: int, seed: int
+) -> None:
+    queries = [Query(f"known {n}", "?") for n in range(known)] + [Query(f"new {n}", "?", once=True) for n in range(new)]
+    planned = plan_rounds(["a", "b"], queries, rounds, seed, spread=spread)
+    asked = Counter((p.configuration, p.query.name) for p in planned)
+    assert asked == {(c, q.name): 1 if q.once else rounds for c in "ab" for q in queries}
+    together = {(p.round, p.query.name) for p in planned if p.query.once}
+    assert len(together) == new  # both configurations in the same round, so that they can be paired
+    each = Counter(number for number, _ in together)
+    assert all(abs(each[n] - new / min(spread, rounds)) < 1 for n in range(1, min(spread, rounds) + 1))
+
+
+def test_where_all_are_new_every_round_asks_them_all() -> None:
+    queries = [Query(str(n), "?", once=True) for n in range(3)]
+    assert len(plan_rounds(["a"], queries, 4, 0)) == 12
+
+
 def test_no_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one round"):
         plan_rounds(["a"], [Query("q", "q")], 0, seed=0)

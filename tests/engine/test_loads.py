@@ -34,7 +34,8 @@ def arrivals(**load: object) -> object:
 def test_without_a_load_there_are_rounds_in_a_closed_loop() -> None:
     plain = config(concurrency=3)
     assert [level.load for level in levels_of(plain)] == [ClosedLoop(3)]
-    assert planned_each(plain, 5) == 15
+    assert planned_each(plain, QUERIES) == 9
+    assert planned_each(plain, [*QUERIES, Query("new", "?", once=True)]) == 10
     assert describe_load(plain) is None
     assert len(list(planned_of(plain, ["x", "y"], QUERIES, 0))) == 18
 
@@ -76,9 +77,9 @@ def test_the_default_keeps_all_configurations_in_one_stage() -> None:
 
 
 def test_a_duration_or_a_number_ends_what_has_no_rounds() -> None:
-    assert planned_each(config({"duration_s": 5}), 3) == 0
-    assert planned_each(config({"queries": 7, "rate": 1}), 3) == 7
-    assert planned_each(config({"rate": 1}), 3) == 9
+    assert planned_each(config({"duration_s": 5}), QUERIES[:3]) == 0
+    assert planned_each(config({"queries": 7, "rate": 1}), QUERIES[:3]) == 7
+    assert planned_each(config({"rate": 1}), QUERIES[:3]) == 9
     endless = planned_of(config({"duration_s": 5}), ["x"], QUERIES, 0)
     assert len(list(islice(endless, 100))) == 100
     counted = planned_of(config({"duration_s": 5, "rate": 1}, rounds=2), ["x"], QUERIES, 0)

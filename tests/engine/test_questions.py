@@ -7,15 +7,50 @@ import pytest
 
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.engine.experiment import Experiment
-from punie_trace.engine.questions import FRESH_COUNT, questions_of
+from punie_trace.engine.questions import DEFAULT_FRESH, FRESH_COUNT, Questions, questions_of
 from punie_trace.errors import ConfigurationError, PunieTraceError, RunFolderError, SuiteError
-from punie_trace.suite.load import sample_workspace
+from punie_trace.suite.load import load_suite, sample_workspace
+
+
+def roots(questions: Questions, folder: Path) -> dict[str, Path]:
+    return {name: workspace.root for name, workspace in questions.workspaces_in(folder).items()}
 
 
 def test_a_shipped_suite_asks_about_the_sample_unless_told_otherwise(tmp_path: Path) -> None:
+    questions = questions_of(Experiment(suite="discrimination"))
+    assert (questions.suite.name, roots(questions, tmp_path)) == ("discrimination", {"": sample_workspace()})
+    assert roots(questions_of(Experiment(workspace=tmp_path)), tmp_path / "run") == {"": tmp_path}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"suite": "discrimination"},
+        {"workspace": "."},
+        {"only": "baseline"},
+        {"agent": {"import": "theirs:agent"}},
+        {"configurations": {"a": {"kind": "url", "url": "http://127.0.0.1:1/v1"}}},
+        {"server": {"kind": "url", "url": "http://127.0.0.1:1/v1"}},
+        {"load": {"rate": 2}},
+    ],
+)
+def test_whoever_says_what_is_asked_of_whom_is_asked_nothing_else(settings: dict[str, Any]) -> None:
+    assert questions_of(Experiment(**settings)).suite.name == "discrimination"
+
+
+def test_the_default_run_asks_fresh_questions_besides_about_a_code_base_of_their_own(tmp_path: Path) -> None:
     questions = questions_of(Experiment())
-    assert (questions.suite.name, questions.workspace_in(tmp_path).root) == ("discrimination", sample_workspace())
-    assert questions_of(Experiment(workspace=tmp_path)).workspace_in(tmp_path / "run").root == tmp_path
+    known, new = load_suite("discrimination").queries, [query for query in questions.suite.queries if query.once]
+    assert questions.suite.queries == (*known, *new)
+    assert (questions.suite.name, len(new)) == (f"discrimination+fresh:{DEFAULT_FRESH}", DEFAULT_FRESH)
+    assert len({query.name for query in questions.suite.queries}) == len(known) + DEFAULT_FRESH
+    found = questions.workspaces_in(tmp_path)
+    assert found[""].root == sample_workspace()
+    find = Toolbox(found[new[0].workspace]).functions()["find_definition"]
+    asked = next(query for query in new if query.tools == ("find_definition",))
+    assert all(text in find(asked.arguments_contain[0]) for text in asked.answer_contains)
+    other = questions_of(Experiment(suite=f"discrimination+fresh:{DEFAULT_FRESH}", seed=1))
+    assert other.suite.digest != questions.suite.digest
 
 
 def test_what_may_hold_secrets_is_read_where_the_experiment_says_so(tmp_path: Path) -> None:
@@ -33,7 +68,7 @@ def test_fresh_questions_are_made_by_seed_and_number_with_their_code_base(tmp_pa
     assert first.suite.digest == again.suite.digest != other.suite.digest
     assert len(first.suite.queries) == 12
     assert len(questions_of(Experiment(suite="fresh")).suite.queries) == FRESH_COUNT
-    workspace = first.workspace_in(tmp_path)
+    workspace = first.workspaces_in(tmp_path)[""]
     assert workspace.root == tmp_path / "workspace"
     find = Toolbox(workspace).functions()["find_definition"]
     asked = next(query for query in first.suite.queries if query.tools == ("find_definition",))
@@ -47,6 +82,9 @@ def test_fresh_questions_are_made_by_seed_and_number_with_their_code_base(tmp_pa
         ({"suite": "fresh:"}, SuiteError, "names no number"),
         ({"suite": "fresh:0"}, SuiteError, "1 to 1000"),
         ({"suite": "fresh:99999"}, SuiteError, "1 to 1000"),
+        ({"suite": "discrimination+fresh:x"}, SuiteError, "names no number"),
+        ({"suite": "fresh:2+discrimination"}, SuiteError, "names no number"),
+        ({"suite": "nothing+fresh:2"}, SuiteError, "there is no suite 'nothing'"),
         ({"suite": "fresh", "workspace": "."}, ConfigurationError, "leave the workspace out"),
     ],
 )
@@ -58,4 +96,4 @@ def test_what_cannot_be_made_is_refused(settings: dict[str, Any], error: type[Pu
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "workspace").write_text("in the way")
     with pytest.raises(RunFolderError, match="cannot be written"):
-        questions_of(Experiment(suite="fresh:3")).workspace_in(tmp_path)
+        questions_of(Experiment(suite="fresh:3")).workspaces_in(tmp_path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count, takewhile
 from typing import Final, TypeAlias
 
 from punie_trace.driver.arrivals import Arrivals
@@ -67,29 +67,42 @@ class Planned:
 
 
 def plan_rounds(
-    configurations: Sequence[str], queries: Sequence[Query], rounds: int, seed: int, first_seq: int = 0
+    configurations: Sequence[str],
+    queries: Sequence[Query],
+    rounds: int,
+    seed: int,
+    first_seq: int = 0,
+    spread: int | None = None,
 ) -> list[Planned]:
     """Every query once in every configuration, in a random order, `rounds` times over.
 
     The order within a round is shuffled over both, so that slow drift of the machine falls on all configurations
-    alike. The same seed gives the same order. Raises `ValueError` for fewer than one round.
+    alike. The same seed gives the same order. Queries that are asked once are spread evenly over the first `spread`
+    rounds, all of them unless told. Raises `ValueError` for fewer than one round.
     """
     if rounds < 1:
         raise ValueError(f"a run has at least one round, not {rounds}")
-    endless = plan_endless(configurations, queries, seed, first_seq)
-    return list(islice(endless, rounds * len(configurations) * len(queries)))
+    endless = plan_endless(configurations, queries, seed, first_seq, min(spread or rounds, rounds))
+    return list(takewhile(lambda one: one.round <= rounds, endless))
 
 
 def plan_endless(
-    configurations: Sequence[str], queries: Sequence[Query], seed: int, first_seq: int = 0
+    configurations: Sequence[str], queries: Sequence[Query], seed: int, first_seq: int = 0, spread: int | None = None
 ) -> Iterator[Planned]:
-    """The rounds of `plan_rounds`, one after another without end; only the one that is asked is held."""
+    """The rounds of `plan_rounds`, one after another without end; only the one that is asked is held.
+
+    Without `spread` every round asks every query.
+    """
     if not configurations or not queries:
         return
     generator = random.Random(seed)
+    new = {query.name: number for number, query in enumerate(query for query in queries if query.once)}
+    if spread is None or len(new) == len(queries):
+        new = {}
     seq = first_seq
     for number in count(1):
-        pairs = [(configuration, query) for query in queries for configuration in configurations]
+        asked = [q for q in queries if q.name not in new or new[q.name] % (spread or 1) == number - 1]
+        pairs = [(configuration, query) for query in asked for configuration in configurations]
         generator.shuffle(pairs)
         for configuration, query in pairs:
             yield Planned(seq, number, configuration, query)

@@ -150,7 +150,7 @@ class ServedGroups:
 class ServerGroups(ServedGroups):
     """The same for a driver in this process, which asks them itself."""
 
-    toolbox: Toolbox
+    toolboxes: Mapping[str, Toolbox]
     tracing: Tracing
 
     async def bring_up(self, stack: AsyncExitStack, group: str) -> Mapping[str, Target]:
@@ -213,10 +213,13 @@ class ServerGroups(ServedGroups):
         shipped = await anyio.to_thread.run_sync(answers_shipped, config, identity)
         return turn_limits(settings, shipped=shipped)
 
-    def _tools(self, limits: TurnLimits) -> Toolbox:
-        if limits.tool_output_chars == self.toolbox.max_chars:
-            return self.toolbox
-        return Toolbox(self.toolbox.workspace, max_chars=limits.tool_output_chars)
+    def _tools(self, limits: TurnLimits) -> Mapping[str, Toolbox]:
+        return {
+            name: box
+            if box.max_chars == limits.tool_output_chars
+            else Toolbox(box.workspace, max_chars=limits.tool_output_chars)
+            for name, box in self.toolboxes.items()
+        }
 
     def _other_limits(
         self, configurations: Sequence[PlannedConfiguration], identity: ServedIdentity, limits: TurnLimits

@@ -34,7 +34,7 @@ def header_of(run_id: str, plan: Plan, questions: Questions, clock: Clock, argv:
         rounds=experiment.rounds,
         concurrency=experiment.concurrency,
         load=describe_load(experiment),
-        planned=None if experiment.load == LoadSettings() else planned_each(experiment, len(suite.queries)),
+        planned=None if experiment.load == LoadSettings() else planned_each(experiment, suite.queries),
         order="interleaved" if len(plan.batches) < 2 else "one-by-one",
         quick=QuickRecord(of=questions.of, left_out=plan.left_out) if experiment.quick else None,
         clock=ClockRecord(anchor_wall_ns=clock.anchor_wall_ns, anchor_monotonic_ns=clock.anchor_monotonic_ns),

@@ -5,7 +5,7 @@ It checks what cannot be, and says so in the words of the flags. It reads a reco
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -92,14 +92,17 @@ def rounds_of(experiment: Experiment) -> int | None:
     return None if other_end and "rounds" not in experiment.model_fields_set else experiment.rounds
 
 
-def planned_each(experiment: Experiment, queries: int) -> int:
-    """How many queries each configuration will be asked; 0 where that is not known before."""
-    rounds = rounds_of(experiment)
+def planned_each(experiment: Experiment, queries: Sequence[Query], most_rounds: int | None = None) -> int:
+    """How many queries each configuration will be asked, in `most_rounds` where that many there may be; 0 where that is
+    not known before.
+    """
+    rounds = most_rounds or rounds_of(experiment)
     if experiment.load.duration_s is not None or experiment.load.replay is not None:
         return 0
     if rounds is None:
         return experiment.load.queries if one_by_one(experiment) and experiment.load.queries is not None else 0
-    most = rounds * queries
+    new = 0 if one_by_one(experiment) else sum(query.once for query in queries)
+    most = rounds * (len(queries) - new) + new
     if experiment.load.queries is None or experiment.load.queries >= most:
         return most
     return experiment.load.queries if one_by_one(experiment) else 0

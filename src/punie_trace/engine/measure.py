@@ -24,7 +24,7 @@ from punie_trace.engine.measured import Measured, Options, Prepared, new_folder,
 from punie_trace.engine.measurement import Measurement
 from punie_trace.engine.plan import Plan, make_plan
 from punie_trace.engine.progress import Announcer, Listener, Noted
-from punie_trace.engine.questions import questions_of
+from punie_trace.engine.questions import OWN, questions_of
 from punie_trace.engine.setup import check_configurations
 from punie_trace.engine.tracing import Tracing
 from punie_trace.engine.unexpected import first_error, in_words
@@ -161,12 +161,13 @@ def _measure_here(prepared: Prepared, options: Options, listener: Listener | Non
                 writer.add_note(note)
                 announce(Noted(note))
             announce(planned_event(folder, plan, suite))
-            workspace = prepared.questions.workspace_in(folder)
-            toolbox = Toolbox(workspace, max_chars=plan.turn_limits.tool_output_chars)
-            measurement = Measurement(plan, suite, toolbox, writer, announce, tracing)
+            workspaces = prepared.questions.workspaces_in(folder)
+            most = plan.turn_limits.tool_output_chars
+            toolboxes = {name: Toolbox(root, max_chars=most) for name, root in workspaces.items()}
+            measurement = Measurement(plan, suite, toolboxes, writer, announce, tracing)
             if evaluators is not None:
                 finished = tracing.provider.open_spans.finished
-                measurement.judge = EvaluatingJudge(suite, evaluators, finished, workspace.root)
+                measurement.judge = EvaluatingJudge(suite, evaluators, finished, workspaces[OWN].root)
             status, error = _run(measurement, tracing, ending)
         finally:
             error = _close(writer, tracing, announce, status) or error

@@ -67,8 +67,8 @@ def new_folder(options: Options, run_id: str) -> Path:
 
 def planned_event(folder: Path, plan: Plan, suite: Suite) -> RunPlanned:
     """What is told of a run that is about to begin."""
-    experiment, queries = plan.experiment, len(suite.queries)
+    experiment = plan.experiment
     groups = {c.name: c.group for c in plan.configurations}
     decides = experiment.until is not None
-    each = queries * most_rounds(experiment) if decides else planned_each(experiment, queries)
+    each = planned_each(experiment, suite.queries, most_rounds(experiment) if decides else None)
     return RunPlanned(folder, groups, each, seconds_of(experiment, len(groups)), at_most=decides)

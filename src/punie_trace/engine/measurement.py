@@ -43,7 +43,8 @@ class Measurement:
 
     plan: Plan
     suite: Suite
-    toolbox: Toolbox
+    toolboxes: Mapping[str, Toolbox]
+    """By the name that queries have for their code base."""
     writer: RunWriter
     announce: Announcer
     tracing: Tracing
@@ -57,7 +58,7 @@ class Measurement:
 
     async def run(self) -> None:
         """Measures every batch of server groups; raises only what ends the whole run."""
-        groups = ServerGroups(self.plan, self.writer, self.announce, self._fail, self.toolbox, self.tracing)
+        groups = ServerGroups(self.plan, self.writer, self.announce, self._fail, self.toolboxes, self.tracing)
         for batch in self.plan.batches:
             try:
                 async with AsyncExitStack() as servers:
@@ -138,7 +139,8 @@ class Measurement:
         """Round by round, until there are enough; one watch over all of them. Returns the last one's stage."""
         experiment = self.plan.experiment
         self._rounds = Rounds(experiment, self.writer, self.announce, self.failures, self.tracing.clock)
-        planned = plan_rounds(list(driver.targets), self.suite.queries, self._rounds.most, experiment.seed, self._asked)
+        names, most = list(driver.targets), self._rounds.most
+        planned = plan_rounds(names, self.suite.queries, most, experiment.seed, self._asked, experiment.rounds)
         for number, each in groupby(planned, key=lambda one: one.round):
             stage = await driver.drive(list(each), self.failures, load, watch=watch)
             self._asked += stage.taken

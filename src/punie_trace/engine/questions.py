@@ -1,16 +1,19 @@
 """What is asked, and about which code base: a suite and a workspace that are there, or both made for this run.
 
 `fresh`, or `fresh:200`, are questions never asked before about a code base never seen before, made by the experiment's
-seed. That code base is written into the run's folder, where the tools read it and a reader of the run finds it.
+seed. That code base is written into the run's folder, where the tools read it and a reader of the run finds it. The
+default run asks some of them besides the suite that it is about.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from punie_trace.agent.asker import AgentSource
 from punie_trace.agent.workspace import Workspace
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.quick import few_of
@@ -23,33 +26,53 @@ FRESH_COUNT: Final = 60
 WORKSPACE_FOLDER: Final = "workspace"
 
 
+OWN: Final = ""
+"""What queries call the code base that the run is about; others have names."""
+JOINED: Final = "+"
+DEFAULT_FRESH: Final = 20
+"""Fresh questions of the default run: with them its verdicts rest on 25 first asks instead of 5."""
+
+
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """A suite, and the code base that it asks about: a folder that is there, or `files` to be written (by path)."""
+    """A suite, and the code base that it asks about: a folder that is there, or `files` to be written (by path).
+
+    `others` are the files of further code bases, by the names that queries have for them.
+    """
 
     suite: Suite
     workspace: Workspace | None
     files: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     of: int = 0
     """How many questions there are, of which the suite here may hold a few."""
 
-    def workspace_in(self, run_folder: Path) -> Workspace:
-        """The workspace, written below the run's folder where it was made for this run. Raises `RunFolderError`."""
-        if self.workspace is not None:
-            return self.workspace
-        root = run_folder / WORKSPACE_FOLDER
-        try:
-            for name, text in self.files.items():
-                path = root / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise RunFolderError(f"{root}: cannot be written ({error.strerror or error})") from error
-        return Workspace(root)
+    def workspaces_in(self, run_folder: Path) -> dict[str, Workspace]:
+        """The workspaces; those that were made for this run are written below its folder. Raises `RunFolderError`."""
+        own = self.workspace or _written(self.files, run_folder / WORKSPACE_FOLDER)
+        others = {
+            name: _written(files, run_folder / f"{WORKSPACE_FOLDER}{name}") for name, files in self.others.items()
+        }
+        return {OWN: own, **others}
+
+
+def _written(files: Mapping[str, str], root: Path) -> Workspace:
+    try:
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"{root}: cannot be written ({error.strerror or error})") from error
+    return Workspace(root)
 
 
 def questions_of(experiment: Experiment) -> Questions:
-    """What `experiment` asks. Raises `SuiteError` or `ConfigurationError` for what is not there or cannot be made."""
+    """What `experiment` asks. Raises `SuiteError` or `ConfigurationError` for what is not there or cannot be made.
+
+    `a+b` asks both, where one is `fresh`: what it asks is asked in one round, since only first asks count. The default
+    run is such a one.
+    """
     questions = _all_of(experiment)
     queries = questions.suite.queries
     asked = few_of(queries) if experiment.quick else queries
@@ -58,17 +81,45 @@ def questions_of(experiment: Experiment) -> Questions:
 
 def _all_of(experiment: Experiment) -> Questions:
     name = str(experiment.suite)
-    if name.partition(":")[0] == FRESH and not Path(name).is_file():
+    if _is_default(experiment):
+        name = f"{name}{JOINED}{FRESH}:{DEFAULT_FRESH}"
+    if Path(name).is_file():
+        return _in_files(experiment, name)
+    first, joined, second = name.partition(JOINED)
+    if joined and _is_fresh(second) and not _is_fresh(first):
+        return _joined(name, _in_files(experiment, first), _fresh(experiment, second))
+    if _is_fresh(name):
+        if experiment.workspace is not None:
+            raise ConfigurationError(
+                f"the suite {name!r} asks about a code base that is made with it: leave the workspace out"
+            )
         return _fresh(experiment, name)
+    return _in_files(experiment, name)
+
+
+def _is_default(experiment: Experiment) -> bool:
+    """Whether nobody said what to ask, nor of whom, and something is compared: then it is asked enough to tell."""
+    own_agent = experiment.agent_settings.source != AgentSource()
+    given = {"suite", "workspace", "configurations", "load", "fleet"} & experiment.model_fields_set
+    return (
+        not given
+        and not own_agent
+        and not experiment.quick
+        and len(experiment.only) != 1
+        and experiment.server.get("kind", "mlx_lm") not in ("url", "command")
+    )
+
+
+def _is_fresh(name: str) -> bool:
+    return name.partition(":")[0] == FRESH
+
+
+def _in_files(experiment: Experiment, name: str) -> Questions:
     root = Path(experiment.workspace).expanduser() if experiment.workspace else sample_workspace()
     return Questions(load_suite(name), Workspace(root, allow_secrets=experiment.allow_secrets))
 
 
 def _fresh(experiment: Experiment, name: str) -> Questions:
-    if experiment.workspace is not None:
-        raise ConfigurationError(
-            f"the suite {name!r} asks about a code base that is made with it: leave the workspace out"
-        )
     _, colon, number = name.partition(":")
     if colon and not (number.isascii() and number.isdigit() and len(number) < 6):
         raise SuiteError(f"the suite {name!r} names no number of questions; write {FRESH}:{FRESH_COUNT}, or {FRESH}")
@@ -76,3 +127,14 @@ def _fresh(experiment: Experiment, name: str) -> Questions:
 
     made = make_fresh(int(number) if colon else FRESH_COUNT, experiment.seed)
     return Questions(Suite(name, made.queries, made.digest), None, made.files)
+
+
+def _joined(name: str, known: Questions, fresh: Questions) -> Questions:
+    """Both suites as one. Names of fresh questions are told apart from those that are there."""
+    workspace = f"-{FRESH}"
+    new = [
+        replace(query, name=f"{FRESH}-{query.name}", workspace=workspace, once=True) for query in fresh.suite.queries
+    ]
+    digest = hashlib.sha256(f"{known.suite.digest} {fresh.suite.digest}".encode()).hexdigest()
+    suite = replace(known.suite, name=name, queries=(*known.suite.queries, *new), digest=digest)
+    return replace(known, suite=suite, others={workspace: fresh.files})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import httpx2
 from opentelemetry.trace import TracerProvider
 
 from punie_trace.agent.asker import AskerContext
+from punie_trace.agent.by_workspace import by_workspace
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.tool_runner import argument_defaults
 from punie_trace.agent.toolbox import Toolbox
@@ -56,7 +57,7 @@ async def http_target(
     stack: AsyncExitStack,
     configuration: PlannedConfiguration,
     server: Server,
-    toolbox: Toolbox,
+    toolboxes: Mapping[str, Toolbox],
     options: AskOptions,
     provider: ClockTracerProvider,
     clock: Clock,
@@ -89,8 +90,15 @@ async def http_target(
             transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"}, trust_env=False
         )
     )
-    context = AskerContext(base_url, key, client, options, toolbox, provider, clock, configuration.agent, outputs)
-    asker = await open_asker(configuration.path, stack, context)
+    askers = {
+        name: await open_asker(
+            configuration.path,
+            stack,
+            AskerContext(base_url, key, client, options, toolbox, provider, clock, configuration.agent, outputs),
+        )
+        for name, toolbox in toolboxes.items()
+    }
+    asker = by_workspace(askers)
 
     def alive() -> None:
         if (failure := server.failure()) is not None:
@@ -107,7 +115,7 @@ async def http_target(
         alive=alive,
         served_model=server.identity.model,
         memory=_memory(configuration),
-        defaults=argument_defaults(toolbox) if configuration.path in ("agent", "http") else {},
+        defaults=argument_defaults(next(iter(toolboxes.values()))) if configuration.path in ("agent", "http") else {},
         collect=collect,
         prepare=getattr(asker, "prepare", None),
         release=getattr(asker, "release", None),
@@ -143,7 +151,7 @@ async def _collector(
 async def inprocess_target(
     stack: AsyncExitStack,
     configuration: PlannedConfiguration,
-    toolbox: Toolbox,
+    toolboxes: Mapping[str, Toolbox],
     options: AskOptions,
     provider: TracerProvider,
     clock: Clock,
@@ -158,7 +166,8 @@ async def inprocess_target(
 
     model = await anyio.to_thread.run_sync(load)
     stack.callback(model.close)
-    asker = InprocessPath(model, toolbox, options, provider.get_tracer("punie_trace"), clock)
+    tracer = provider.get_tracer("punie_trace")
+    asker = by_workspace({name: InprocessPath(model, box, options, tracer, clock) for name, box in toolboxes.items()})
     return Target(
         configuration=configuration.name,
         path=configuration.path,
@@ -166,8 +175,8 @@ async def inprocess_target(
         verify=_nothing_to_verify,
         alive=_always_alive,
         served_model=model.name,
-        defaults=argument_defaults(toolbox),
-        converse=asker.converse,
+        defaults=argument_defaults(next(iter(toolboxes.values()))),
+        converse=getattr(asker, "converse", None),
     )
 
 

@@ -110,10 +110,11 @@ class Fleet:
         for member in members.alive:
             shard = Shard(member.number, len(members.all))
             clock = self.clock if member.same_clock else None
-            suite, files = self.questions.suite, self.questions.files
+            asked = self.questions
             assignment = Assignment(
-                member.name, shard, self.run_id, self.plan, suite, self.argv, files, clock, elsewhere
-            )
+                member.name, shard, self.run_id, self.plan, asked.suite, self.argv, asked.files, asked.others, clock,
+                elsewhere,
+            )  # fmt: skip
             member.send(assignment)
         await self._all_or_lost(
             members, lambda one: one.prepared is not None, "prepare itself", settings.join_timeout_s
@@ -186,7 +187,7 @@ class Fleet:
             stage.count_arrivals()
             self._write_parts(members, writer)
             self._stage = None
-        fixed = planned_each(self.plan.experiment, len(queries)) * len(names)
+        fixed = planned_each(self.plan.experiment, queries) * len(names)
         self._first_seq = max(self._first_seq + fixed, stage.last_seq + 1)
         if stage.stopper.early:
             self.ended_early = self.ended_early or self.plan.experiment.load.sweep is None

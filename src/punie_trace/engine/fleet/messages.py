@@ -45,6 +45,8 @@ class Assignment:
     argv: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     """The code base to ask about, where it was made for this run."""
+    others: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Files of further code bases, by the names that queries have for them."""
     clock: Clock | None = None
     """The run's, to be taken over where it counts from the same monotonic clock."""
     digests: bool = False

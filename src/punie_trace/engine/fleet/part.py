@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,7 +44,7 @@ from punie_trace.engine.fleet.preparation import workspace_root
 from punie_trace.engine.fleet.shares import own_arrivals, own_queries
 from punie_trace.engine.header import header_of, secrets_of
 from punie_trace.engine.measurement import cut_short_by, warm_up
-from punie_trace.engine.questions import Questions
+from punie_trace.engine.questions import OWN, Questions
 from punie_trace.engine.targets import http_target
 from punie_trace.engine.tracing import Tracing
 from punie_trace.errors import RunFolderError
@@ -70,7 +70,7 @@ class Part:
     clock: Clock
     writer: RunWriter
     tracing: Tracing
-    toolbox: Toolbox
+    toolboxes: Mapping[str, Toolbox]
     judge: Judge
     watch: bool
     status: RunStatus = "interrupted"
@@ -96,21 +96,23 @@ class Part:
             if assignment.files
             else Workspace(workspace_root(plan.experiment), allow_secrets=plan.experiment.allow_secrets)
         )
-        questions = Questions(suite, given, assignment.files, of=len(suite.queries))
+        questions = Questions(suite, given, assignment.files, assignment.others, of=len(suite.queries))
         header = header_of(assignment.run_id, plan, questions, clock, assignment.argv)
         writer = RunWriter(folder, header, secrets)
         tracing = Tracing("off", clock, assignment.run_id, writer.spans_path, "off", secrets, generator=assignment.name)
-        workspace = questions.workspace_in(folder)
+        workspaces = questions.workspaces_in(folder)
+        toolboxes = {
+            name: Toolbox(root, max_chars=plan.turn_limits.tool_output_chars) for name, root in workspaces.items()
+        }
         part = cls(
-            assignment, send, clock, writer, tracing, Toolbox(workspace, max_chars=plan.turn_limits.tool_output_chars),
-            judge_by_facts, begin.watch,
+            assignment, send, clock, writer, tracing, toolboxes, judge_by_facts, begin.watch
         )  # fmt: skip
         part._stack.enter_context(tracing.run_span())
         if suite.dataset:
             experiment = plan.experiment
             evaluators = Evaluators(suite, experiment.evaluators, timeout_s=experiment.evaluator_timeout_s)
             part._stack.enter_context(evaluators)
-            part.judge = EvaluatingJudge(suite, evaluators, tracing.provider.open_spans.finished, workspace.root)
+            part.judge = EvaluatingJudge(suite, evaluators, tracing.provider.open_spans.finished, workspaces[OWN].root)
         return part
 
     @property
@@ -210,7 +212,7 @@ class Part:
                 server = order.servers[configuration.name]
                 options = plan_options(plan, configuration, server.request_model)
                 target = await http_target(
-                    stack, configuration, server, self.toolbox, options, self.tracing.provider, self.clock
+                    stack, configuration, server, self.toolboxes, options, self.tracing.provider, self.clock
                 )
                 near = order.server_clocks.get(configuration.name) == clock_id()
                 targets[configuration.name] = target if near else replace(target, collect=None)
