@@ -35,7 +35,7 @@ RECORD = GenerationRecord(
     prompt_tokens=50,
     cached_tokens=30,
     emitted=9,
-    prefill_ns=MS,
+    prefill_ns=8 * MS,
     rounds=(round_("suffix", 4, 4), round_("", 0, 0), round_("model", 2, 1)),
     fallback="memory limit: the drafters hold 3.1 MB",
     drafter_bytes=0,
@@ -66,10 +66,15 @@ def finished(**changes: object) -> Call:
     return call
 
 
+def test_plain_decoding_computes_its_first_token_with_the_prompt() -> None:
+    said = timings(finished(record=None, speculation=Speculation("off")))
+    assert (said["prompt_ms"], said["predicted_ms"], said["predicted_per_second"]) == (10, 40, 200)
+
+
 def test_timings_of_a_call() -> None:
     said = timings(finished())
-    assert (said["queue_ms"], said["tokenize_ms"], said["prompt_ms"], said["predicted_ms"]) == (2, 1, 10, 40)
-    assert (said["cache_n"], said["prompt_n"], said["predicted_per_second"]) == (30, 20, 200)
+    assert (said["queue_ms"], said["tokenize_ms"], said["prompt_ms"], said["predicted_ms"]) == (2, 1, 8, 42)
+    assert (said["cache_n"], said["prompt_n"], said["predicted_per_second"]) == (30, 20, pytest.approx(9 / 0.042))
     speculation = said["speculation"]
     assert isinstance(speculation, dict)
     assert (speculation["draft_n"], speculation["draft_n_accepted"], speculation["rounds"]) == (6, 5, 2)

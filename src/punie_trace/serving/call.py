@@ -74,6 +74,15 @@ class Call:
         return max(self.taken_ns, self.tokenized_ns)
 
     @property
+    def decoding_ns(self) -> int | None:
+        """When decoding began: with drafts once the prompt was read, since the first round may give many tokens, and
+        may take long; else at the first token, which mlx_lm's decoding computes with the prompt's end.
+        """
+        if self.record is None or self.first_token_ns is None or self.prefill_ns is None:
+            return self.first_token_ns
+        return min(self.first_token_ns, self.prefill_ns + self.record.prefill_ns)
+
+    @property
     def drafting(self) -> Sequence[RoundRecord]:
         """The rounds in which anything was drafted: one without a draft is a plain step."""
         return [one for one in self.record.rounds if one.drafted > 0] if self.record is not None else []

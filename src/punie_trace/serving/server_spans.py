@@ -86,22 +86,23 @@ def _steps(call: Call, done_ns: int) -> Iterator[tuple[str, int, int, dict[str, 
     yield (
         names.SPAN_PREFILL,
         call.prefill_ns,
-        call.first_token_ns or done_ns,
+        call.decoding_ns or done_ns,
         {
             **_known(tokens=call.prompt_tokens),
             **cached,
         },
     )
-    if call.first_token_ns is None or call.last_token_ns is None:
+    decoding_ns = call.decoding_ns
+    if decoding_ns is None or call.last_token_ns is None:
         return
     yield (
         names.SPAN_DECODE,
-        call.first_token_ns,
+        decoding_ns,
         call.last_token_ns,
         {names.GEN_AI_OUTPUT_TOKENS: call.output_tokens},
     )
     if call.speculation.mode != "off" or call.record is not None:
-        yield names.SPAN_SPECULATION, call.first_token_ns, call.last_token_ns, speculation_attributes(call)
+        yield names.SPAN_SPECULATION, decoding_ns, call.last_token_ns, speculation_attributes(call)
 
 
 def speculation_attributes(call: Call) -> dict[str, AttributeValue]:

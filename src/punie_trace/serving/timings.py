@@ -13,16 +13,17 @@ NS_PER_MS = 1e6
 
 def timings(call: Call) -> dict[str, JsonValue]:
     """The times of a call whose last token is out; null for a step that it did not reach."""
-    decode_ms = _ms(call.first_token_ns, call.last_token_ns)
+    decode_ms = _ms(call.decoding_ns, call.last_token_ns)
+    decoded = call.output_tokens - (call.decoding_ns == call.first_token_ns)  # the first token may be prefill's
     found: dict[str, JsonValue] = {
         "queue_ms": _ms(call.queued_ns, call.taken_ns),
         "tokenize_ms": _ms(call.tokenizing_ns, call.tokenized_ns),
         "cache_n": call.cached_tokens,
         "prompt_n": None if call.prompt_tokens is None else call.prompt_tokens - (call.cached_tokens or 0),
-        "prompt_ms": _ms(call.prefill_ns, call.first_token_ns),
+        "prompt_ms": _ms(call.prefill_ns, call.decoding_ns),
         "predicted_n": call.output_tokens,
         "predicted_ms": decode_ms,
-        "predicted_per_second": (call.output_tokens - 1) / decode_ms * 1000 if decode_ms else None,
+        "predicted_per_second": decoded / decode_ms * 1000 if decode_ms else None,
         "batched": call.batched,
     }
     record = call.record
