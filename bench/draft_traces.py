@@ -30,7 +30,7 @@ from punie_trace.agent.definitions import build_tools, openai_definitions
 from punie_trace.agent.prompt import SYSTEM_PROMPT
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
-from punie_trace.engine.presets import SHIPPED_MAX_TOKENS, SHIPPED_TOOL_OUTPUT_CHARS
+from punie_trace.engine.turn_limits import SHIPPED_MAX_TOKENS, SHIPPED_TOOL_OUTPUT_CHARS
 from punie_trace.models import shipped_model
 from punie_trace.servers.blas import variables_for
 from punie_trace.speculative.arrays import integers, numbers

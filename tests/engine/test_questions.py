@@ -58,7 +58,7 @@ def test_what_may_hold_secrets_is_read_where_the_experiment_says_so(tmp_path: Pa
     file = tmp_path / "punie.toml"
     for text, starts in (("", "error: '.env' may hold secrets"), ("allow_secrets = true\n", ".env, 1 line\nTOKEN=")):
         file.write_text(text)
-        workspace = questions_of(Experiment.from_file(file, workspace=tmp_path)).workspace_in(tmp_path / "run")
+        workspace = questions_of(Experiment.from_file(file, workspace=tmp_path)).workspaces_in(tmp_path / "run")[""]
         assert Toolbox(workspace).read_file(".env").startswith(starts)
 
 
