@@ -243,7 +243,7 @@ def ours(arm: Arm, generation: dict[str, Any], costs: Costs, marks: Marks, noise
         arm.lost["too long"] += costs.verify(1 + len(draft.tokens)) - costs.verify(1 + min(right, emitted))
         arm.lost["drafting"] += drafting
         if right == len(draft.tokens) and emitted == right + 1 and at + emitted < len(answer):
-            arm.lost["too short"] += costs.verify(1) if generation["said"][at + right] == answer[at + right] else 0.0
+            arm.lost["too short"] += float(model is not None and generation["said"][at + right] == answer[at + right])
         for one in left[:emitted]:
             text.append(one)
         at += emitted
