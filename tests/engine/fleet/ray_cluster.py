@@ -7,6 +7,7 @@ Ports are given, because a node waits 15 s and no longer for those that its agen
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
@@ -37,9 +38,8 @@ def node_arguments(number: int) -> dict[str, Any]:
 
 def started() -> Any:
     """All nodes, or none. Raises what Ray does where they do not come up in its own time."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster()
+    # By name, as in the package: the extra need not be installed where types are checked.
+    cluster = importlib.import_module("ray.cluster_utils").Cluster()
     try:
         for number in range(NODES):
             cluster.add_node(**node_arguments(number))
