@@ -146,6 +146,6 @@ def test_a_lora_is_trained_by_mlx_lm_and_what_it_cannot_do_is_said(run: Run, tmp
     trained = train_lora(plan.model, plan.examples, tmp_path / "out", settings, lines.append)
     assert (trained.steps, trained.cut_short) == (4, False)
     assert (trained.adapters / "adapters.safetensors").is_file()
-    assert any("Train loss" in line for line in lines)
+    assert any("Trainable parameters" in line for line in lines)
     with pytest.raises(ModelError, match="mlx_lm lora ended with exit code"):
         train_lora(str(tmp_path / "absent"), plan.examples, tmp_path / "none", settings, lines.append)
