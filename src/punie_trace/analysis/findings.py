@@ -84,7 +84,8 @@ def _ending(header: RunHeader, summary: Summary) -> Iterator[str]:
     for name, reason in header.failures.items():
         yield f"{name} failed: {first_line(reason)}"
     # Of a run that stops by itself: its rounds up to now.
-    planned = len(header.suite.queries) * header.rounds if header.planned is None else header.planned
+    of_rounds = sum(1 if query.once else header.rounds for query in header.suite.queries)
+    planned = of_rounds if header.planned is None else header.planned
     short = [
         f"{name} {figures.outcomes} of {planned}"
         for name, figures in summary.configurations.items()

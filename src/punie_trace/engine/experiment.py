@@ -129,8 +129,8 @@ class Experiment(Settings):
 
     suite: str | Path = Field(
         default="discrimination",
-        description="a shipped suite's name, fresh:60, both as discrimination+fresh:20, or a pydantic-evals file; if "
-        "nothing else says what is asked of whom, discrimination+fresh:20",
+        description="a shipped suite's name, fresh:60, both as discrimination+fresh:8, or a pydantic-evals file; if "
+        "nothing else says what is asked of whom, discrimination+fresh:8",
     )
     workspace: Annotated[
         Path | str | None, Field(description="the folder that the tools read; the sample if absent")

@@ -29,8 +29,8 @@ WORKSPACE_FOLDER: Final = "workspace"
 OWN: Final = ""
 """What queries call the code base that the run is about; others have names."""
 JOINED: Final = "+"
-DEFAULT_FRESH: Final = 20
-"""Fresh questions of the default run: with them its verdicts rest on 25 first asks instead of 5."""
+DEFAULT_FRESH: Final = 8
+"""Fresh questions of the default run: with them its verdicts rest on 13 first asks instead of 5."""
 
 
 @dataclass(frozen=True, slots=True)
