@@ -131,6 +131,8 @@ def write_run(
         now = ANCHOR
         for round_ in range(rounds):
             for query in queries:
+                if query.once and round_:
+                    continue
                 for name, arm in arms.items():
                     if first is not None and seq >= first:
                         return folder

@@ -145,6 +145,15 @@ def test_a_failed_configuration_is_there_and_named(tmp_path: Path) -> None:
     assert [one.other for one in summary.comparisons] == []
 
 
+@pytest.mark.parametrize(("first", "missing"), [(None, False), (12, True)])
+def test_a_query_that_is_asked_once_is_missed_in_no_other_round(
+    tmp_path: Path, first: int | None, missing: bool
+) -> None:
+    queries = (*QUERIES[:-1], replace(QUERIES[-1], once=True))
+    findings = summary_of(tmp_path, {"only": Arm()}, queries=queries, first=first, status="done").findings
+    assert any("queries measured: only" in one or "is still running" in one for one in findings) is missing
+
+
 def test_warm_prefixes_serial_serving_slow_blas_and_an_early_end_are_findings(tmp_path: Path) -> None:
     arms = {"baseline": Arm(cached=0), "drafted": Arm(draft=True, cached=400)}
     findings = " | ".join(summary_of(tmp_path, arms, concurrency=4, blas="reference", status="interrupted").findings)
