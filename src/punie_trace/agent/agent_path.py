@@ -5,16 +5,14 @@ It opens no span itself: pydantic-ai opens `invoke_agent`, `chat` and `execute_t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
 from dataclasses import replace
 
 import httpx2
 from openai import AsyncOpenAI
 from opentelemetry.trace import TracerProvider
-from pydantic_ai import Agent, ModelSettings, RunContext, UnexpectedModelBehavior, UsageLimits
+from pydantic_ai import Agent, ModelSettings, UnexpectedModelBehavior, UsageLimits
 from pydantic_ai.capabilities import ProcessHistory
-from pydantic_ai.messages import AgentStreamEvent, ModelMessage, ModelResponse, TextPart
-from pydantic_ai.models.instrumented import InstrumentationSettings
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -24,6 +22,7 @@ from punie_trace.agent.code_mode import code_capability
 from punie_trace.agent.definitions import build_tools
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.prompt import SYSTEM_PROMPT
+from punie_trace.agent.streaming import instrumentation, read_to_the_end
 from punie_trace.agent.tool_runner import ToolRunner
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.records import Answer, Query
@@ -77,12 +76,7 @@ class AgentPath:
                 *([code_capability()] if options.tools == "code" else []),
             ],
         )
-        if tracer_provider is None:
-            self._agent.instrument = False
-        else:
-            self._agent.instrument = InstrumentationSettings(
-                tracer_provider=tracer_provider, include_content=True, include_model_request_parameters=False
-            )
+        self._agent.instrument = False if tracer_provider is None else instrumentation(tracer_provider)
         self._limits = UsageLimits(request_limit=options.max_requests)
 
     async def ask(self, query: Query) -> Answer:
@@ -103,7 +97,7 @@ class AgentPath:
                     text,
                     message_history=history or None,
                     usage_limits=self._limits,
-                    event_stream_handler=_read_to_the_end,
+                    event_stream_handler=read_to_the_end,
                 )
             except UnexpectedModelBehavior as failure:
                 return Answer("", reason=" ".join(str(failure).split()))
@@ -111,12 +105,6 @@ class AgentPath:
             return Answer(answer_of(result.output))
 
         return ask
-
-
-async def _read_to_the_end(_context: RunContext[object], events: AsyncIterable[AgentStreamEvent]) -> None:
-    """A handler is what makes pydantic-ai stream; the events themselves are the transport's concern."""
-    async for _ in events:
-        pass
 
 
 async def _without_reasoning(messages: list[ModelMessage]) -> list[ModelMessage]:

@@ -6,7 +6,6 @@ tools, toolsets, MCP servers, structured outputs, retries and capabilities work 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,14 +13,14 @@ from opentelemetry.trace import TracerProvider
 from pydantic_ai import ModelSettings, RunContext, UnexpectedModelBehavior, UsageLimitExceeded, UsageLimits
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.capabilities import AbstractCapability, Instrumentation
-from pydantic_ai.messages import AgentStreamEvent, ModelMessage
+from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models import Model, ModelRequestContext
-from pydantic_ai.models.instrumented import InstrumentationSettings
 
 from punie_trace.agent.asker import AskTurn
 from punie_trace.agent.code_mode import code_capability
 from punie_trace.agent.function_asker import answer_from
 from punie_trace.agent.options import AskOptions
+from punie_trace.agent.streaming import instrumentation, read_to_the_end
 from punie_trace.errors import ConfigurationError
 from punie_trace.records import Answer, Query
 
@@ -72,15 +71,11 @@ class PydanticAsker:
         self._max_requests = options.max_requests
         self._outputs = _OutputNames()
         self._capabilities = [
-            Instrumentation(
-                InstrumentationSettings(
-                    tracer_provider=tracer_provider, include_content=True, include_model_request_parameters=False
-                )
-            ),
+            Instrumentation(instrumentation(tracer_provider)),
             self._outputs,
             *([code_capability()] if options.tools == "code" else []),
         ]
-        self._handler = agent.event_stream_handler or _read_to_the_end
+        self._handler = agent.event_stream_handler or read_to_the_end
 
     async def ask(self, query: Query) -> Answer:
         """The agent's output as text; an empty answer, with a reason, where its model came to none.
@@ -132,9 +127,3 @@ class _OutputNames(AbstractCapability[Any]):
         if tools:
             self.names |= {tool.name for tool in tools}
         return request_context
-
-
-async def _read_to_the_end(_context: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
-    """A handler is what makes pydantic-ai stream; the events themselves are the transport's concern."""
-    async for _ in events:
-        pass

@@ -33,7 +33,7 @@ _BY_ERROR: Final[dict[str, ProblemKind]] = {
     "PermissionError": "not allowed",
     "ModuleNotFoundError": "not allowed",
     "ImportError": "not allowed",
-    "NotImplementedError": "not allowed",
+    "NotImplementedError": "not allowed",  # what the sandbox raises for a part of Python that it does not have
     "TypeError": "wrong types",
     "MemoryError": "over a limit",
     "RecursionError": "over a limit",
