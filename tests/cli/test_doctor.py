@@ -15,8 +15,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from punie_trace.cli.doctor_command import next_thing
-from punie_trace.engine.checks import Check, compute_checks, disk_check, memory_check, model_check
+from punie_trace.engine.checks import Check, compute_checks, disk_check, memory_check, model_check, next_thing
 from punie_trace.engine.stack_checks import Stack, stack_at, stack_checks
 from punie_trace.spans import metrics
 from tests.cli.conftest import GOOD, Bench

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_trace.cli.output import ForgivingStream
+from punie_trace.report.standard_streams import ForgivingStream
 from punie_trace.runs.reader import read_run
 from tests.cli.conftest import GOOD, Bench
 from tests.synthetic_run import ARMS, write_run

@@ -6,7 +6,7 @@ With an agent, a server or a suite it asks one real query as well. The last line
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -47,9 +47,10 @@ def doctor(
     from rich.console import Console
     from rich.text import Text
 
-    from punie_trace.engine.checks import machine_checks
+    from punie_trace.engine.checks import machine_checks, next_thing
     from punie_trace.engine.experiment import Experiment
     from punie_trace.engine.measured import RUNS
+    from punie_trace.engine.stack_checks import checks_of_stack
 
     server = {
         "model_path": None if url else model,
@@ -66,7 +67,7 @@ def doctor(
         checks = [*_shown(machine_checks(None if url else model, Path(RUNS)), console)]
         if suite or workspace or agent or url or config:
             checks += _shown(_asking(experiment, asks=bool(agent or url or config)), console)
-        checks += _shown(_stack(otlp, otlp_metrics), console)
+        checks += _shown(checks_of_stack(otlp, otlp_metrics), console)
         console.print(Text(f"next: {next_thing(checks, run)}"), soft_wrap=True)
         code = EXIT_BAD if any(check.state == "bad" for check in checks) else EXIT_FINE
     raise typer.Exit(code)
@@ -81,14 +82,6 @@ def _asking(experiment: Experiment, *, asks: bool) -> Iterator[Check]:
         yield from ask_checks(experiment)
 
 
-def next_thing(checks: Sequence[Check], run: str) -> str:
-    """The gravest thing to do, else the run that all this is for."""
-    bad = next((check for check in checks if check.state == "bad"), None)
-    if bad is None:
-        return run
-    return f"{bad.name}: {bad.do or bad.found}"
-
-
 def _run_words(config: Path | None, *values: object) -> str:
     """The command line of a run with the same settings: a quick one where nothing of the user's was given."""
     words = [
@@ -98,16 +91,6 @@ def _run_words(config: Path | None, *values: object) -> str:
         for word in (flag, str(value))
     ]
     return shlex.join(["punie-trace", "run", *(words or ["--quick"])])
-
-
-def _stack(otlp: str, otlp_metrics: str) -> Iterator[Check]:
-    from punie_trace.engine.stack_checks import stack_at, stack_checks
-    from punie_trace.spans.metric_endpoint import first_that_answers, metric_endpoints
-    from punie_trace.spans.otlp_endpoint import endpoint_for
-
-    metrics = metric_endpoints(otlp_metrics, otlp)
-    answering = first_that_answers(metrics, asked_for=False)
-    yield from stack_checks(stack_at(endpoint_for(otlp), answering or (metrics[-1] if metrics else None)))
 
 
 def _shown(checks: Iterator[Check], console: Console) -> Iterator[Check]:

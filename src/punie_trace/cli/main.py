@@ -16,13 +16,13 @@ from punie_trace.cli import run_command
 from punie_trace.cli.compare_command import compare
 from punie_trace.cli.doctor_command import doctor
 from punie_trace.cli.export_command import export
-from punie_trace.cli.output import forgiving_streams
 from punie_trace.cli.report_command import report
 from punie_trace.cli.serve_command import serve
 from punie_trace.cli.suites_command import suites
 from punie_trace.cli.train_command import train_app
 from punie_trace.outside_text import one_line
 from punie_trace.plugins import load_plugins
+from punie_trace.report.standard_streams import forgiving_streams
 
 app = typer.Typer(
     name="punie-trace",

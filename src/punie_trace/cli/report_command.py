@@ -39,7 +39,12 @@ def report(
     """Make a run's report again from its folder, without any server."""
     with errors_as_messages():
         if definitions:
-            print_definitions()
+            from rich.console import Console
+
+            from punie_trace.report.console import print_facts
+            from punie_trace.report.run_document import definitions as all_definitions
+
+            print_facts(all_definitions(), Console())
             raise typer.Exit(0)
         if folder is None:
             raise ConfigurationError("report needs the folder of a run, such as runs/<id>")
@@ -83,16 +88,6 @@ def report_command(
     known[form].write(source, sys.stdout)
     # Rows and traces are written without the summary, which is then not worth making.
     return LedgerError.exit_code if "summary" in vars(source) and source.summary.ledger_errors else 0
-
-
-def print_definitions() -> None:
-    """How each figure is defined, for whoever reads a report."""
-    from rich.console import Console
-
-    from punie_trace.report.console import print_facts
-    from punie_trace.report.run_document import definitions
-
-    print_facts(definitions(), Console())
 
 
 def show_report(run: Run, console: Console, *, full: bool = False) -> None:

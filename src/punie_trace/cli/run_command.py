@@ -141,7 +141,7 @@ def _measure_and_show(
     from punie_trace.report.progress import Progress
 
     if experiment.computes_here:
-        from punie_trace.cli.openblas import restart_with_openblas
+        from punie_trace.servers.openblas_restart import restart_with_openblas
 
         restart_with_openblas()  # before anything is written or started
     console = Console(stderr=True)

@@ -8,8 +8,9 @@ import typer
 
 from punie_trace.cli.exits import errors_as_messages
 from punie_trace.errors import ConfigurationError, nearest
+from punie_trace.serving.served_pair import served_pair
 from punie_trace.serving.speculation import MEMORIES
-from punie_trace.speculative.registry import drafter_names, needs_draft_model, without_draft_model
+from punie_trace.speculative.registry import drafter_names
 
 
 def serve(
@@ -53,15 +54,17 @@ def serve(
     with errors_as_messages():
         if memory not in MEMORIES:
             raise ConfigurationError(f"--memory {memory!r}: {nearest(memory, MEMORIES)}")
-        model, draft_model = _models(model, draft_model, drafter)
-        _check_models(model, draft_model)
-        from punie_trace.cli.openblas import restart_with_openblas
+        pair = served_pair(model, draft_model, drafter)
+        from punie_trace.servers.config import server_config
+        from punie_trace.servers.models import check_models
+        from punie_trace.servers.openblas_restart import restart_with_openblas
 
+        check_models(server_config({"kind": "punie", "model_path": pair.model, "draft_model": pair.draft_model}))
         restart_with_openblas()
         from punie_trace.serving.serve import Allowed, ServeOptions, parse_size
         from punie_trace.serving.serve import serve as serve_until_ended
 
-        flags = ["--model", model, *(["--draft-model", draft_model] if draft_model else [])]
+        flags = ["--model", pair.model, *(["--draft-model", pair.draft_model] if pair.draft_model else [])]
         if num_draft_tokens is not None:
             flags += ["--num-draft-tokens", str(num_draft_tokens)]
         options = ServeOptions(
@@ -75,26 +78,3 @@ def serve(
             allowed=Allowed(tuple(allow_host or ()), tuple(allow_model or ())),
         )
         serve_until_ended([*flags, *context.args], options)
-
-
-def _models(model: str | None, draft_model: str | None, drafter: str | None) -> tuple[str, str | None]:
-    """The models to serve, the shipped pair where none was given. Raises `ConfigurationError` for what cannot be."""
-    if drafter is not None and drafter not in drafter_names():
-        raise ConfigurationError(f"--drafter {drafter!r}: {nearest(drafter, drafter_names())}")
-    if model is None:
-        from punie_trace.models import shipped_model
-
-        target, small = shipped_model()
-        model, draft_model = str(target), draft_model or str(small)
-    if drafter is not None and needs_draft_model(drafter) and draft_model is None:
-        raise ConfigurationError(
-            f"--drafter {drafter} needs --draft-model; or choose {without_draft_model()}, which need none"
-        )
-    return model, draft_model
-
-
-def _check_models(model: str, draft_model: str | None) -> None:
-    from punie_trace.servers.config import server_config
-    from punie_trace.servers.models import check_models
-
-    check_models(server_config({"kind": "punie", "model_path": model, "draft_model": draft_model}))

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -126,3 +126,11 @@ def model_check(model: str | None) -> Check:
         do = f"the server will download it; to do that now: hf download {model}"
         return Check("model", "note", f"{model} is not in the hub cache", do)
     return Check("model", "bad", f"{model} holds no weights", "give the folder of an MLX model, or its name on the hub")
+
+
+def next_thing(checks: Sequence[Check], run: str) -> str:
+    """The gravest thing to do, else the run that all this is for."""
+    bad = next((check for check in checks if check.state == "bad"), None)
+    if bad is None:
+        return run
+    return f"{bad.name}: {bad.do or bad.found}"

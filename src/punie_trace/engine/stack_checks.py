@@ -16,7 +16,8 @@ from punie_trace.engine.checks import Check
 from punie_trace.errors import ExportError
 from punie_trace.report.interfaces import GRAFANA_PORT, JAEGER_PORT, beside
 from punie_trace.spans.doctor_probe import Probe
-from punie_trace.spans.otlp_endpoint import port_is_open, shown
+from punie_trace.spans.metric_endpoint import first_that_answers, metric_endpoints
+from punie_trace.spans.otlp_endpoint import endpoint_for, port_is_open, shown
 from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
 
 _START: Final = "start it with 'docker compose up -d' (runs go on without it)"
@@ -47,6 +48,13 @@ def stack_at(spans: str | None, metrics: str | None) -> Stack:
         prometheus=address if found else None,
         grafana=beside(metrics, GRAFANA_PORT) if metrics else None,
     )
+
+
+def checks_of_stack(otlp: str, otlp_metrics: str) -> Iterator[Check]:
+    """The checks of the stack that a run with these endpoints, each auto, off or a URL, would send to."""
+    metrics = metric_endpoints(otlp_metrics, otlp)
+    answering = first_that_answers(metrics, asked_for=False)
+    yield from stack_checks(stack_at(endpoint_for(otlp), answering or (metrics[-1] if metrics else None)))
 
 
 def stack_checks(stack: Stack, *, back_s: float = _BACK_S) -> Iterator[Check]:
