@@ -150,7 +150,9 @@ def test_a_query_that_is_asked_once_is_missed_in_no_other_round(
     tmp_path: Path, first: int | None, missing: bool
 ) -> None:
     queries = (*QUERIES[:-1], replace(QUERIES[-1], once=True))
-    findings = summary_of(tmp_path, {"only": Arm()}, queries=queries, first=first, status="done").findings
+    summary = summary_of(tmp_path, {"only": Arm()}, queries=queries, first=first, status="done")
+    findings = summary.findings
+    assert summary.run.asked == "5 queries (1 of them in one round only) x 3 rounds, concurrency 1"
     assert any("queries measured: only" in one or "is still running" in one for one in findings) is missing
 
 

@@ -250,12 +250,15 @@ class RunFacts(Figures):
     """What the system told of heat while the run went on; '' where it told nothing."""
     energy: str = ""
     """Why no energy is shown; '' where it is."""
+    asked_once: int = 0
+    """How many of `queries` are asked in one round only."""
 
     @property
     def asked(self) -> str:
         """What was asked how, in a few words."""
         how = self.load or f"{self.rounds} round{'s' * (self.rounds > 1)}, concurrency {self.concurrency}"
-        return f"{self.queries} queries{',' if self.load else ' x'} {how}"
+        once = f" ({self.asked_once} of them in one round only)" if self.asked_once and self.rounds > 1 else ""
+        return f"{self.queries} queries{once}{',' if self.load else ' x'} {how}"
 
 
 class Summary(Figures):

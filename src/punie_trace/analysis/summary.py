@@ -127,6 +127,7 @@ def _facts(header: RunHeader, samples: Sequence[MachineSample], energy: str) -> 
         suite=header.suite.name,
         suite_digest=header.suite.digest,
         queries=len(header.suite.queries),
+        asked_once=sum(query.once for query in header.suite.queries),
         rounds=header.rounds,
         concurrency=header.concurrency,
         load=header.load,
