@@ -47,15 +47,15 @@ class ProgramFolder:
     def make(cls, workspace: Path, *, copy: bool) -> ProgramFolder:
         """Make it. It blocks for as long as copying takes. Raises `OSError` and `shutil.Error`."""
         root = Path(tempfile.mkdtemp(prefix="punie-trace-"))
-        made = cls(root, root / "workspace" if copy else workspace)
+        folder = cls(root, root / "workspace" if copy else workspace)
         try:
-            made.files.mkdir()
+            folder.files.mkdir()
             if copy:
-                shutil.copytree(workspace, made.workspace, symlinks=True, ignore_dangling_symlinks=True)
+                shutil.copytree(workspace, folder.workspace, symlinks=True, ignore_dangling_symlinks=True)
         except BaseException:
-            made.remove()
+            folder.remove()
             raise
-        return made
+        return folder
 
     def remove(self) -> None:
         """Remove it, as far as it can be."""

@@ -154,8 +154,8 @@ def _seen(outcome: Outcome, figures: ConfigurationFigures) -> Iterator[Check]:
     split = figures.generation_split_ms
     seen = [f"{phase.replace('_', ' ')} {duration(one.value)}" for phase, one in split.items() if one.value is not None]
     unseen = [phase.replace("_", " ") for phase, one in split.items() if one.value is None and one.of]
-    told = f" (told by {' and '.join(figures.phases_told_by)})" if figures.phases_told_by else ""
-    found = f"{', '.join(seen) or 'none'}{told}" + (f"; not observable: {', '.join(unseen)}" if unseen else "")
+    source = f" (told by {' and '.join(figures.phases_told_by)})" if figures.phases_told_by else ""
+    found = f"{', '.join(seen) or 'none'}{source}" + (f"; not observable: {', '.join(unseen)}" if unseen else "")
     yield Check("timings", "ok" if seen else "note", found)
     if figures.speculation is None:
         yield Check("acceptance", "note", "not told: of drafts, if it makes any, only the time is observable")

@@ -125,8 +125,8 @@ def _fresh(experiment: Experiment, name: str) -> Questions:
         raise SuiteError(f"the suite {name!r} names no number of questions; write {FRESH}:{FRESH_COUNT}, or {FRESH}")
     from punie_trace.suite.fresh.questions import make_fresh
 
-    made = make_fresh(int(number) if colon else FRESH_COUNT, experiment.seed)
-    return Questions(Suite(name, made.queries, made.digest), None, made.files)
+    fresh = make_fresh(int(number) if colon else FRESH_COUNT, experiment.seed)
+    return Questions(Suite(name, fresh.queries, fresh.digest), None, fresh.files)
 
 
 def _joined(name: str, known: Questions, fresh: Questions) -> Questions:

@@ -159,12 +159,12 @@ def elsewhere(spans: Sequence[Span]) -> list[str]:
     ours = [span for span in spans if names.SEGMENT in span.attributes]
     hosts = [_host(span) for span in ours if span.attributes[names.SEGMENT] == names.SEGMENT_ELSEWHERE]
     timed = {_host(span) for span in ours if span.attributes[names.SEGMENT] == names.SEGMENT_GENERATION}
-    if timed and (told := [one for one in spans if _host(one) and names.SEGMENT not in one.attributes]):
+    if timed and (others := [one for one in spans if _host(one) and names.SEGMENT not in one.attributes]):
         by_id = {span.span_id: span for span in spans}
         seen = {one.span_id for span in ours for one in ancestors(span, by_id)}
         hosts += [
             _host(span)
-            for span in told
+            for span in others
             if kind_of(span) == "generation" and span.span_id not in seen and _host(span) not in timed
         ]
     return hosts

@@ -55,8 +55,8 @@ def _messages(message: Mapping[str, Any]) -> list[Message]:
     parts = [one for one in message.get("parts") or () if isinstance(one, Mapping)]
     if message.get("role") == "assistant":
         calls = [_call(one) for one in parts if one.get("type") == "tool_call"]
-        made: Message = {"role": "assistant", "content": _parts_text(parts)}
-        return [{**made, "tool_calls": calls} if calls else made]
+        message_of_parts: Message = {"role": "assistant", "content": _parts_text(parts)}
+        return [{**message_of_parts, "tool_calls": calls} if calls else message_of_parts]
     found = [
         {"role": "tool", "tool_call_id": str(one.get("id")), "content": _text(one.get("result"))}
         for one in parts

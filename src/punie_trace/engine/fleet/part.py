@@ -233,8 +233,8 @@ class Part:
         self.writer.append_outcome(outcome)
         if len(self._ended) < MOST_UNTOLD:
             turns = tuple(replace(turn, answer="", tool_calls=()) for turn in outcome.turns)
-            told = replace(outcome, answer="", tool_calls=(), evaluations=(), turns=turns)
-            self._ended.append(pickle.dumps(Ended(told, ledger)))
+            without_text = replace(outcome, answer="", tool_calls=(), evaluations=(), turns=turns)
+            self._ended.append(pickle.dumps(Ended(without_text, ledger)))
         else:
             self._untold += 1
 

@@ -89,8 +89,8 @@ def _codebase(rng: random.Random, wanted: Mapping[str, int]) -> tuple[dict[str, 
     while True:
         for _ in range(max(1, bases)):  # twice as many each time
             root = f"{made_up_word(rng)}/" if files else ""
-            made = {f"{root}{path}": text for path, text in make_codebase(rng).items()}
-            files |= {path: text for path, text in made.items() if path not in files}
+            codebase = {f"{root}{path}": text for path, text in make_codebase(rng).items()}
+            files |= {path: text for path, text in codebase.items() if path not in files}
             bases += 1
         found = {
             "definition": definitions(files),
