@@ -93,7 +93,7 @@ def start_bound(
     launcher = (sys.executable, "-I", "-S", str(LAUNCHER))
     try:
         popen = subprocess.Popen(
-            [*launcher, str(reading), "" if reporting is None else str(reporting), "", "--", *argv],
+            [*launcher, str(reading), "" if reporting is None else str(reporting), "", "", "--", *argv],
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

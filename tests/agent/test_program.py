@@ -21,6 +21,7 @@ from punie_trace.agent.aiohttp_transport import AiohttpTransport
 from punie_trace.agent.asker import AgentSource
 from punie_trace.agent.plain_transport import PlainTransport
 from punie_trace.agent.program import ProgramPath, check_source
+from punie_trace.agent.program_process import KeptOutputs
 from punie_trace.agent.proxy import RecordingProxy
 from punie_trace.analysis.ledger import close_ledger
 from punie_trace.driver.limits import Failures, Limits
@@ -83,7 +84,7 @@ async def asking(
         await stack.enter_async_context(proxy.listening())
         span = stack.enter_context(opened)
         span.mark_sent()
-        path = ProgramPath(source, proxy, "fake-model", workspace, workspace.parent / "outputs")
+        path = ProgramPath(source, proxy, "fake-model", workspace, KeptOutputs(workspace.parent / "outputs"))
         stack.push_async_callback(path.close)
         yield path, span
 
@@ -247,6 +248,13 @@ async def test_what_it_printed_is_kept_with_the_run(server: ScriptedServer, tmp_
     assert kept == "--- printed ---\nan answer\n--- errors ---\na warning\n"
 
 
+def test_what_must_be_hidden_is_not_kept(tmp_path: Path) -> None:
+    folder = program_process.ProgramFolder(tmp_path, tmp_path)
+    folder.out.write_text("my key is sk-0123456789\n")
+    KeptOutputs(tmp_path / "outputs", lambda text: text.replace("sk-0123456789", "***")).keep("one", folder)
+    assert (tmp_path / "outputs" / "one.txt").read_text() == "--- printed ---\nmy key is ***\n"
+
+
 def test_what_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_process, "MOST_KEPT_CHARS", 10)
     monkeypatch.setattr(program_process, "MOST_KEPT_BYTES", 40)
@@ -276,7 +284,7 @@ async def test_copying_the_workspace_takes_none_of_the_querys_time(
     transport = TracedTransport(provider, clock, PlainTransport(AiohttpTransport()))
     proxy = RecordingProxy(transport, clock, server.base_url, model="fake-model")
     async with proxy.listening():
-        path = ProgramPath(source, proxy, "fake-model", tmp_path)
+        path = ProgramPath(source, proxy, "fake-model", tmp_path, None)
         target = Target(
             "c", "program", path.ask, lambda one: None, lambda: None, prepare=path.prepare, release=path.release
         )

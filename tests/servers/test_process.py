@@ -127,6 +127,48 @@ async def test_cancelling_a_stop_still_ends_the_server(tmp_path: Path) -> None:
     assert not any(alive(pid) for pid in pids)
 
 
+KEY = "sk-proj-0123456789/abc"
+# Prints the key in two pieces, and again when it is ended.
+TELLS = f"""
+import signal, sys, time
+key = {KEY!r}
+signal.signal(signal.SIGTERM, lambda *_: (print("ended with", key, flush=True), sys.exit(3)))
+print("started with", key[:9], end="", flush=True)
+time.sleep(0.1)
+print(key[9:], "and goes on", flush=True)
+time.sleep(600)
+"""
+
+
+async def test_what_must_be_hidden_never_reaches_the_log(tmp_path: Path) -> None:
+    process = start_process([sys.executable, "-c", TELLS], os.environ, "", tmp_path / "server.log", [KEY])
+    await until(lambda: "goes on" in process.log_tail())
+    assert process.log_tail() == "started with *** and goes on"
+    await process.stop(5)
+    assert process.log_tail().splitlines() == ["started with *** and goes on", "ended with ***"]
+    assert process.failure() == "exited with code 3"
+
+
+async def test_a_flood_through_the_pipe_is_whole_when_the_server_has_ended(tmp_path: Path) -> None:
+    code = f"for n in range(20000): print('y' * 79, {KEY!r} if n % 100 == 0 else n)\nraise SystemExit(5)"
+    process = start_process([sys.executable, "-c", code], os.environ, "", tmp_path / "server.log", [KEY, KEY[:12]])
+    await until(lambda: process.exit_code() is not None)
+    lines = process.log_path.read_text().splitlines()
+    assert process.exit_code() == 5
+    assert lines == ["y" * 79 + (" ***" if n % 100 == 0 else f" {n}") for n in range(20000)]
+    await process.stop(1)
+
+
+async def test_a_runner_that_is_killed_leaves_no_key_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    code = RUNNER.replace("Path(sys.argv[2])", f"Path(sys.argv[2]), [{KEY!r}]")
+    with subprocess.Popen([sys.executable, "-c", code, TELLS, str(log)], stdout=subprocess.PIPE) as runner:  # noqa: ASYNC220
+        await until(lambda: "goes on" in log_tail(log))
+        runner.kill()
+        await until(lambda: "ended with" in log_tail(log))
+    assert log_tail(log).splitlines() == ["started with *** and goes on", "ended with ***"]
+
+
 RUNNER = """
 import os, sys, time
 from pathlib import Path

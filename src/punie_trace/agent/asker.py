@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import httpx2
 
 from punie_trace.agent.options import AskOptions
+from punie_trace.agent.program_process import KeptOutputs
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.records import Answer, Query
 from punie_trace.spans.clock import Clock
@@ -85,5 +85,5 @@ class AskerContext:
     provider: ClockTracerProvider
     clock: Clock
     source: AgentSource = AgentSource()
-    outputs: Path | None = None
-    """The folder of the run for what a program prints; None keeps nothing."""
+    outputs: KeptOutputs | None = None
+    """Keeps what a program prints; None keeps nothing."""

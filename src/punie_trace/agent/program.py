@@ -105,7 +105,7 @@ class ProgramPath:
     """Asks one program through one proxy. `model` and `workspace` are what it is told of both."""
 
     def __init__(
-        self, program: AgentSource, proxy: RecordingProxy, model: str, workspace: Path, outputs: Path | None = None
+        self, program: AgentSource, proxy: RecordingProxy, model: str, workspace: Path, outputs: KeptOutputs | None
     ) -> None:
         self._program = program
         self._proxy = proxy
@@ -114,7 +114,7 @@ class ProgramPath:
         self._here = str(Path.cwd())
         self._executable = str(Path(shutil.which(program.program[0]) or program.program[0]).absolute())
         self._threads = CapacityLimiter(1024)  # each waits for one process
-        self._outputs = KeptOutputs(outputs)
+        self._outputs = outputs
         self._ended: dict[str, ProgramProcess] = {}
         """What is held until its answer is released, by its folder."""
 
@@ -147,7 +147,8 @@ class ProgramPath:
 
     def _let_go(self, process: ProgramProcess, span: Span) -> tuple[str, ...]:
         left = process.end()
-        self._outputs.keep(format_trace_id(span.get_span_context().trace_id), process.folder)
+        if self._outputs is not None:
+            self._outputs.keep(format_trace_id(span.get_span_context().trace_id), process.folder)
         process.folder.remove()
         return left
 

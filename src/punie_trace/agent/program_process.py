@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -102,18 +102,22 @@ class ProgramProcess:
 
 
 class KeptOutputs:
-    """Keeps what programs print in a folder of the run: the end of each, until there is too much of it."""
+    """Keeps what programs print in a folder of the run: the end of each, until there is too much of it.
 
-    def __init__(self, folder: Path | None) -> None:
+    `hide` takes out of a text what must not be kept.
+    """
+
+    def __init__(self, folder: Path, hide: Callable[[str], str] = str) -> None:
         self._folder = folder
+        self._hide = hide
         self._left = MOST_KEPT_BYTES
 
     def keep(self, name: str, folder: ProgramFolder) -> None:
         """Write `name`.txt with both outputs. It blocks; what cannot be written is not kept."""
-        if self._folder is None or self._left <= 0:
+        if self._left <= 0:
             return
         parts = [f"--- {what} ---\n{text}\n" for what, path in (("printed", folder.out), ("errors", folder.err))
-                 if (text := text_in(path)[-MOST_KEPT_CHARS:].strip())]  # fmt: skip
+                 if (text := self._hide(text_in(path))[-MOST_KEPT_CHARS:].strip())]  # fmt: skip
         text = "".join(parts)
         self._left -= len(text)
         with suppress(OSError):

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import anyio
 
 from punie_trace.agent.options import AskOptions
+from punie_trace.agent.program_process import KeptOutputs
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.target import Target
 from punie_trace.engine.plan import Plan, PlannedConfiguration
@@ -111,7 +112,9 @@ class ServedGroups:
         self, config: ServerConfig, log: Path, timeouts: ServerTimeouts, on_state: Callable[[str], None]
     ) -> AbstractAsyncContextManager[Server]:
         """The server itself, for as long as the context lasts: a process of this machine, or one that runs."""
-        return open_server(config, log_path=log, timeouts=timeouts, on_state=on_state)
+        return open_server(
+            config, log_path=log, timeouts=timeouts, on_state=on_state, hidden=self.writer.secrets.values
+        )
 
     def _record(self, configuration: PlannedConfiguration, model: str | None, limits: TurnLimits) -> None:
         server = configuration.server
@@ -202,7 +205,7 @@ class ServerGroups(ServedGroups):
             options,
             self.tracing.provider,
             self.tracing.clock,
-            self.writer.programs_path / configuration.name,
+            KeptOutputs(self.writer.programs_path / configuration.name, self.writer.secrets.hide),
         )
 
     async def _limits(self, config: ServerConfig, identity: ServedIdentity | None) -> TurnLimits:

@@ -217,7 +217,6 @@ def _close(writer: RunWriter, tracing: Tracing, announce: Announcer, status: Run
     try:
         if announce.problem is not None:
             writer.add_note(announce.problem)
-        writer.clean_logs()
         writer.finish(status)
     except RunFolderError as error:
         return error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import anyio
 import httpx2
@@ -13,6 +12,7 @@ from opentelemetry.trace import TracerProvider
 from punie_trace.agent.asker import AskerContext
 from punie_trace.agent.by_workspace import by_workspace
 from punie_trace.agent.options import AskOptions
+from punie_trace.agent.program_process import KeptOutputs
 from punie_trace.agent.tool_runner import argument_defaults
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.load import COLLECT_S
@@ -61,12 +61,9 @@ async def http_target(
     options: AskOptions,
     provider: ClockTracerProvider,
     clock: Clock,
-    outputs: Path | None = None,
+    outputs: KeptOutputs | None = None,
 ) -> Target:
-    """A target for the paths that ask over HTTP; its connections are closed with `stack`.
-
-    What programs print is kept in a folder below `outputs`.
-    """
+    """A target for the paths that ask over HTTP; its connections are closed with `stack`."""
     key = server.api_key() or NO_KEY
     base_url = f"{server.base_url.rstrip('/')}/"
     route = route_to(base_url)

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
@@ -48,8 +47,9 @@ class Secrets:
                 plain = value.strip()
                 escaped = json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1]
                 found |= {plain, quote(plain, safe=""), quote_plus(plain), *escaped}
-        # The longest first: one may hold another.
-        self._pattern = re.compile("|".join(map(re.escape, sorted(found, key=len, reverse=True)))) if found else None
+        self.values: Final = tuple(sorted(found, key=len, reverse=True))
+        """In every form in which they may turn up; the longest first, as one may hold another."""
+        self._pattern = re.compile("|".join(map(re.escape, self.values))) if found else None
 
     def __bool__(self) -> bool:
         return self._pattern is not None
@@ -93,15 +93,6 @@ class Secrets:
             events=tuple(replace(event, attributes=self._hide_in(event.attributes)) for event in span.events),
             error=None if span.error is None else self.hide(span.error),
         )
-
-    def hide_in_file(self, path: Path) -> None:
-        """Write a log without them over itself, where it holds any. Raises OSError."""
-        if self._pattern is None or not path.is_file():
-            return
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
-        hidden = self.hide(text)
-        if hidden != text:
-            path.write_bytes(hidden.encode("utf-8", "surrogateescape"))
 
     def _hide_in(self, attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
         return {key: self._hide_in_value(value) for key, value in attributes.items()}

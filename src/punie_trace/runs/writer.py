@@ -151,14 +151,6 @@ class RunWriter:
         """Record how the run ended and when."""
         self.update(status=status, ended=datetime.now(UTC))
 
-    def clean_logs(self) -> None:
-        """Take the secrets out of what servers and programs printed, when they have ended."""
-        for log in (*self.servers_path.glob("*.log*"), *self.programs_path.glob("*/*.txt")):
-            try:
-                self.secrets.hide_in_file(log)
-            except OSError as error:
-                raise self._cannot_write(error, f"cleaning {log.name} of secrets") from error
-
     def close(self) -> None:
         """Close the file of outcomes; may be called twice."""
         if self._outcomes >= 0:

@@ -1,7 +1,8 @@
 """One process that we started: its group, its log, its end. Knows nothing of models or HTTP.
 
-Output goes to a file, never into a pipe that could fill up. The process runs under `launch`, which ends it when we die;
-`stop` ends it in all other cases. Only processes that were started here are ever ended, by id.
+Output goes to a file; where there are secrets to be kept out of it, through a pipe that the launcher empties. The
+process runs under `launch`, which ends it when we die; `stop` ends it in all other cases. Only processes that were
+started here are ever ended, by id.
 """
 
 from __future__ import annotations
@@ -128,8 +129,10 @@ class ServerProcess:
             await anyio.sleep(_POLL_S)
 
 
-def start_process(argv: Sequence[str], environment: Mapping[str, str], preload: str, log_path: Path) -> ServerProcess:
-    """Start `argv` in its own session, its output appended to `log_path`.
+def start_process(
+    argv: Sequence[str], environment: Mapping[str, str], preload: str, log_path: Path, hidden: Sequence[str] = ()
+) -> ServerProcess:
+    """Start `argv` in its own session, its output appended to `log_path`, without the values in `hidden`.
 
     `preload` becomes the server's LD_PRELOAD ('' leaves it alone). Raises ServerError where the log cannot be written.
     """
@@ -140,17 +143,23 @@ def start_process(argv: Sequence[str], environment: Mapping[str, str], preload: 
         msg = f"the server's log '{log_path}' cannot be written: {error.strerror}; give a folder that can"
         raise ServerError(msg) from None
     with log, _pipe() as (reading, writing), _pipe() as (report, reporting):
+        values, given = os.pipe()
         os.set_blocking(report, False)
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(reading), str(reporting), preload, "--"]
-        popen = subprocess.Popen(
-            [*launcher, *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            start_new_session=True,
-            pass_fds=(reading, reporting),
-        )
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(reading), str(reporting), preload]
+        with suppress(BrokenPipeError), os.fdopen(given, "wb") as giving:
+            try:
+                popen = subprocess.Popen(
+                    [*launcher, str(values) if hidden else "", "--", *argv],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=dict(environment),
+                    start_new_session=True,
+                    pass_fds=(reading, reporting, values),
+                )
+            finally:
+                os.close(values)  # or a launcher that is gone would be waited for
+            giving.write(b"".join(value.encode("utf-8", "surrogateescape") + b"\0" for value in hidden))
         return ServerProcess(popen, os.dup(writing), os.dup(report), argv, log_path)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,12 +113,14 @@ async def open_server(
     log_path: Path,
     timeouts: ServerTimeouts | None = None,
     on_state: Callable[[str], None] | None = None,
+    hidden: Sequence[str] = (),
 ) -> AsyncGenerator[Server, None]:
     """A ready server, ended on the way out. For kind `url` nothing is started or ended.
 
     The process gets `process_part(config)`: options that requests carry stay out of it, so the configurations of one
-    `server_key` can share it. `on_state` hears 'starting', 'loading', 'waiting: ...', 'ready', 'stopping', 'stopped'.
-    Raises ModelError and ConfigurationError before anything starts, ServerError and IdentityError after.
+    `server_key` can share it. The values in `hidden` are kept out of its log. `on_state` hears 'starting', 'loading',
+    'waiting: ...', 'ready', 'stopping', 'stopped'. Raises ModelError and ConfigurationError before anything starts,
+    ServerError and IdentityError after.
     """
     limits = timeouts or ServerTimeouts()
     announce = on_state or (lambda _: None)
@@ -132,7 +134,7 @@ async def open_server(
     notes = await anyio.to_thread.run_sync(check_models, config)
     check_program(config)
     api_key(config)
-    process, port = await _listening(config, _environment(config, log_path.parent.absolute()), log_path, waiting)
+    process, port = await _listening(config, log_path, waiting, hidden)
     sampler = MemorySampler(process.processes)
     try:
         sampler.start()
@@ -170,17 +172,17 @@ def _server(
 
 
 async def _listening(
-    config: Startable, environment: Mapping[str, str], log_path: Path, waiting: Waiting
+    config: Startable, log_path: Path, waiting: Waiting, hidden: Sequence[str]
 ) -> tuple[ServerProcess, int]:
     """A process of ours that listens on the returned port; none is left where this raises."""
-    limits = waiting.limits
+    limits, environment = waiting.limits, _environment(config, log_path.parent.absolute())
     for attempt in range(_ATTEMPTS):
         port = _port(config)
         argv = build_server_command(process_part(config), port)
         waiting.on_state("starting")
         added = variables_for(environment) if isinstance(config, MlxConfig) else {}
         preload = added.pop("LD_PRELOAD", "")  # for the server alone, not for what starts it
-        process = start_process(argv, {**environment, **added}, preload, log_path)
+        process = start_process(argv, {**environment, **added}, preload, log_path, hidden)
         try:
             waiting.on_state("loading")
             await wait_listening(process, config.host, port, limits, waiting.deadline)

@@ -62,6 +62,7 @@ async def _serve(line: Line) -> None:
                 log_path=log,
                 timeouts=order.timeouts,
                 on_state=lambda text: line.send(ServerState(text)),
+                hidden=order.hidden,
             )
             server = await stack.enter_async_context(context)
             line.send(ServerOpened(replace(server, process=None, sampler=None), clock_id()))

@@ -64,7 +64,6 @@ def measure_fleet(prepared: Prepared, options: Options, listener: Listener | Non
             announce(PhaseStarted("putting the parts together"))
             writer.write_header(merge_parts(folder, writer.header))
             sent_to = _send(folder, options, announce)
-            writer.clean_logs()
             if announce.problem is not None:
                 writer.add_note(announce.problem)
             writer.finish(status)

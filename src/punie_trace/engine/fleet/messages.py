@@ -187,12 +187,13 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class OpenServer:
-    """To a keeper: start this server, with its log in `folder`, and keep it until `CloseServer`."""
+    """To a keeper: start this server, with its log in `folder`, without `hidden`, and keep it until `CloseServer`."""
 
     config: ServerConfig
     folder: str
     name: str
     timeouts: ServerTimeouts
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

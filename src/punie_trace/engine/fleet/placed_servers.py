@@ -110,7 +110,8 @@ class PlacedGroups(ServedGroups):
 
         try:
             post.listen(hear)
-            post.send(OpenServer(config, post.folder(log.with_suffix("")), log.stem, timeouts))
+            hidden = self.writer.secrets.values
+            post.send(OpenServer(config, post.folder(log.with_suffix("")), log.stem, timeouts, hidden))
             opened = await self._until_open(heard, timeouts.ready_s + GRACE_S, on_state)
             placed = Placed(opened.clock_id)
             facts = {one.name: getattr(opened.server, one.name) for one in fields(Server)}
