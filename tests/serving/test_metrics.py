@@ -38,8 +38,9 @@ RECORD = GenerationRecord(
     prefill_ns=8 * MS,
     rounds=(round_("suffix", 4, 4), round_("", 0, 0), round_("model", 2, 1)),
     fallback="memory limit: the drafters hold 3.1 MB",
-    drafter_bytes=0,
+    drafter_bytes=3000,
     cache_bytes=0,
+    snapshot_bytes=500,
 )
 
 
@@ -80,6 +81,7 @@ def test_timings_of_a_call() -> None:
     assert (speculation["draft_n"], speculation["draft_n_accepted"], speculation["rounds"]) == (6, 5, 2)
     assert speculation["drafter"] == "suffix,model"
     assert (speculation["mean_length"], speculation["mean_k"]) == (3.5, 3)
+    assert speculation["memory_bytes"] == 3500
 
 
 def test_the_sums_are_those_of_the_calls() -> None:

@@ -40,4 +40,5 @@ def test_turns_of_a_conversation_are_those_of_a_fresh_prefill(
                     drafted = answer["timings"]["speculation"]
                     assert drafted["fallback"] is None
             assert drafted["draft_n_accepted"] > 0
+            assert drafted["memory_bytes"] > 0
             messages = [*messages, answer["choices"][0]["message"], {"role": "user", "content": "abcabcabcab"}]

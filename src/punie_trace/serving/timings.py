@@ -37,6 +37,7 @@ def timings(call: Call) -> dict[str, JsonValue]:
             "acceptance": record.acceptance if record is not None else None,
             "mean_length": record.mean_accepted_length if record is not None else None,
             "mean_k": call.mean_k,
+            "memory_bytes": record.drafter_bytes + record.snapshot_bytes if record is not None else None,
             "fallback": call.fallback,
         }
     return found

@@ -84,7 +84,7 @@ class DraftingSession:
         self._committed = 0  # tokens of the text that the drafters have heard of
         self._inside = False
         self._rounds = 0
-        self._snapshot_bytes = 0
+        self.snapshot_bytes = 0
         self._postponed: tuple[str, Decision] | None = None
 
     @property
@@ -97,7 +97,7 @@ class DraftingSession:
 
         `snapshot_bytes` is what the way back from a draft takes besides (`target_cache`); it counts as theirs.
         """
-        self._snapshot_bytes = snapshot_bytes
+        self.snapshot_bytes = snapshot_bytes
         asked = self.plan.asked
         self.plan.controller.begin()
         for drafter in self.drafters:
@@ -232,7 +232,7 @@ class DraftingSession:
         return Draft(tuple([token._replace(matched=m) for token, m in zip(draft.tokens, matches, strict=True)]))
 
     def _check_memory(self) -> None:
-        limit, snapshot = self.plan.memory_limit, self._snapshot_bytes
+        limit, snapshot = self.plan.memory_limit, self.snapshot_bytes
         if limit is None:
             return
         held = self.nbytes

@@ -108,6 +108,7 @@ class Generation:
             rounds=tuple(self._rounds),
             fallback=session.fallback,
             drafter_bytes=session.nbytes,
+            snapshot_bytes=session.snapshot_bytes,
             cache_bytes=sum(getattr(layer, "nbytes", 0) for layer in self._target.entries),
         )
 

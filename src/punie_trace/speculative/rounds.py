@@ -46,7 +46,8 @@ class GenerationRecord:
     """One generation. `emitted` counts the tokens handed out; `fallback` says why nothing or no more was drafted, or
     no tree.
 
-    `fallback` is 'code: detail', None where drafting went on as it should. Memory in bytes, at the end.
+    `fallback` is 'code: detail', None where drafting went on as it should. Memory in bytes, at the end: of all drafters
+    of the decoder that drafted here, of the target's cache, and of the snapshot that is the way back from a draft.
     """
 
     mode: str
@@ -58,6 +59,7 @@ class GenerationRecord:
     fallback: str | None
     drafter_bytes: int
     cache_bytes: int
+    snapshot_bytes: int = 0
 
     @property
     def drafted(self) -> int:
