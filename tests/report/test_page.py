@@ -145,13 +145,70 @@ def test_the_verdict_is_the_first_title(page: Page) -> None:
 
 def test_nothing_in_it_is_loaded_from_anywhere(page: Page) -> None:
     for tag, attributes in page.elements:
-        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image")
-        assert not {"src", "href", "xlink:href", "action", "srcset", "style"} & set(attributes)
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form", "use", "image")
+        assert tag == "a" or "href" not in attributes
+        assert not {"src", "xlink:href", "action", "srcset", "style"} & set(attributes)
         assert not [name for name in attributes if name.startswith("on")]
     assert not re.search(r"url\(|@import", page.blocks["style"])
     assert not re.search(r"\b(fetch|XMLHttpRequest|import|eval|Function|innerHTML|WebSocket)\b", page.blocks["script"])
     addresses = re.findall(r"https?://[^\"' <]*", page.blocks["style"] + page.blocks["script"])
     assert addresses == ["http://www.w3.org/2000/svg"]  # the name of a namespace, which nobody fetches
+
+
+def test_its_links_lead_to_its_own_parts_and_to_all_of_them(page: Page) -> None:
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    parts = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
+    assert links == [f"#{part}" for part in parts]
+    assert {"speed-up", "ledger", "query", "distributions", "time", "costs"} <= set(parts)  # what is asked first
+
+
+def test_many_categories_are_folded_away_below_the_answer(tmp_path: Path, page: Page) -> None:
+    assert "details" not in [tag for tag, _ in page.elements]
+    queries = tuple(replace(QUERIES[0], name=f"q{n}", category=f"kind {n % 6}") for n in range(12))
+    many = Page(page_of(read_run(write_run(tmp_path / "r", ARMS, queries=queries, rounds=1))))
+    tags = [tag for tag, _ in many.elements]
+    assert tags.count("details") == 1
+    answers = [at["class"] for tag, at in many.elements[: tags.index("details")] if tag == "circle"]
+    assert len(answers) == len(ARMS) - 1
+
+
+def test_green_and_red_stand_beside_the_verdict_and_nowhere_else(tmp_path: Path) -> None:
+    page = Page(page_of(read_run(write_run(tmp_path / "r"))))
+    toned: dict[str, set[str | None]] = {}
+    part = ""
+    for tag, attributes in page.elements:
+        part = (attributes["id"] or "") if tag == "section" else part
+        if tag == "table":
+            toned[f"{part} {len(toned)}"] = set()
+        if tag == "tr":
+            toned[list(toned)[-1]].add(attributes.get("class"))
+    verdicts = page_of(read_run(tmp_path / "r")).count(">verdict</th>")
+    assert [kinds for kinds in toned.values() if kinds != {None}] == [{None, "good"}] * verdicts
+    assert len(toned) > verdicts > 1
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2: (lighter + 0.05) / (darker + 0.05), of relative luminances of sRGB."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_its_colours_can_be_told_from_what_is_behind_them(page: Page, scheme: int) -> None:
+    """WCAG 2.2, 1.4.3 and 1.4.11: 4.5 for texts, 3 for what pictures are drawn with."""
+    blocks = re.findall(r":root \{(.*?)\}", page.blocks["style"], re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", blocks[scheme]))
+    for text in ("ink", "soft", "link", "good", "bad"):
+        assert contrast(colours[text], colours["panel"]) >= 4.5, text
+        assert contrast(colours[text], colours["page"]) >= 4.5, text
+    for drawn in ("queue", "generation", "tool", "framework", "other", "dot", "good", "bad"):
+        assert contrast(colours[drawn], colours["panel"]) >= 3, drawn
 
 
 def test_only_its_own_script_and_style_may_run(page: Page) -> None:

@@ -85,7 +85,7 @@ def _sections(contrast: Contrast) -> Iterator[Section]:
         work = tuple(Row(name, cells or (NONE,) * len(WORK_COLUMNS)) for name, cells in rows)
         yield section("turns", "Turn by turn", turn_comparison_table(comparisons))
         if any(cells for _, cells in rows):
-            yield section("work", "Work relative to the baseline's", Table(WORK_COLUMNS, work))
+            yield section("work", "Work relative to the baseline's", Table(WORK_COLUMNS, work, names="configuration"))
     else:
         yield section("speed", "Speed", Note("Nothing to compare: there is no second configuration with outcomes."))
     differences = tuple(

@@ -33,6 +33,24 @@ def section(anchor: str, title: str, *content: str) -> str:
     return f'<section id="{html.escape(anchor)}"><h2>{text(title)}</h2>{body}</section>' if body else ""
 
 
+def contents(parts: Iterable[tuple[str, str]]) -> str:
+    """Links to the parts of the page, each by its anchor and title; what follows a colon is left out."""
+    links = "".join(
+        tag("li", f'<a href="#{html.escape(anchor)}">{text(title.partition(":")[0])}</a>') for anchor, title in parts
+    )
+    return f'<nav aria-label="On this page">{tag("ul", links)}</nav>'
+
+
+def line(name: str, drawn: str, label: str, kind: str = "line") -> str:
+    """A row of a chart: its name and what is drawn (both markup), and the figure in words."""
+    return tag("div", tag("p", name) + tag("div", drawn) + tag("p", unbroken(text(label)), "note"), kind)
+
+
+def folded(title: str, content: str) -> str:
+    """Markup that a reader unfolds, by pointer or by keyboard, without any script."""
+    return tag("details", tag("summary", text(title)) + content)
+
+
 def note(value: str) -> str:
     """A remark below a chart or table."""
     return tag("p", text(value), "note") if value else ""
@@ -56,7 +74,7 @@ def table(names: str, columns: Sequence[tuple[str, bool]], rows: Iterable[tuple[
     `names` is the title above the rows' names; `columns` are titles and whether their cells are numbers, `rows` are
     name, cells and class.
     """
-    head = tag("th", text(names)) if not names else f'<th scope="col" class="words">{text(names)}</th>'
+    head = f'<th scope="col" class="words">{text(names)}</th>' if names else "<td></td>"
     head += "".join(f'<th scope="col"{_words(numeric)}>{text(title)}</th>' for title, numeric in columns)
     body = "".join(
         tag(

@@ -20,7 +20,7 @@ from punie_trace.analysis.observations import Observation, observe
 from punie_trace.errors import RunFolderError
 from punie_trace.report import svg
 from punie_trace.report.html_data import embed
-from punie_trace.report.html_text import items, note, pairs, table, tag, text, unbroken
+from punie_trace.report.html_text import contents, items, note, pairs, table, tag, text, unbroken
 from punie_trace.report.html_text import section as html_section
 from punie_trace.report.model import (
     Block,
@@ -78,7 +78,9 @@ def write_html(run_folder: Path, page: str) -> Path:
 
 def _body(document: Document, summary: Summary) -> str:
     about = html_section("run", "About this run", pairs((*document.facts.entries, *_made_with(document))))
-    return _header(document, summary) + "".join(map(_section, document.sections)) + about
+    shown = [(one, _section(one)) for one in document.sections]
+    links = [(one.key, one.title) for one, markup in shown if markup] + [("run", "About this run")]
+    return _header(document, summary) + contents(links) + "".join(markup for _, markup in shown) + about
 
 
 def _header(document: Document, summary: Summary) -> str:

@@ -17,8 +17,9 @@ from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.waterfall import WarmUp, warm_ups
 from punie_trace.records import Verdict
 from punie_trace.report import svg
+from punie_trace.report.cost_pictures import costs
 from punie_trace.report.html_data import Embedded
-from punie_trace.report.html_text import note, tag, text, unbroken
+from punie_trace.report.html_text import folded, line, note, tag, text
 from punie_trace.report.model import Items, Note, Picture, Section, section
 from punie_trace.report.query_browser import all_queries, one_query
 from punie_trace.report.turn_pictures import turn_charts
@@ -28,6 +29,8 @@ from punie_trace.runs.reader import RunRecord
 NS_PER_MS: Final = 1e6
 _MOST_ROUND_LINES: Final = 60
 _MOST_NAMED: Final = 12
+_MOST_PARTS: Final = 16
+"""More lines by category than this are folded away: first of all one asks which configuration is faster."""
 _TONES: Final = {"faster": "good", "slower": "bad"}
 
 Observations = Mapping[str, Sequence[Observation]]
@@ -39,9 +42,13 @@ def page_sections(
     """The page's own sections, by the key of the section after which they stand."""
     return {
         "configurations": (_speed_ups(summary),),
+        "advice": (
+            *one_query(embedded),
+            _distributions(summary, observed),
+            _over_time(run, summary, observed),
+            costs(summary),
+        ),
         "turns": (turn_charts(observed),),
-        "phases": (_distributions(summary, observed), _over_time(run, summary, observed)),
-        "critical-path": one_query(embedded),
         "problems": all_queries(embedded),
     }
 
@@ -66,29 +73,31 @@ def _draw_speed_ups(summary: Summary) -> str:
         for part in (*one.speed_by_category.values(), *filter(None, [one.speed_again])):
             bounds += [part.value, part.low, part.high]
     scale = svg.scale_for([value for value in bounds if value is not None], from_zero=False)
-    rows = []
+    rows, folds = [], []
+    fold = sum(len(one.speed_by_category) for one in summary.comparisons) > _MOST_PARTS
     for one in summary.comparisons:
         name, speed = tag("b", text(one.other)), one.speed
         if speed is not None:
             label = f"{speed.estimate:.2f}x {interval(speed.low, speed.high)} {speed.verdict}"
             tone = _TONES.get(speed.verdict, "neutral")
             drawn = svg.interval_line(scale, speed.estimate, speed.low, speed.high, tone, label)
-            rows.append(_line(name, drawn, label))
+            rows.append(line(name, drawn, label))
         elif one.speed_again is not None:
-            rows.append(_line(name, "", "no first asks"))
+            rows.append(line(name, "", "no first asks"))
         parts = dict(one.speed_by_category) if len(one.speed_by_category) > 1 else {}
         if one.speed_again is not None:
             parts["asked again"] = one.speed_again
+        lines = folds if fold else rows
+        if fold and parts:
+            lines.append(tag("h3", text(one.other)))
         for part, figure in parts.items():
             label = f"{figure.value:.2f}x {interval(figure.low, figure.high)} {_count(figure.n)}"
             drawn = svg.interval_line(scale, figure.value, figure.low, figure.high, "neutral", label)
-            rows.append(_line(tag("span", text(part), "part"), drawn, label))
+            lines.append(line(tag("span", text(part), "part"), drawn, label))
     ticks = [(value, f"{value:g}x") for value in scale.ticks()]
-    return tag("div", "".join(rows) + _line("", svg.axis(scale, ticks, "times as fast"), ""), "plot")
-
-
-def _line(name: str, drawn: str, label: str) -> str:
-    return tag("div", tag("p", name) + tag("div", drawn) + tag("p", unbroken(text(label)), "note"), "line")
+    axis = line("", svg.axis(scale, ticks, "times as fast"), "")
+    plot = tag("div", "".join(rows) + axis, "plot")
+    return plot + (folded("By category", tag("div", "".join(folds) + axis, "plot")) if folds else "")
 
 
 def _count(queries: int) -> str:

@@ -38,7 +38,7 @@ def one_query(embedded: Embedded) -> tuple[Section, ...]:
         _WITHOUT_SCRIPT
         + tag("div", selects, "picks")
         + tag("ul", legend, "legend")
-        + '<p id="question"></p><p id="same" class="note"></p><div id="sides"></div>'
+        + '<p id="question"></p><p id="same" class="note" aria-live="polite"></p><div id="sides"></div>'
     )
     explained = (
         "One row a span, from due to done, on one time scale for both sides. Small marks within a generation: "

@@ -151,7 +151,9 @@ def configuration_table(shown: tuple[ConfigurationColumn, ...], summary: Summary
     rows = []
     for name, figures in summary.configurations.items():
         row = ConfigurationRow(name, figures, comparison_of(summary, name), summary)
-        tone = _TONES.get(row.verdict, "neutral")
+        # Green and red say who is faster: beside anything but the verdict they would say something else.
+        toned = row.verdict == "failed" or any(column.title == "verdict" for column in shown)
+        tone = _TONES.get(row.verdict, "neutral") if toned else "neutral"
         rows.append(Row(name, tuple(column.show(row) for column in shown), tone))
     return Table(tuple(Column(one.title, one.numeric) for one in shown), tuple(rows), title, "configuration")
 

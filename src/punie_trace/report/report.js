@@ -228,7 +228,7 @@
   const bar = ([name, segment, depth, start, length, marks = [], error], longest, path) => {
     const { names, segments, marks: kinds } = details();
     const percent = (us) => `${Math.min(Math.max((us / longest) * 100, 0), 100)}%`;
-    const chart = draw("svg", { width: "100%", height: 18 });
+    const chart = draw("svg", { width: "100%", height: 18, role: "img" });
     const rect = draw("rect", { class: segments[segment], x: percent(start), y: 1, width: percent(length), height: 12, rx: 2 });
     chart.append(rect, draw("rect", { class: segments[segment], x: percent(start), y: 1, width: 1.5, height: 12 }));
     const seen = marks.map(([kind, at]) => `${kinds[kind].replaceAll("_", " ")} at ${time(at)}`);
@@ -241,7 +241,9 @@
     const label = make("span", { textContent: line(names[name]) });
     label.style.paddingLeft = `${Math.min(depth, 8) * 9}px`;
     const said = [`${line(names[name])}: from ${time(start)}, ${time(length)}`, ...seen, ...(error === undefined ? [] : [line(error)])].join("; ");
-    return make("div", { className: error === undefined ? "span" : "span failed", title: said }, label, make("div", { className: "bars" }, chart));
+    chart.setAttribute("aria-label", said);
+    const took = make("span", { className: "took", textContent: time(length) });
+    return make("div", { className: error === undefined ? "span" : "span failed", title: said }, label, make("div", { className: "bars" }, chart), took);
   };
 
   const chosen = (id) => (byId(id).value === "" ? "" : Number(byId(id).value));
@@ -252,6 +254,10 @@
       pick(col.query[i], col.round[i], col.configuration[i], chosen("pick-a"));
     }
     byId("query").scrollIntoView();
+    // Whoever came by keyboard goes on there, and a screen reader says where.
+    const title = byId("query").querySelector("h2");
+    title.tabIndex = -1;
+    title.focus({ preventScroll: true });
   };
 
   const setUpQuery = () => {
@@ -273,8 +279,32 @@
     else if (places.size) pick(places.keys().next().value, NaN, 0, "");
   };
 
+  // ---- what is wider than the page scrolls by keyboard too, and says what it is
+
+  const setUpScrolling = () => {
+    const watch = new ResizeObserver((seen) => seen.forEach(({ target }) => reach(target.closest(".scroll"))));
+    for (const part of document.querySelectorAll(".scroll")) {
+      reach(part);
+      watch.observe(part);
+      watch.observe(part.firstElementChild);
+    }
+  };
+  const reach = (part) => {
+    const attributes = { tabindex: "0", role: "region", "aria-label": `${scrolled(part)}, wider than the page` };
+    for (const [name, value] of Object.entries(attributes)) {
+      if (part.scrollWidth > part.clientWidth) part.setAttribute(name, value);
+      else part.removeAttribute(name);
+    }
+  };
+  const scrolled = (part) => {
+    const above = part.previousElementSibling;
+    const title = part.closest("section").querySelector("h2").textContent;
+    return above?.tagName === "H3" ? `${title}: ${above.textContent}` : title;
+  };
+
   if (byId("table")) setUpTable();
   if (byId("pick-query")) setUpQuery();
+  setUpScrolling();
   // Milliseconds from opening the page to here; what tests and benchmarks read.
   document.documentElement.dataset.ready = performance.now().toFixed(0);
 })();

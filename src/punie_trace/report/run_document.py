@@ -211,11 +211,17 @@ def _kind(summary: Summary, name: str, line: str) -> str:
 
 
 def categories_table(summary: Summary) -> Table | None:
-    """Median wall and speed-up by category, a column for each configuration; only from two categories on."""
+    """Median wall and speed-up by category, only from two categories on.
+
+    What there is less of, categories or configurations, makes the columns.
+    """
     categories = list(dict.fromkeys(name for one in summary.configurations.values() for name in one.by_category))
     names = [name for name, figures in summary.configurations.items() if figures.by_category]
     if len(categories) < 2:
         return None
+    if len(names) > len(categories):
+        rows = tuple(Row(name, tuple(_category(summary, name, one) for one in categories)) for name in names)
+        return Table(tuple(map(Column, categories)), rows, names="configuration")
     rows = tuple(Row(one, tuple(_category(summary, name, one) for name in names)) for one in categories)
     return Table(tuple(map(Column, names)), rows, names="category")
 
@@ -251,7 +257,8 @@ def _remarks(summary: Summary) -> Iterator[str]:
 
 def _work_table(summary: Summary) -> Table:
     rows = [(one.other, work_cells(one)) for one in summary.comparisons]
-    return Table(WORK_COLUMNS, tuple(Row(name, cells) for name, cells in rows if cells is not None))
+    shown = tuple(Row(name, cells) for name, cells in rows if cells is not None)
+    return Table(WORK_COLUMNS, shown, names="configuration")
 
 
 def _critical_path(summary: Summary) -> Section:
@@ -283,7 +290,7 @@ def _critical_path(summary: Summary) -> Section:
         "critical-path",
         f"What the slowest query waited for: {title}",
         StackedBars((bar,), one.wall),
-        Table(titles, rows),
+        Table(titles, rows, names="part"),
     )
 
 

@@ -96,16 +96,16 @@ def scale_for(values: Iterable[float], *, from_zero: bool = True) -> Scale:
     return Scale(low - margin, high + margin)
 
 
-def stacked_bar(parts: Sequence[tuple[str, float]], of: float, label: str) -> str:
+def stacked_bar(parts: Sequence[tuple[str, float]], of: float, label: str, height: int = 22) -> str:
     """One bar: `parts` are (class, value) end to end, `of` is the value that fills the whole width."""
     drawn, reached = [], 0.0
     for kind, value in parts:
         width = value / of * 100 if of > 0 else 0.0
         drawn.append(
-            element("rect", {"class": kind, "x": f"{short(reached)}%", "width": _percent(width), "height": 22.0})
+            element("rect", {"class": kind, "x": _percent(reached), "width": _percent(width), "height": float(height)})
         )
         reached += width
-    return _chart(22, label, *drawn)
+    return _chart(height, label, *drawn)
 
 
 def interval_line(scale: Scale, value: float, low: float | None, high: float | None, kind: str, label: str) -> str:
