@@ -50,7 +50,8 @@ class Done:
 
     def wrong(self, *codes: int, says: str = "", within_s: float = 60.0) -> str | None:
         """What is not as it should be."""
-        if "Traceback" in self.text:
+        ours = self.text.partition("Its last output:")[0]  # what follows is the server's own
+        if "Traceback" in ours:
             return f"a traceback: {self.text[-600:]}"
         if self.code not in codes:
             return f"exit code {self.code}, not {codes}: {self.text[-400:]}"

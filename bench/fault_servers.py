@@ -102,7 +102,7 @@ SERVERS: Mapping[str, tuple[Answer, str]] = {
     ),
     "a login page": (_says("200 OK\r\ncontent-type: text/html", b"<html>login</html>"), "web page"),
     "401": (_says("401 No", f"bad key {KEY}".encode()), "api_key_env"),
-    "500 for ever": (_says("500 No", b"no"), "asked"),
+    "500 for ever": (_says("500 No", b"no"), "it answered 500"),
     "a redirect": (_says("302 Found\r\nlocation: /login"), "redirects"),
     "escapes in an error": (_says("400 No", b"\x1b]52;c;ZXZpbA==\x07\x1b[2Jbad"), "bad"),
     "no HTTP": (lambda handler: handler.wfile.write(b"\x00\x01\x02\r\n\r\n"), ""),

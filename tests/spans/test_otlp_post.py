@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 
 from punie_trace.errors import ExportError
-from punie_trace.spans.otlp_post import BodyTooLargeError, OtlpPost, RefusedError
+from punie_trace.spans.otlp_post import ANSWER_LIMIT, BodyTooLargeError, OtlpPost, RefusedError
 
 if TYPE_CHECKING:
     from tests.receiver import Receiver
@@ -105,6 +105,15 @@ def test_what_is_no_receiver_is_told_apart(receiver: Receiver, status: int, head
     receiver.status, receiver.answer_headers = status, headers
     with post(receiver) as connection, pytest.raises(ExportError, match=says):
         connection.probe()
+
+
+def test_an_answer_without_end_is_no_receivers(receiver: Receiver) -> None:
+    receiver.answer = b"x" * (ANSWER_LIMIT + 1)
+    with post(receiver) as connection, pytest.raises(ExportError, match="answers 200 with more than 64 KiB and is no"):
+        connection.send(BODY)
+    receiver.answer = b"x" * ANSWER_LIMIT  # some form that is not protobuf's
+    with post(receiver) as connection:
+        assert len(connection.send(BODY)) == ANSWER_LIMIT
 
 
 def test_nobody_there() -> None:

@@ -38,9 +38,10 @@ def _check_descriptors(plan: Plan) -> None:
     most = max((c.load.concurrency for c in plan.configurations if isinstance(c.load, ClosedLoop)), default=1)
     wanted = needed(most, len({c.group for c in plan.configurations}))
     if allowed < wanted:
+        lower = ", or lower the concurrency" if most > 1 else ""
         raise ConfigurationError(
             f"concurrency {most} needs about {wanted} open files and sockets, and this process may have {allowed}: "
-            f"raise the limit (ulimit -n {wanted}), or lower the concurrency"
+            f"raise the limit (ulimit -n {wanted}){lower}"
         )
 
 

@@ -2,7 +2,7 @@
 
 All that leaves this package for a collector goes through here: while a run is measured, one try in bounded time; when a
 finished run is sent, as often and as patiently as the receiver asks. An answer is a success only where it is one: a
-redirect or a page is no receiver's. Of an answer no more than `ANSWER_LIMIT` bytes are read.
+redirect, a page, or more than `ANSWER_LIMIT` bytes, of which no more are read, are no receiver's.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class OtlpPost:
         raise AssertionError("the last attempt returns or raises")
 
     def _post(self, packed: bytes) -> tuple[int, httpx2.Headers, bytes]:
-        """Status, headers and the beginning of the body, read in bounded time."""
+        """Status, headers and the body up to one byte over its limit, read in bounded time."""
         deadline = time.monotonic() + self._timeout_s
         answer = b""
         with self._client.stream("POST", self.endpoint, content=packed) as response:
@@ -117,7 +117,7 @@ class OtlpPost:
                     break
                 if time.monotonic() > deadline:
                     raise httpx2.ReadTimeout("its answer does not end")
-        return response.status_code, response.headers, answer[:ANSWER_LIMIT]
+        return response.status_code, response.headers, answer[: ANSWER_LIMIT + 1]
 
     def probe(self) -> None:
         """Send an empty request: is this a receiver? Raises ExportError where it is not."""
@@ -140,12 +140,13 @@ class OtlpPost:
                 f"{where} answers {status}: it wants other credentials. Set OTEL_EXPORTER_OTLP_HEADERS, for example "
                 "'authorization=Bearer …'."
             )
-        if not 200 <= status < 300 or headers.get("content-type", "").startswith("text/html"):
+        good, page = 200 <= status < 300, headers.get("content-type", "").startswith("text/html")
+        if not good or page or len(answer) > ANSWER_LIMIT:
             what = "spans" if self._signal == "TRACES" else "metrics"
-            page = " with a page" if 200 <= status < 300 else ""
+            beside = " with a page" if page else f" with more than {ANSWER_LIMIT // 1024} KiB"
             raise ExportError(
-                f"{where} answers {status}{page} and is no OTLP/HTTP receiver of {what}. Jaeger takes spans at port "
-                "4318, Prometheus takes metrics at /api/v1/otlp/v1/metrics if started with "
+                f"{where} answers {status}{beside if good else ''} and is no OTLP/HTTP receiver of {what}. Jaeger takes "
+                "spans at port 4318, Prometheus takes metrics at /api/v1/otlp/v1/metrics if started with "
                 "--web.enable-otlp-receiver."
             )
         return answer
