@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
@@ -18,6 +19,37 @@ settings.load_profile("punie_trace")
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+_EXAMPLES = "examples of a property"
+_examples: list[str] = []
+
+
+@pytest.fixture
+def count_example(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """To be called once in each example of a property test: the log then ends with how many there were."""
+    count = 0
+
+    def one_more() -> None:
+        nonlocal count
+        count += 1
+
+    yield one_more
+    request.node.user_properties.append((_EXAMPLES, count))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Where all reports come together, those of other processes included."""
+    if report.when == "teardown":
+        _examples.extend(
+            f"{report.nodeid}: {value} examples" for key, value in report.user_properties if key == _EXAMPLES
+        )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many examples were run of those properties that say so."""
+    for line in sorted(_examples):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -253,7 +253,10 @@ def test_the_sound_conversation_is_right_on_both_paths(lab: Lab) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(first=spoiled(CALL), second=spoiled(TEXT))
-def test_nothing_but_an_outcome_comes_of_a_stream(lab: Lab, first: bytes, second: bytes) -> None:
+def test_nothing_but_an_outcome_comes_of_a_stream(
+    lab: Lab, count_example: Callable[[], None], first: bytes, second: bytes
+) -> None:
+    count_example()
     outcomes = lab.ask((first, second))
     assert set(outcomes) == {"agent", "http"}
     for outcome in outcomes.values():

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,10 @@ def damages(draw: st.DrawFn) -> tuple[str, bytes]:
 
 @given(damages())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_damaged_folder_is_reported_or_refused_in_words(damage: tuple[str, bytes]) -> None:
+def test_a_damaged_folder_is_reported_or_refused_in_words(
+    count_example: Callable[[], None], damage: tuple[str, bytes]
+) -> None:
+    count_example()
     name, data = damage
     with tempfile.TemporaryDirectory() as place:
         folder = shutil.copytree(KILLED, Path(place) / "run")

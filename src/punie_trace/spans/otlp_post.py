@@ -145,8 +145,8 @@ class OtlpPost:
             what = "spans" if self._signal == "TRACES" else "metrics"
             beside = " with a page" if page else f" with more than {ANSWER_LIMIT // 1024} KiB"
             raise ExportError(
-                f"{where} answers {status}{beside if good else ''} and is no OTLP/HTTP receiver of {what}. Jaeger takes "
-                "spans at port 4318, Prometheus takes metrics at /api/v1/otlp/v1/metrics if started with "
+                f"{where} answers {status}{beside if good else ''} and is no OTLP/HTTP receiver of {what}. Jaeger "
+                "takes spans at port 4318, Prometheus takes metrics at /api/v1/otlp/v1/metrics if started with "
                 "--web.enable-otlp-receiver."
             )
         return answer
