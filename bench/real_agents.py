@@ -98,7 +98,11 @@ def script_for(agent: str) -> dict[str, object]:
         return {"steps": [{"do": "tool_call", "name": call[0], "arguments": call[1], "pieces": 3, "delay_s": 0.05}]}
 
     first = reply(CALLS.get(agent), TEXTS.get(agent, "done"))
-    return {"keep_alive": True, "rules": [{"turn": 0, "reply": first}], "replies": [reply(LAST_CALLS.get(agent), "done")]}
+    return {
+        "keep_alive": True,
+        "rules": [{"turn": 0, "reply": first}],
+        "replies": [reply(LAST_CALLS.get(agent), "done")],
+    }
 
 
 def configuration(folder: Path, server: str, max_tokens: int) -> dict[str, object]:
@@ -152,7 +156,9 @@ def looked_at(run: RunRecord, truth: Path) -> Found:
                 servers[parent] = (one["body_ns"], one["done_ns"])
     else:
         servers = {
-            str(one.parent_id): (one.start_ns, one.end_ns) for one in run.spans if one.name.startswith(names.SPAN_SERVER)
+            str(one.parent_id): (one.start_ns, one.end_ns)
+            for one in run.spans
+            if one.name.startswith(names.SPAN_SERVER)
         }
     longer = [
         (post.end_ns - post.start_ns - (done - began)) / 1e6
@@ -217,7 +223,9 @@ def _value(value: object) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("agents", nargs="+", metavar="NAME=PROGRAM", help="as the read-me names them, and where they are")
+    parser.add_argument(
+        "agents", nargs="+", metavar="NAME=PROGRAM", help="as the read-me names them, and where they are"
+    )
     parser.add_argument("--server", choices=("scripted", "shipped"), default="scripted")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--max-tokens", type=int, default=64, help="of an answer, where the agent lets the server say")

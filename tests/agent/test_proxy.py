@@ -13,12 +13,14 @@ import httpx2
 import pytest
 
 from punie_trace.agent.aiohttp_transport import AiohttpTransport
+from punie_trace.agent.plain_server import Reply as AnswerSent
 from punie_trace.agent.plain_transport import PlainTransport
 from punie_trace.agent.proxy import Lane, RecordingProxy
 from punie_trace.analysis.ledger import close_ledger
 from punie_trace.records import Arrival, Generation, Query
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
+from punie_trace.spans.completion import CompletionReader
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.query_span import QuerySpan, open_query
 from punie_trace.spans.transport import TracedTransport
@@ -45,11 +47,13 @@ class Bench:
 
 
 @asynccontextmanager
-async def proxied(base_url: str, *, api_key: str | None = None, model: str | None = None) -> AsyncGenerator[Bench]:
+async def proxied(
+    base_url: str, *, api_key: str | None = None, model: str | None = None, read_timeout_s: float = 600.0
+) -> AsyncGenerator[Bench]:
     clock = Clock.start()
     provider = make_tracer_provider(clock, "run")
     transport = TracedTransport(provider, clock, PlainTransport(AiohttpTransport()))
-    proxy = RecordingProxy(transport, clock, base_url, api_key=api_key, model=model)
+    proxy = RecordingProxy(transport, clock, base_url, api_key=api_key, model=model, read_timeout_s=read_timeout_s)
     arrival = Arrival(0, clock.now_ns(), 0, "c", Query("q", "hi"))
     opened = open_query(provider, clock, arrival=arrival, path="program", run_span_context=None, close=close_ledger)
     async with AsyncExitStack() as stack:
@@ -204,6 +208,40 @@ async def test_framing_that_breaks_off_breaks_off_for_the_program_as_well() -> N
         with pytest.raises(httpx2.HTTPError):
             await bench.client.post(f"{bench.lane.base_url}/chat/completions", json=ASK)
         assert bench.generation.error is not None
+
+
+async def test_a_server_that_stalls_within_its_answer_is_given_up_at_the_limit() -> None:
+    script = Script(replies=(Reply(steps=(Text(text="one"), Hang())),), keep_alive=True)
+    async with scripted_server(script) as server, proxied(server.base_url, read_timeout_s=0.3) as bench:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await bench.client.post(f"{bench.lane.base_url}/chat/completions", json=ASK)
+    assert bench.generation.error is not None
+    assert "ReadTimeout" in bench.generation.error
+    assert bench.generation.done_ns - bench.generation.sent_ns >= 290_000_000
+
+
+async def test_a_piece_is_passed_on_before_anybody_reads_what_it_says(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    feed, send = CompletionReader.feed, AnswerSent.send
+
+    def feed_noted(self: CompletionReader, data: bytes, now_ns: int) -> None:
+        order.append("read")
+        feed(self, data, now_ns)
+
+    async def send_noted(self: AnswerSent, data: bytes) -> None:
+        order.append("passed on")
+        await send(self, data)
+
+    monkeypatch.setattr(CompletionReader, "feed", feed_noted)
+    monkeypatch.setattr(AnswerSent, "send", send_noted)
+    async with proxied(server.base_url) as bench:
+        asked = {**ASK, "stream_options": {"include_usage": True}}
+        await bench.client.post(f"{bench.lane.base_url}/chat/completions", json=asked)
+        assert bench.generation.output_tokens == 7
+    assert len(order) >= 4
+    assert order == ["passed on", "read"] * (len(order) // 2)
 
 
 async def test_a_program_that_goes_away_ends_its_request() -> None:

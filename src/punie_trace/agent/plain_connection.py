@@ -25,6 +25,9 @@ class PlainConnection(asyncio.Protocol):
         self._held = False
         self._writable: asyncio.Future[None] | None = None
         self._error: Exception | None = None
+        self._limit_s: float | None = None
+        self._waits_since = 0.0
+        self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As `asyncio.Protocol` has it; so are the next five."""
@@ -47,6 +50,7 @@ class PlainConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake everybody; what had come can still be read."""
+        self.limit_waits(None)
         self.ended = True
         self._error = exc
         self._wake()
@@ -83,9 +87,38 @@ class PlainConnection(asyncio.Protocol):
                 if self._error is not None:
                     raise ConnectionResetError(str(self._error))
                 return b""
-            self._waiter = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            if self._limit_s is not None:
+                self._waits_since = loop.time()
             await self._waiter
         return self.take()
+
+    def limit_waits(self, limit_s: float | None) -> None:
+        """From now on a `read` that waits for longer raises `TimeoutError`; None lets it wait.
+
+        One timer for all of them, which looks when it fires how long the present one has waited: a timer for each piece
+        of a stream would be a tenth of what it costs to pass it on.
+        """
+        self._limit_s = limit_s
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if limit_s is not None:
+            loop = asyncio.get_running_loop()
+            self._waits_since = loop.time()
+            self._watch = loop.call_later(limit_s, self._look)
+
+    def _look(self) -> None:
+        assert self._limit_s is not None
+        loop = asyncio.get_running_loop()
+        waits = self._waiter is not None and not self._waiter.done()
+        left = self._waits_since + self._limit_s - loop.time() if waits else self._limit_s
+        if left <= 0 and self._waiter is not None:
+            waiter, self._waiter = self._waiter, None
+            waiter.set_exception(TimeoutError())
+            left = self._limit_s
+        self._watch = loop.call_later(left, self._look)
 
     def take(self) -> bytes:
         """What has come, without waiting."""

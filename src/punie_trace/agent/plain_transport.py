@@ -51,6 +51,7 @@ class PlainTransport(httpx2.AsyncBaseTransport):
             async with asyncio.timeout(timeout.get("read")):
                 await connection.write(_request_bytes(request, content))
                 head = await _final_head(connection)
+            connection.limit_waits(timeout.get("read"))
         except TimeoutError:
             connection.abort()
             raise httpx2.ReadTimeout("") from None
@@ -68,7 +69,7 @@ class PlainTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             status_code=int(head.second),
             headers=head.headers,
-            stream=_Body(self, address, connection, head, request.method, timeout.get("read")),
+            stream=_Body(self, address, connection, head, request.method),
             extensions={"http_version": b"HTTP/1.1"},
         )
 
@@ -104,7 +105,6 @@ class _Body(BufferedStream):
         connection: PlainConnection,
         head: Head,
         method: str,
-        read_s: float | None,
     ) -> None:
         framing, length = head.framing()
         if method == "HEAD" or head.second in _BODILESS:
@@ -117,7 +117,6 @@ class _Body(BufferedStream):
         self._keeps = head.keeps_alive and framing != "close"
         self._body = BodyReader(framing, length)
         self._ready: list[bytes] = []
-        self._read_s = read_s
         self._released = False
 
     def buffered(self) -> bytes:
@@ -138,8 +137,7 @@ class _Body(BufferedStream):
                 self._release()
                 return
             try:
-                async with asyncio.timeout(self._read_s):
-                    data = await self._connection.read()
+                data = await self._connection.read()
                 if data:
                     self._ready.extend(self._body.feed(data))
                 else:
@@ -161,6 +159,7 @@ class _Body(BufferedStream):
         if self._released:
             return
         self._released = True
+        self._connection.limit_waits(None)
         if self._body.done and self._keeps and not self._body.rest:
             self._owner.keep(self._address, self._connection)
         else:

@@ -127,8 +127,11 @@ class GenerationSpan:
         """After its finish reason the server neither said that it was done nor closed the connection."""
         self._left_open = True
 
-    def answered(self, response: httpx2.Response, first: bytes = b"") -> None:
-        """The head of the response is here: that is the first byte; `first` of the body came with it."""
+    def answered(self, response: httpx2.Response, first: bytes = b"") -> int:
+        """The head of the response is here: that is the first byte, at the time that is returned.
+
+        `first` of the body came with it.
+        """
         head_ns = self._clock.now_ns() if self._first_byte_ns is None else self._first_byte_ns
         self._first_byte_ns = self._last_byte_ns = head_ns
         self._status = response.status_code
@@ -136,10 +139,11 @@ class GenerationSpan:
         self.reader = self._reader_type(_form(response.headers), keep_events=keep)
         if first:
             self._received(first, head_ns)
+        return head_ns
 
-    def received(self, data: bytes) -> None:
-        """A piece of the body. With `[DONE]` the request is over: nothing that matters can follow."""
-        self._received(data, self._clock.now_ns())
+    def received(self, data: bytes, at_ns: int | None = None) -> None:
+        """A piece of the body, which came at `at_ns` or now. With `[DONE]` the request is over: nothing can follow."""
+        self._received(data, self._clock.now_ns() if at_ns is None else at_ns)
 
     def _received(self, data: bytes, now: int) -> None:
         if self._finished:

@@ -115,14 +115,19 @@ class TracedTransport(httpx2.AsyncBaseTransport):
             span.failed(error)
             raise
         first = response.stream.buffered() if isinstance(response.stream, BufferedStream) else b""
-        span.answered(response, first)
+        passed_on = RECEIVED_NS in request.extensions
+        head_ns = span.answered(response, b"" if passed_on else first)
         if not isinstance(response.stream, httpx2.AsyncByteStream):
             span.failed(TypeError(f"the transport answered with a {type(response.stream).__name__}"))
             return response
         return httpx2.Response(
             status_code=response.status_code,
             headers=response.headers,
-            stream=_TracedStream(response.stream, span, first, tidy=tidy and response.status_code < 400),
+            stream=(
+                _PassedOnStream(response.stream, span, first, head_ns, self._clock)
+                if passed_on
+                else _TracedStream(response.stream, span, first, tidy=tidy and response.status_code < 400)
+            ),
             extensions={**response.extensions, COMPLETION: span.reader},
         )
 
@@ -191,6 +196,51 @@ class _TracedStream(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         self._span.closed()
         await self._inner.aclose()
+
+
+class _PassedOnStream(httpx2.AsyncByteStream):
+    """A response's body for one who passes it on: each piece is timed, passed on, and only then told to the span.
+
+    So reading what a piece says stands between the server and nobody. Nothing is tidied.
+    """
+
+    def __init__(
+        self, inner: httpx2.AsyncByteStream, span: GenerationSpan, first: bytes, first_ns: int, clock: Clock
+    ) -> None:
+        self._inner = inner
+        self._span = span
+        self._clock = clock
+        self._untold: tuple[bytes, int] | None = (first, first_ns) if first else None
+        """A piece that has been passed on, or is about to be, and when it came."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        span, clock = self._span, self._clock
+        if self._untold is not None:
+            yield self._untold[0]
+            self._tell()
+        try:
+            async for data in until_left_open(self._inner, span.reader, span.left_open):
+                self._untold = data, clock.now_ns()
+                yield data
+                self._tell()
+                if span.reader.too_long is not None:
+                    raise httpx2.RemoteProtocolError(span.reader.too_long)
+        except GeneratorExit:  # the reader lets go; `aclose` will say so
+            raise
+        except BaseException as error:
+            span.failed(error)
+            raise
+        span.ended()
+
+    async def aclose(self) -> None:
+        self._tell()
+        self._span.closed()
+        await self._inner.aclose()
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            self._span.received(*untold)
 
 
 class _Tidier:
