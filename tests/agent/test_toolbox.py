@@ -32,6 +32,17 @@ def test_definition_gives_the_source(toolbox: Toolbox) -> None:
     assert toolbox.find_definition("Invoice") == "no definition of 'Invoice'"
 
 
+def test_what_was_not_looked_at_is_said(toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    (toolbox.workspace.root / "a.py").write_text("")
+    assert toolbox.find_definition("Basket").startswith("shop/models.py:5-6\n")
+    for module in ("toolbox", "workspace"):
+        monkeypatch.setattr(f"punie_trace.agent.{module}.MAX_FILES", 1)
+    cut = "; of the files, no more than 20000 were looked at"
+    assert toolbox.search_code("order") == f"no match for 'order'{cut}"
+    assert toolbox.find_definition("Basket") == f"no definition of 'Basket'{cut}"
+    assert toolbox.list_files() == "1 file or more in .\na.py"
+
+
 def test_errors_are_text_that_names_the_nearest_file(toolbox: Toolbox) -> None:
     result = toolbox.read_file("models.py")
     assert result.startswith(ERROR_PREFIX)

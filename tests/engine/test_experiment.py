@@ -54,6 +54,10 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, text: str, expect
     assert str(file) in str(caught.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    assert Experiment.from_file(written(tmp_path, "\ufeffrounds = 7\n")).rounds == 7
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no configuration file"):
         Experiment.from_file(tmp_path / "absent.toml")

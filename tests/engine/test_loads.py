@@ -54,7 +54,7 @@ def test_the_form_of_a_rate_says_ramp_or_steps() -> None:
 
 def test_arrivals_of_a_file_are_replayed(tmp_path: Path) -> None:
     times = tmp_path / "times.txt"
-    times.write_text("# seconds\n10.0\n10.5  # the second\n\n12\n")
+    times.write_text("\ufeff# seconds\n10.0\n10.5  # the second\n\n12\n")
     assert arrivals(replay=times) == Recorded((0, 500_000_000, 2_000_000_000))
     assert describe_load(config({"replay": times})) == "arrivals replayed from times.txt"
 

@@ -52,6 +52,8 @@ class SearchResult:
     """In how many files."""
     stopped: bool = False
     """Whether the time was over before all files had been looked at."""
+    cut: bool = False
+    """Whether there may be more files than are ever looked at."""
 
     def __len__(self) -> int:
         return self.total

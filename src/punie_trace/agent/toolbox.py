@@ -16,6 +16,7 @@ from punie_trace.agent.workspace import MAX_FILES, Workspace, WorkspaceError
 from punie_trace.spans.activity import ERROR_PREFIX
 
 MAX_LINE = 120
+_CUT = f"; of the files, no more than {MAX_FILES} were looked at"
 
 
 class Toolbox:
@@ -37,6 +38,7 @@ class Toolbox:
         def result() -> str:
             found = self.workspace.search(pattern, path)
             stopped = "; the search was stopped: it took too long" if found.stopped else ""
+            stopped += _CUT if found.cut else ""
             if not found.total:
                 return f"no match for {pattern!r}{stopped}"
             lines: list[str] = []
@@ -85,7 +87,7 @@ class Toolbox:
         def result() -> str:
             found = self.workspace.definitions(name)
             if not found:
-                return f"no definition of {name!r}"
+                return f"no definition of {name!r}{_CUT if len(self.workspace.files()) >= MAX_FILES else ''}"
             first = found[0]
             more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
             return self._limited(f"{first.path}:{first.start}-{first.end}{more}", first.source.splitlines())

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -125,7 +125,9 @@ class Workspace:
 
         if not pattern.strip() or len(pattern) > MAX_PATTERN:
             raise WorkspaceError(f"the pattern must have 1 to {MAX_PATTERN} characters")
-        return search_lines(pattern, ((name, self._lines_or_none(name)) for name in self.files(path)))
+        names = self.files(path)
+        found = search_lines(pattern, ((name, self._lines_or_none(name)) for name in names))
+        return replace(found, cut=True) if len(names) >= MAX_FILES else found
 
     def definitions(self, name: str) -> list[Definition]:
         """Classes, functions and methods called `name` (`Class.method` too), in path order.

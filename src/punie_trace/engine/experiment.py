@@ -249,7 +249,7 @@ class Experiment(Settings):
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigurationError(f"there is no configuration file {str(file)!r}") from None
     except (OSError, UnicodeDecodeError) as error:

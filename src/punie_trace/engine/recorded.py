@@ -21,7 +21,7 @@ def read_arrivals(source: Path) -> Recorded:
     if source.is_dir() or source.name == OUTCOMES_FILE:
         return _of_run(source if source.is_dir() else source.parent)
     try:
-        text = source.read_text(encoding="utf-8")
+        text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigurationError(f"there is nothing to replay at {str(source)!r}") from None
     except (OSError, UnicodeDecodeError) as error:
