@@ -6,27 +6,36 @@ Pure arithmetic in units of plain rounds; costs are the caller's.
 from __future__ import annotations
 
 _DEBT = -2.0  # plain rounds: deeper than this the budget does not go, whatever one round cost
+_SPARED = 0.05  # of what drafting gains: may be lost again later
+_REFILL = 0.2  # plain rounds of that, in each plain round while the budget is low
+_LOW = 1.0
 _PROBE_FIRST, _PROBE_LAST = 16, 512  # rounds between probes
 
 
 class RegretBudget:
     """Holds at most `most` plain rounds; gains what drafting gains and a share `loss` of all time, loses what it loses.
 
-    While it is empty nothing is drafted, so no more than `most` rounds and that share of the time can be lost.
+    While it is empty nothing is drafted, so no more than `most` rounds and that share of the time can be lost, and
+    besides a twentieth of what drafting gained before, twice `most` at a time: where it has been worth much, one text
+    that misled the drafters shall not cost hundreds of rounds of drafts.
     """
 
     def __init__(self, most: float, loss: float) -> None:
         self.most = most
         self.loss = loss
         self.left = most
+        self._spared = 0.0
 
     def plain_round(self) -> None:
         """One plain round went by."""
-        self.left = min(self.most, self.left + self.loss)
+        refilled = min(_REFILL, self._spared) if self.left < _LOW else 0.0
+        self._spared -= refilled
+        self.left = min(self.most, self.left + self.loss + refilled)
 
     def drafted_round(self, emitted: int, cost: float) -> float:
         """A round emitted so many tokens and cost so many plain rounds; what it gained, in plain rounds."""
         gain = emitted - cost
+        self._spared = min(2 * self.most, max(0.0, self._spared + _SPARED * gain))
         self.left = max(_DEBT, min(self.most, self.left + gain + self.loss * cost))
         return gain
 
