@@ -87,6 +87,19 @@ def test_an_error_says_what_it_was_where_it_arose_and_why() -> None:
     assert len(describe_failure(ValueError("x" * 5000))) <= MAX_CHARS
 
 
+def test_what_a_server_answered_is_said_once() -> None:
+    class ToldError(Exception):
+        status_code = 500
+
+    response = httpx2.Response(500, request=httpx2.Request("GET", "http://x"))
+    failure, outer, other = ToldError("status_code: 500, no reply left"), ToldError("500"), OSError("cable")
+    inner = httpx2.HTTPStatusError(
+        "Server error '500' For more information check: ...", request=response.request, response=response
+    )
+    failure.__cause__, outer.__cause__, inner.__cause__ = outer, inner, other
+    assert describe_failure(failure).startswith("ToldError: status_code: 500, no reply left; caused by OSError: cable")
+
+
 def test_an_error_that_is_due_to_our_own_limit_of_files_says_so() -> None:
     opened = "try:\n    raise OSError(24, 'x')\nexcept OSError as e:\n"
     code = f"import httpx2\n{opened}    raise httpx2.ConnectError('y') from e"

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from typing import Any, cast
 
@@ -73,6 +75,26 @@ def test_a_peak_is_kept_after_the_memory_is_given_back() -> None:
     assert after is not None
     assert after.peak_bytes == alone.peak_bytes
     assert after.now_bytes == 0
+
+
+def test_samples_that_fail_end_nothing_and_are_counted() -> None:
+    failures = [OSError(errno.EMFILE, "no descriptor left"), RuntimeError("another"), OSError(errno.EMFILE, "again")]
+    taken = threading.Event()
+
+    def processes() -> list[psutil.Process]:
+        if failures:
+            raise failures.pop()
+        taken.set()
+        return [psutil.Process()]
+
+    sampler = MemorySampler(processes)
+    sampler.start()
+    assert taken.wait(20), "the sampler's thread ended"
+    sampler.stop()
+    reading = sampler.peak()
+    assert reading is not None
+    assert reading.peak_bytes > MB
+    assert reading.method.endswith(", 3 samples failed")
 
 
 def test_nothing_to_read_is_no_reading() -> None:

@@ -87,10 +87,12 @@ async def ask_safely(ask: Callable[[Asked], Awaitable[Answer]], asked: Asked) ->
 def describe_failure(failure: BaseException) -> str:
     """'Kind: message (in where it arose)', with the root cause behind it where that says more; one bounded line."""
     first = _innermost(failure)
-    parts = [_line(first)]
+    parts, status = [_line(first)], _status(first)
     for cause in list(_chain(first))[1:]:
         words = _words(cause)
-        if words and words not in parts[-1] and not isinstance(cause, BaseExceptionGroup):
+        # Each library says the same answer of a server again in its own words.
+        again = status is not None and _status(cause) == status
+        if words and words not in parts[-1] and not again and not isinstance(cause, BaseExceptionGroup):
             parts.append(_line(cause))
     if ran_out(first):
         parts.insert(0, OURS)
@@ -144,6 +146,12 @@ def _line(failure: BaseException) -> str:
     message = _words(failure)
     name = type(failure).__name__
     return f"{name}: {message}" if message else name
+
+
+def _status(failure: BaseException) -> int | None:
+    """The HTTP status that the exception is about."""
+    status = getattr(failure, "status_code", None) or getattr(getattr(failure, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
 
 
 def _words(failure: BaseException) -> str:
