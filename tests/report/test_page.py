@@ -384,6 +384,15 @@ def test_answers_that_differ_beyond_the_cut_are_not_called_the_same(tmp_path: Pa
     assert one["digests"][1] != other["digests"][1]
 
 
+def test_a_model_that_is_a_path_does_not_tell_where_home_is(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r", {"a": Arm()}, rounds=1)
+    names_of = ("/home/ann/.cache/models/1f/target", "org/model", "/models/m")
+    outcomes = [replace(one, served_model=name) for one, name in zip(read_run(folder).outcomes, names_of, strict=False)]
+    (folder / "outcomes.jsonl").write_bytes(b"".join(map(encode_outcome, outcomes)))
+    details = Page(page_of(read_run(folder))).data("details")["of"]
+    assert [details[str(seq)]["model"] for seq in range(3)] == [".../1f/target", "org/model", "/models/m"]
+
+
 def test_it_is_written_whole_or_the_error_is_clear(run: RunRecord, tmp_path: Path) -> None:
     path = write_html(tmp_path, "<p>")
     assert path.read_text() == "<p>"

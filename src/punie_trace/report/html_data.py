@@ -211,8 +211,14 @@ def _detail(outcome: Outcome, spans: Sequence[Span], names_of_spans: dict[str, i
     if outcome.error is not None:
         detail["error"] = clip(outcome.error)
     if outcome.served_model is not None:
-        detail["model"] = clip(outcome.served_model, 200)
+        detail["model"] = clip(_without_home(outcome.served_model), 200)
     return detail
+
+
+def _without_home(model: str) -> str:
+    """A model's name; of a path the end, since a page is passed on and the rest tells of its maker's machine."""
+    parts = model.split("/")
+    return f".../{'/'.join(parts[-2:])}" if model.startswith("/") and len(parts) > 3 else model
 
 
 def _answer(outcome: Outcome) -> str:

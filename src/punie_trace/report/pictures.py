@@ -29,7 +29,7 @@ from punie_trace.runs.reader import RunRecord
 NS_PER_MS: Final = 1e6
 _MOST_ROUND_LINES: Final = 60
 _MOST_NAMED: Final = 12
-_MOST_PARTS: Final = 16
+_MOST_PARTS: Final = 12
 """More lines by category than this are folded away: first of all one asks which configuration is faster."""
 _TONES: Final = {"faster": "good", "slower": "bad"}
 
@@ -75,6 +75,7 @@ def _draw_speed_ups(summary: Summary) -> str:
     scale = svg.scale_for([value for value in bounds if value is not None], from_zero=False)
     rows, folds = [], []
     fold = sum(len(one.speed_by_category) for one in summary.comparisons) > _MOST_PARTS
+    again = any(one.speed_again is not None for one in summary.comparisons)
     for one in summary.comparisons:
         name, speed = tag("b", text(one.other)), one.speed
         if speed is not None:
@@ -97,7 +98,11 @@ def _draw_speed_ups(summary: Summary) -> str:
     ticks = [(value, f"{value:g}x") for value in scale.ticks()]
     axis = line("", svg.axis(scale, ticks, "times as fast"), "")
     plot = tag("div", "".join(rows) + axis, "plot")
-    return plot + (folded("By category", tag("div", "".join(folds) + axis, "plot")) if folds else "")
+    return plot + (
+        folded("By category" + (", and asked again" if again else ""), tag("div", "".join(folds) + axis, "plot"))
+        if folds
+        else ""
+    )
 
 
 def _count(queries: int) -> str:
