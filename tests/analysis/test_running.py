@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_trace.analysis.running import MOST_KEPT, Counted, Pace, Remaining, Running
-from punie_trace.records import Ledger, Outcome, Verdict
+from punie_trace.analysis.running import MOST_KEPT, Counted, Pace, Remaining, Running, relative_work
+from punie_trace.records import Ledger, Outcome, Query, Turn, Verdict
 
 SECOND = 1_000_000_000
 
@@ -80,7 +80,7 @@ def test_what_is_kept_has_a_limit_and_counting_goes_on() -> None:
 
 
 def counted(asked: int, wall_s: float) -> Counted:
-    return Counted(asked=asked, wall_ns=round(asked * wall_s * SECOND))
+    return Counted(asked=asked, work=asked, wall_ns=round(asked * wall_s * SECOND))
 
 
 def test_the_first_reckoning_is_from_the_warm_up() -> None:
@@ -89,6 +89,32 @@ def test_the_first_reckoning_is_from_the_warm_up() -> None:
     pace.warming_up(5.0, 2)
     pace.measuring(9.0)
     assert pace.remaining(9.0, {"a": Counted(), "b": Counted()}, ()) == Remaining(40.0)
+
+
+def test_a_short_warm_up_and_short_questions_first_promise_no_short_run() -> None:
+    queries = [Query(f"d{n}", "?", expected="direct") for n in range(2)]
+    queries += [Query(f"t{n}", "?", expected="tool") for n in range(2)]
+    work = relative_work(queries)
+    assert work == pytest.approx({"d0": 0.4, "d1": 0.4, "t0": 1.6, "t1": 1.6})
+    running, pace = Running(["a"], work), Pace({"a": 4})
+    pace.warming_up(0.0, work["d0"])
+    pace.measuring(1.0)  # a direct question takes a second, so that a tool question takes four
+    reckoned = [pace.remaining(1.0, running.counted, ())]
+    for at, (name, wall) in zip((2.0, 3.0, 7.0), (("d0", 1.0), ("d1", 1.0), ("t0", 4.0)), strict=True):
+        running.add(*outcome("a", name, wall), tells=True)
+        reckoned.append(pace.remaining(at, running.counted, ()))
+    assert [one.seconds for one in reckoned if one is not None] == pytest.approx([10.0, 9.0, 8.0, 4.0])
+
+
+def test_the_mean_of_what_is_asked_is_one_in_whatever_rounds_and_turns() -> None:
+    queries = [
+        Query("often", "?", expected="direct"),
+        Query("new", "?", once=True),
+        Query("turns", "?", turns=(Turn("a"), Turn("b"))),
+    ]
+    work = relative_work(queries, rounds=3)
+    assert 3 * work["often"] + work["new"] + 3 * work["turns"] == pytest.approx(7)
+    assert work["turns"] == pytest.approx(2 * work["new"])
 
 
 def test_each_configuration_goes_on_at_its_own_pace_and_a_failed_one_not_at_all() -> None:

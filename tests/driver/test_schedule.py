@@ -31,6 +31,23 @@ def test_the_seed_fixes_the_order(names: list[str], seed: int) -> None:
     assert plan_rounds(["a", "b"], queries, 3, seed) == plan_rounds(["a", "b"], queries, 3, seed)
 
 
+@given(NAMES, NAMES, st.integers(1, 4), st.integers(0, 2**31))
+def test_each_question_is_asked_of_all_before_the_next_is(
+    configurations: list[str], names: list[str], rounds: int, seed: int
+) -> None:
+    planned = plan_rounds(configurations, [Query(name, name) for name in names], rounds, seed)
+    many = len(configurations)
+    blocks = [planned[begin : begin + many] for begin in range(0, len(planned), many)]
+    assert all(len({p.query.name for p in block}) == 1 for block in blocks)
+    assert all({p.configuration for p in block} == set(configurations) for block in blocks)
+
+
+def test_no_configuration_is_always_asked_first() -> None:
+    planned = plan_rounds(["a", "b", "c"], [Query(str(n), str(n)) for n in range(60)], 1, seed=3)
+    first = Counter(p.configuration for p in planned[::3])
+    assert all(10 <= first[name] <= 30 for name in "abc")
+
+
 def test_rounds_differ_in_order() -> None:
     queries = [Query(str(i), str(i)) for i in range(20)]
     planned = plan_rounds(["a", "b"], queries, 2, seed=1)

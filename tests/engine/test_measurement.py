@@ -13,6 +13,7 @@ import pytest
 
 from punie_trace import Configuration, Experiment, UnexpectedError, Verdict, measure, read_run
 from punie_trace.engine import bring_up
+from punie_trace.engine.progress import Event, PhaseStarted, ServerChanged
 from punie_trace.engine.tracing import Tracing
 from punie_trace.engine.unexpected import TRACEBACK_FILE
 from punie_trace.servers.server import Server, open_server
@@ -64,6 +65,19 @@ def test_a_server_that_fails_unexpectedly_costs_its_own_configuration(
     assert "unexpected: TypeError: a list was given" in run.failures["first"]
     assert (run.status, run.exit_code) == ("done", 4)
     assert "raise TypeError" in (run.folder / TRACEBACK_FILE).read_text()
+
+
+def test_servers_start_side_by_side_and_are_shown_in_the_order_that_was_given(
+    experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    heard: list[Event] = []
+    run = measure(experiment("z", "a", "m", together=True), out=tmp_path / "run", otlp="off", progress=heard.append)
+    states = [event.state for event in heard if isinstance(event, ServerChanged)]
+    assert states.index("ready") > max(at for at, state in enumerate(states) if state == "starting")
+    assert next(event.text for event in heard if isinstance(event, PhaseStarted)) == "starting z, a, m"
+    assert run.header.names == ("z", "a", "m")
+    assert list(run.header.servers) == ["server-1", "server-2", "server-3"]
+    assert {one.answer for one in run.outcomes} == {"z", "a", "m"}
 
 
 def test_what_fails_at_the_end_of_one_batch_leaves_the_next_to_be_measured(

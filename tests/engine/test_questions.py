@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from punie_trace.agent.toolbox import Toolbox
+from punie_trace.engine.default_run import FRESH, resolved
 from punie_trace.engine.experiment import Experiment
-from punie_trace.engine.questions import DEFAULT_FRESH, FRESH_COUNT, Questions, questions_of
+from punie_trace.engine.questions import FRESH_COUNT, Questions, questions_of
 from punie_trace.errors import ConfigurationError, PunieTraceError, RunFolderError, SuiteError
 from punie_trace.suite.load import load_suite, sample_workspace
 
@@ -35,22 +36,48 @@ def test_a_shipped_suite_asks_about_the_sample_unless_told_otherwise(tmp_path: P
     ],
 )
 def test_whoever_says_what_is_asked_of_whom_is_asked_nothing_else(settings: dict[str, Any]) -> None:
-    assert questions_of(Experiment(**settings)).suite.name == "discrimination"
+    experiment = Experiment(**settings)
+    assert resolved(experiment) is experiment
+    assert questions_of(experiment).suite.name == "discrimination"
 
 
 def test_the_default_run_asks_fresh_questions_besides_about_a_code_base_of_their_own(tmp_path: Path) -> None:
-    questions = questions_of(Experiment())
+    questions = questions_of(resolved(Experiment()))
     known, new = load_suite("discrimination").queries, [query for query in questions.suite.queries if query.once]
-    assert questions.suite.queries == (*known, *new)
-    assert (questions.suite.name, len(new)) == (f"discrimination+fresh:{DEFAULT_FRESH}", DEFAULT_FRESH)
-    assert len({query.name for query in questions.suite.queries}) == len(known) + DEFAULT_FRESH
+    assert questions.suite.queries == (new[0], *known, *new[1:])
+    assert (questions.suite.name, len(new)) == (f"discrimination+fresh:{FRESH}", FRESH)
+    assert len({query.name for query in questions.suite.queries}) == len(known) + FRESH
     found = questions.workspaces_in(tmp_path)
     assert found[""].root == sample_workspace()
     find = Toolbox(found[new[0].workspace]).functions()["find_definition"]
     asked = next(query for query in new if query.tools == ("find_definition",))
     assert all(text in find(asked.arguments_contain[0]) for text in asked.answer_contains)
-    other = questions_of(Experiment(suite=f"discrimination+fresh:{DEFAULT_FRESH}", seed=1))
+    other = questions_of(Experiment(suite=f"discrimination+fresh:{FRESH}", seed=1))
     assert other.suite.digest != questions.suite.digest
+
+
+def test_the_default_run_has_one_round_unless_more_were_asked_for() -> None:
+    assert resolved(Experiment()).rounds == 1
+    assert resolved(Experiment(rounds=3)).rounds == 3
+    assert resolved(Experiment(until="decided")).rounds == Experiment(until="decided").rounds
+    assert resolved(Experiment(only=["baseline", "adaptive"], concurrency=2)).rounds == 1
+    assert Experiment(suite="discrimination").rounds == 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_warm_up_takes_a_short_fresh_question_and_leaves_the_known_ones_first_asks(seed: int) -> None:
+    experiment = resolved(Experiment(seed=seed))
+    first = questions_of(experiment).suite.queries[: experiment.warm_up]
+    assert [(query.once, query.expected) for query in first] == [(True, "direct")]
+
+
+def test_a_quick_look_at_the_shipped_model_asks_fresh_questions_of_which_the_warm_up_takes_a_short_one() -> None:
+    questions = questions_of(resolved(Experiment(quick=True)))
+    queries = questions.suite.queries
+    assert (len(queries), questions.of) == (5, FRESH + 5)
+    assert all(query.once for query in queries)
+    assert queries[0].expected == "direct"
+    assert [query.expected for query in queries].count("tool") >= 2
 
 
 def test_what_may_hold_secrets_is_read_where_the_experiment_says_so(tmp_path: Path) -> None:

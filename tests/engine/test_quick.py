@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.plan import make_plan
 from punie_trace.engine.questions import questions_of
-from punie_trace.engine.quick import QUESTIONS, few_of
+from punie_trace.engine.quick import QUESTIONS, few_of, two_of
 from punie_trace.errors import ConfigurationError
 from punie_trace.records import Query
 
@@ -52,6 +52,12 @@ def test_two_configurations_in_one_round_and_what_was_asked_for_goes_first() -> 
     more = make_plan(Experiment(server=SERVER, configurations=THREE, quick=True, only=["one", "three"], rounds=2))
     assert ([c.name for c in more.configurations], more.left_out) == (["one", "three"], ())
     assert more.experiment.rounds == 2
+
+
+def test_of_those_that_the_model_allows_it_takes_the_one_that_adapts() -> None:
+    plan = make_plan(Experiment(quick=True))
+    assert ([c.name for c in plan.configurations], plan.left_out) == (["baseline", "adaptive"], ("speculative-3",))
+    assert two_of(["baseline"], given=False) == ("baseline",)
 
 
 @pytest.mark.parametrize("other", [{"until": "decided"}, {"load": {"rate": 2}}, {"load": {"duration_s": 5}}])

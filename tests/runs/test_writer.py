@@ -34,6 +34,17 @@ def test_the_writer_changes_its_header_as_things_happen(tmp_path: Path) -> None:
     assert not list((tmp_path / "r").glob(".*.tmp"))
 
 
+def test_whoever_was_ready_first_they_are_shown_in_order(tmp_path: Path) -> None:
+    with RunWriter(tmp_path / "r", make_header()) as writer:
+        for name in ("earlier", "late", "soon"):
+            writer.server_ready(f"of {name}", ServerRecord())
+            writer.configuration_ready(name, ConfigurationRecord(path="http", server=f"of {name}", kind="mlx_lm"))
+        writer.in_order(["soon", "failed", "late"], ["of soon", "of failed", "of late"])
+    header = read_run(tmp_path / "r").header
+    assert list(header.configurations) == ["earlier", "soon", "late"]
+    assert list(header.servers) == ["of earlier", "of soon", "of late"]
+
+
 def test_a_folder_with_anything_in_it_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(RunFolderError, match=r"not empty.*--out"):

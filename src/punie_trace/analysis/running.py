@@ -6,18 +6,30 @@ Pure: outcomes and times come in, nothing is read or printed. What is kept has a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
 from punie_trace.analysis.statistics import Interval, Ratio, paired_ratio, quantile
-from punie_trace.records import Ledger, Outcome, Verdict
+from punie_trace.records import Ledger, Outcome, Query, Verdict
 
 MOST_KEPT: Final = 4096
 """Answers by configuration that figures are made of; after that they stay as they are."""
 LINES: Final = ("generation_ns", "tool_ns", "framework_ns", "client_queue_ns")
 _FAILED: Final = (Verdict.ERROR, Verdict.TIMEOUT)
+_TOOL_WORK: Final = 4.0
+"""How many times as long a question that wants a tool takes as one that wants none: a second generation, and more to
+read and to write. 2.8 to 4.3 in the three configurations of the shipped pair (25 questions); only the reckoning of what
+remains is made of it, and what was measured meanwhile corrects it."""
+
+
+def relative_work(queries: Sequence[Query], rounds: int = 1) -> dict[str, float]:
+    """How long each query is expected to take, by name, where the mean over all that are asked is 1."""
+    raw = {q.name: max(len(q.turns), 1) * (1.0 if q.expected == "direct" else _TOOL_WORK) for q in queries}
+    times = {q.name: 1 if q.once else rounds for q in queries}
+    mean = sum(raw[name] * times[name] for name in raw) / max(sum(times.values()), 1)
+    return {name: work / mean for name, work in raw.items()}
 
 
 @dataclass(slots=True)
@@ -26,6 +38,8 @@ class Counted:
 
     asked: int = 0
     right: int = 0
+    work: float = 0.0
+    """The same in queries of mean length, as far as that can be expected before."""
     wall_ns: int = 0
     """From due to done, of all that ended, errors included."""
     lines: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LINES, 0))
@@ -50,16 +64,21 @@ class RunningFigures:
 
 
 class Running:
-    """The figures of a run as outcomes come in; compared with 'baseline', or the first where none is called so."""
+    """The figures of a run as outcomes come in; compared with 'baseline', or the first where none is called so.
 
-    def __init__(self, configurations: Iterable[str]) -> None:
+    `work` is that of `relative_work`; a query that is not in it counts as one of mean length.
+    """
+
+    def __init__(self, configurations: Iterable[str], work: Mapping[str, float] | None = None) -> None:
         self.counted: dict[str, Counted] = {name: Counted() for name in configurations}
+        self._work = work or {}
         self._baseline = "baseline" if "baseline" in self.counted else next(iter(self.counted), None)
 
     def add(self, outcome: Outcome, ledger: Ledger, *, tells: bool) -> None:
         """One more query has ended. `tells` is whether it was a first ask, or of a server that forgets."""
         counted = self.counted[outcome.configuration]
         counted.asked += 1
+        counted.work += self._work.get(outcome.query, 1.0)
         counted.right += outcome.verdict is Verdict.CORRECT
         counted.wall_ns += ledger.wall_ns
         for line in LINES:
@@ -103,27 +122,28 @@ class Remaining:
 class Pace:
     """From how fast it went to how long it will go on. Moments are in s of any one monotonic clock.
 
-    `planned` are the queries of each configuration, 0 where that is not known before; `seconds` is how long queries are
-    sent in all, where a duration ends them; `at_most` says that the run may end before all of them were asked.
+    `planned` are the queries of each configuration, 0 where that is not known before: so many of mean length, whatever
+    their order. `seconds` is how long queries are sent in all, where a duration ends them; `at_most` says that the run
+    may end before all of them were asked.
     """
 
     planned: Mapping[str, int]
     seconds: float | None = None
     at_most: bool = False
-    _warming_from: tuple[float, int] | None = None
+    _warming_from: tuple[float, float] | None = None
     _warm_up_s: float | None = None
-    """Seconds a query of the warm-up took."""
+    """Seconds that the warm-up took for each query of mean length."""
     _began: float | None = None
 
-    def warming_up(self, now: float, queries: int) -> None:
-        """So many queries that do not count are asked from now on."""
-        self._warming_from = (now, queries)
+    def warming_up(self, now: float, work: float) -> None:
+        """Queries that do not count are asked from now on, worth so many of mean length."""
+        self._warming_from = (now, work)
 
     def measuring(self, now: float) -> None:
         """What counts begins, or goes on with the next configuration: the first time is what matters."""
         if self._warming_from is not None and self._warming_from[1]:
-            began, queries = self._warming_from
-            self._warm_up_s = (now - began) / queries
+            began, work = self._warming_from
+            self._warm_up_s = (now - began) / work
         self._began = now if self._began is None else self._began
 
     def remaining(self, now: float, counted: Mapping[str, Counted], failed: Iterable[str]) -> Remaining | None:
@@ -134,11 +154,13 @@ class Pace:
         if self.seconds is not None:
             return Remaining(max(self.seconds - elapsed, 0.0), self.at_most)
         left = {
-            name: max(number - counted[name].asked, 0) for name, number in self.planned.items() if name not in {*failed}
+            name: max(number - counted[name].work, 0.0) if number > counted[name].asked else 0.0
+            for name, number in self.planned.items()
+            if name not in {*failed}
         }
         if not all(self.planned.values()):
             return None
-        asked = sum(one.asked for one in counted.values())
+        asked = sum(one.work for one in counted.values())
         spent = sum(one.wall_ns for one in counted.values()) / 1e9
         if not asked:
             if self._warm_up_s is None:
@@ -147,7 +169,7 @@ class Pace:
         # Several may be under way at once; between queries something passes too.
         at_once = spent / elapsed if spent and elapsed else 1.0
         work = sum(
-            number * (counted[name].wall_ns / 1e9 / counted[name].asked if counted[name].asked else spent / asked)
+            number * (counted[name].wall_ns / 1e9 / counted[name].work if counted[name].asked else spent / asked)
             for name, number in left.items()
         )
         return Remaining(work / at_once, self.at_most)

@@ -46,7 +46,9 @@ Quick = Annotated[
     bool | None,
     typer.Option("--quick", help="A first look: two configurations, 5 questions, 1 round; says what it cannot tell."),
 ]
-Rounds = Annotated[int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3]")]
+Rounds = Annotated[
+    int | None, typer.Option(min=1, help="Every query once in every configuration, so often. [3; 1 in the default run]")
+]
 Until = Annotated[
     str | None,
     typer.Option(help="decided: rounds until each comparison is decided (at most 5 % of runs err), or the budget."),

@@ -76,8 +76,10 @@ def plan_rounds(
 ) -> list[Planned]:
     """Every query once in every configuration, in a random order, `rounds` times over.
 
-    The order within a round is shuffled over both, so that slow drift of the machine falls on all configurations
-    alike. The same seed gives the same order. Queries that are asked once are spread evenly over the first `spread`
+    A round is a randomized complete block design: the queries in a random order, each of them at once in all
+    configurations, and these in a random order too. So drift of the machine falls on all configurations alike, what is
+    compared in pairs was asked within seconds, and the first pair is known after the first query. The same seed gives
+    the same order. Queries that are asked once are spread evenly over the first `spread`
     rounds, all of them unless told. Raises `ValueError` for fewer than one round.
     """
     if rounds < 1:
@@ -102,11 +104,10 @@ def plan_endless(
     seq = first_seq
     for number in count(1):
         asked = [q for q in queries if q.name not in new or new[q.name] % (spread or 1) == number - 1]
-        pairs = [(configuration, query) for query in asked for configuration in configurations]
-        generator.shuffle(pairs)
-        for configuration, query in pairs:
-            yield Planned(seq, number, configuration, query)
-            seq += 1
+        for query in generator.sample(asked, len(asked)):
+            for configuration in generator.sample(configurations, len(configurations)):
+                yield Planned(seq, number, configuration, query)
+                seq += 1
 
 
 def plan_warm_up(configurations: Sequence[str], queries: Sequence[Query], each: int) -> list[Planned]:

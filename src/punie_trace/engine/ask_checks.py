@@ -15,6 +15,7 @@ from typing import Final
 from punie_trace.analysis.figures import ConfigurationFigures
 from punie_trace.analysis.summary import summarize
 from punie_trace.engine.checks import Check
+from punie_trace.engine.default_run import resolved
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.measure import Measured, Options, Prepared, measure_prepared, prepare
 from punie_trace.engine.questions import questions_of
@@ -38,7 +39,7 @@ _NO_CALL: Final = (
 def suite_check(experiment: Experiment) -> Check:
     """Whether the suite can be read, and of how many of its questions it is known what is right."""
     try:
-        suite = questions_of(experiment).suite
+        suite = questions_of(resolved(experiment)).suite
     except PunieTraceError as error:
         return Check("suite", "bad", "cannot be used", str(error))
     judged = sum(query.has_facts or bool(query.evaluators) for query in suite.queries)

@@ -53,7 +53,11 @@ class ServedGroups:
 
         It ends with `stack`.
         """
-        configurations = self._begin(group)
+        self._begin(group)
+        return await self._serve(stack, group)
+
+    async def _serve(self, stack: AsyncExitStack, group: str) -> Server | None:
+        configurations = self.plan.of_group(group)
         try:
             return await stack.enter_async_context(self._server(group, configurations))
         except RunFolderError:
@@ -62,10 +66,9 @@ class ServedGroups:
             self._failed(group, configurations, error)
             return None
 
-    def _begin(self, group: str) -> tuple[PlannedConfiguration, ...]:
-        configurations = self.plan.of_group(group)
-        self.announce(PhaseStarted(f"starting {', '.join(c.name for c in configurations)}"))
-        return configurations
+    def _begin(self, *groups: str) -> None:
+        names = [c.name for group in groups for c in self.plan.of_group(group)]
+        self.announce(PhaseStarted(f"starting {', '.join(names)}"))
 
     def _failed(self, group: str, configurations: Sequence[PlannedConfiguration], error: Exception) -> None:
         self.announce(ServerChanged(group, "failed"))
@@ -156,16 +159,36 @@ class ServerGroups(ServedGroups):
     toolboxes: Mapping[str, Toolbox]
     tracing: Tracing
 
-    async def bring_up(self, stack: AsyncExitStack, group: str) -> Mapping[str, Target]:
-        """Targets for the configurations of `group`; none, and a failure for each, if its server does not come up.
+    async def bring_up(self, stack: AsyncExitStack, groups: Sequence[str]) -> Mapping[str, Target]:
+        """Targets for the configurations of `groups`; none, and a failure for each, where a server does not come up.
 
-        The server ends with `stack`.
+        The servers start side by side: most of a start is imports, which leave cores idle. They end with `stack`.
         """
-        configurations = self._begin(group)
+        self._begin(*groups)
+        servers: dict[str, Server | None] = {}
+
+        async def start(group: str) -> None:
+            servers[group] = await self._serve(stack, group)
+
+        async with anyio.create_task_group() as tasks:
+            for group in groups:
+                if self.plan.of_group(group)[0].path != "inprocess":
+                    tasks.start_soon(start, group)
+        targets: dict[str, Target] = {}
+        # One after another, and in this task: what an asker opens (as a tool's own server) may have to be closed in the
+        # task that opened it.
+        for group in groups:
+            targets |= await self._targets(stack, group, servers.get(group))
+        self.writer.in_order([c.name for c in self.plan.configurations], groups)
+        return targets
+
+    async def _targets(self, stack: AsyncExitStack, group: str, server: Server | None) -> Mapping[str, Target]:
+        configurations = self.plan.of_group(group)
         try:
             if configurations[0].path == "inprocess":
                 return await self._load_in_process(stack, group, configurations)
-            server = await stack.enter_async_context(self._server(group, configurations))
+            if server is None:
+                return {}
             limits = await self._limits(configurations[0].server, server.identity)
             if limits != self.plan.turn_limits:
                 self._other_limits(configurations, server.identity, limits)

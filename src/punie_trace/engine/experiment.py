@@ -129,8 +129,8 @@ class Experiment(Settings):
 
     suite: str | Path = Field(
         default="discrimination",
-        description="a shipped suite's name, fresh:60, both as discrimination+fresh:8, or a pydantic-evals file; if "
-        "nothing else says what is asked of whom, discrimination+fresh:8",
+        description="a shipped suite's name, fresh:60, both as discrimination+fresh:12, or a pydantic-evals file; if "
+        "nothing else says what is asked of whom, discrimination+fresh:12",
     )
     workspace: Annotated[
         Path | str | None, Field(description="the folder that the tools read; the sample if absent")
@@ -147,7 +147,9 @@ class Experiment(Settings):
         default=False,
         description="two configurations, 5 questions, and 1 round if rounds is absent",
     )
-    rounds: int = Field(default=3, ge=1, description="with until: the fewest")
+    rounds: int = Field(
+        default=3, ge=1, description="with until: the fewest; 1 if nothing else says what is asked of whom"
+    )
     until: Literal["decided"] | None = Field(
         default=None, description="go on until every comparison with the baseline is decided, or the budget is spent"
     )

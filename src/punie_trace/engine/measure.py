@@ -17,6 +17,7 @@ import anyio
 
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.precise_loop import new_event_loop
+from punie_trace.engine.default_run import resolved
 from punie_trace.engine.ending import Ending
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.header import header_of, secrets_of
@@ -44,6 +45,7 @@ def prepare(experiment: Experiment, options: Options) -> Prepared:
     What is wrong with the servers, models and agents of several configurations is said of all of them at once.
     """
     secrets = secrets_of(experiment, (*options.argv, options.otlp, options.otlp_metrics))
+    experiment = resolved(experiment)
     try:
         questions = questions_of(experiment)
         plan = make_plan(experiment)

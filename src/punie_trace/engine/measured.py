@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from punie_trace.analysis.gates import Gate
-from punie_trace.engine.loads import planned_each, seconds_of
+from punie_trace.analysis.running import relative_work
+from punie_trace.engine.experiment import Experiment
+from punie_trace.engine.loads import one_by_one, planned_each, seconds_of
 from punie_trace.engine.plan import Plan
-from punie_trace.engine.progress import RunPlanned
+from punie_trace.engine.progress import PhaseStarted, RunPlanned
 from punie_trace.engine.questions import Questions
 from punie_trace.engine.rounds import most_rounds
 from punie_trace.errors import PunieTraceError
-from punie_trace.records import SentTo
+from punie_trace.records import Query, SentTo
 from punie_trace.runs.header import RunStatus
 from punie_trace.runs.secrets import Secrets
 from punie_trace.suite.load import Suite
@@ -71,4 +74,16 @@ def planned_event(folder: Path, plan: Plan, suite: Suite) -> RunPlanned:
     groups = {c.name: c.group for c in plan.configurations}
     decides = experiment.until is not None
     each = planned_each(experiment, suite.queries, most_rounds(experiment) if decides else None)
-    return RunPlanned(folder, groups, each, seconds_of(experiment, len(groups)), at_most=decides)
+    seconds = seconds_of(experiment, len(groups))
+    return RunPlanned(folder, groups, each, seconds, relative_work(suite.queries, experiment.rounds), at_most=decides)
+
+
+def warm_up_event(
+    experiment: Experiment, queries: Sequence[Query], names: Sequence[str], askers: int = 1
+) -> PhaseStarted:
+    """What is told when `askers` are about to ask each of the configurations `names` what does not count."""
+    asked = queries[: experiment.warm_up]
+    work = relative_work(queries, experiment.rounds)
+    alone = f" {names[0]}" if one_by_one(experiment) else ""
+    times = askers * len(names)
+    return PhaseStarted(f"warming up{alone}", "warm-up", times * len(asked), times * sum(work[q.name] for q in asked))

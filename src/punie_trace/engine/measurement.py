@@ -25,6 +25,7 @@ from punie_trace.engine.bring_up import ServerGroups
 from punie_trace.engine.conditions import Conditions
 from punie_trace.engine.energy import EnergyWatch
 from punie_trace.engine.loads import one_by_one, planned_of
+from punie_trace.engine.measured import warm_up_event
 from punie_trace.engine.plan import Plan
 from punie_trace.engine.progress import Announcer, ConfigurationFailed, Noted, PhaseStarted, QueryEnded
 from punie_trace.engine.rounds import Rounds
@@ -62,10 +63,7 @@ class Measurement:
         for batch in self.plan.batches:
             try:
                 async with AsyncExitStack() as servers:
-                    targets: dict[str, Target] = {}
-                    for group in batch:
-                        targets.update(await groups.bring_up(servers, group))
-                    if targets:
+                    if targets := await groups.bring_up(servers, batch):
                         await self._measure(targets)
             except Exception as error:
                 if not self._costs_only(batch, error):
@@ -110,8 +108,7 @@ class Measurement:
         )
         alone = f" {names[0]}" if one_by_one(experiment) else ""
         if experiment.warm_up:
-            asked = len(names) * min(experiment.warm_up, len(queries))
-            self.announce(PhaseStarted(f"warming up{alone}", "warm-up", asked))
+            self.announce(warm_up_event(experiment, queries, names))
             await warm_up(driver, self.plan, queries, self.failures, experiment.concurrency)
         self.announce(PhaseStarted(f"measuring{alone}", "measuring"))
         kind = "open" if isinstance(load, OpenLoop) else "closed"

@@ -19,7 +19,7 @@ from punie_trace.engine.gates import choose_gates
 from punie_trace.engine.loads import levels_of, limits_of, one_by_one
 from punie_trace.engine.model_memory import fit_together
 from punie_trace.engine.presets import Offer, offer
-from punie_trace.engine.quick import CONFIGURATIONS
+from punie_trace.engine.quick import two_of
 from punie_trace.engine.settings import AgentSettings, LoadSettings
 from punie_trace.engine.turn_limits import TurnLimits, turn_limits
 from punie_trace.errors import ConfigurationError, nearest
@@ -135,7 +135,8 @@ def _chosen(experiment: Experiment, offered: Offer) -> tuple[str, ...]:
             raise ConfigurationError(f"there is no configuration {name!r}; {nearest(name, offered.configurations)}")
     if experiment.only:
         return tuple(name for name in offered.configurations if name in experiment.only)
-    return _default_names(offered)[: CONFIGURATIONS if experiment.quick else None]
+    names = _default_names(offered)
+    return two_of(names, given=bool(experiment.named)) if experiment.quick else names
 
 
 def _resolve(experiment: Experiment, offered: Offer, chosen: Sequence[str]) -> list[PlannedConfiguration]:

@@ -8,7 +8,7 @@ raises, it is not called again, and the run notes why.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -29,6 +29,8 @@ class RunPlanned:
     """How many queries each configuration will be asked; 0 where that is not known before."""
     seconds: float | None = None
     """How long queries are sent in all, in s, where a duration ends them."""
+    work: Mapping[str, float] = field(default_factory=dict)
+    """How long each query is expected to take, by name, relative to the mean; 1 for those that are not in it."""
     at_most: bool = False
     """Whether the run may end before all of them were asked: once it is decided."""
 
@@ -41,6 +43,8 @@ class PhaseStarted:
     phase: Phase = "starting"
     queries: int = 0
     """How many queries it asks, where it asks some that do not count."""
+    work: float = 0.0
+    """The same in queries of mean length."""
 
 
 @dataclass(frozen=True, slots=True)

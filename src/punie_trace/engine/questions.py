@@ -1,23 +1,22 @@
 """What is asked, and about which code base: a suite and a workspace that are there, or both made for this run.
 
 `fresh`, or `fresh:200`, are questions never asked before about a code base never seen before, made by the experiment's
-seed. That code base is written into the run's folder, where the tools read it and a reader of the run finds it. The
-default run asks some of them besides the suite that it is about.
+seed. That code base is written into the run's folder, where the tools read it and a reader of the run finds it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from punie_trace.agent.asker import AgentSource
 from punie_trace.agent.workspace import Workspace
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.quick import few_of
 from punie_trace.errors import ConfigurationError, RunFolderError, SuiteError
+from punie_trace.records import Query
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 
 FRESH: Final = "fresh"
@@ -29,8 +28,6 @@ WORKSPACE_FOLDER: Final = "workspace"
 OWN: Final = ""
 """What queries call the code base that the run is about; others have names."""
 JOINED: Final = "+"
-DEFAULT_FRESH: Final = 8
-"""Fresh questions of the default run: with them its verdicts rest on 13 first asks instead of 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +68,27 @@ def questions_of(experiment: Experiment) -> Questions:
     """What `experiment` asks. Raises `SuiteError` or `ConfigurationError` for what is not there or cannot be made.
 
     `a+b` asks both, where one is `fresh`: what it asks is asked in one round, since only first asks count. The default
-    run is such a one.
+    run is such a one. A quick look asks a few, of fresh ones where there are any: they take the least time.
     """
     questions = _all_of(experiment)
+    if not experiment.quick:
+        return questions
     queries = questions.suite.queries
-    asked = few_of(queries) if experiment.quick else queries
-    return replace(questions, suite=replace(questions.suite, queries=asked), of=len(queries))
+    few = warm_up_first(few_of([query for query in queries if query.once] or queries))
+    return replace(questions, suite=replace(questions.suite, queries=few), of=len(queries))
+
+
+def warm_up_first(queries: Sequence[Query]) -> tuple[Query, ...]:
+    """The queries with one that needs no tool in front, if there is one: the warm-up asks the first.
+
+    It takes the least time of all, and what the warm-up asked is no first ask any more.
+    """
+    short = next((query for query in queries if query.expected == "direct"), None)
+    return tuple(queries) if short is None else (short, *(query for query in queries if query is not short))
 
 
 def _all_of(experiment: Experiment) -> Questions:
     name = str(experiment.suite)
-    if _is_default(experiment):
-        name = f"{name}{JOINED}{FRESH}:{DEFAULT_FRESH}"
     if Path(name).is_file():
         return _in_files(experiment, name)
     first, joined, second = name.partition(JOINED)
@@ -95,19 +101,6 @@ def _all_of(experiment: Experiment) -> Questions:
             )
         return _fresh(experiment, name)
     return _in_files(experiment, name)
-
-
-def _is_default(experiment: Experiment) -> bool:
-    """Whether nobody said what to ask, nor of whom, and something is compared: then it is asked enough to tell."""
-    own_agent = experiment.agent_settings.source != AgentSource()
-    given = {"suite", "workspace", "configurations", "load", "fleet"} & experiment.model_fields_set
-    return (
-        not given
-        and not own_agent
-        and not experiment.quick
-        and len(experiment.only) != 1
-        and experiment.server.get("kind", "mlx_lm") not in ("url", "command")
-    )
 
 
 def _is_fresh(name: str) -> bool:
@@ -130,11 +123,15 @@ def _fresh(experiment: Experiment, name: str) -> Questions:
 
 
 def _joined(name: str, known: Questions, fresh: Questions) -> Questions:
-    """Both suites as one. Names of fresh questions are told apart from those that are there."""
+    """Both suites as one. Names of fresh questions are told apart from those that are there.
+
+    The first is a fresh one, for the warm-up: so those of the suite that is there are all first asks.
+    """
     workspace = f"-{FRESH}"
     new = [
         replace(query, name=f"{FRESH}-{query.name}", workspace=workspace, once=True) for query in fresh.suite.queries
     ]
     digest = hashlib.sha256(f"{known.suite.digest} {fresh.suite.digest}".encode()).hexdigest()
-    suite = replace(known.suite, name=name, queries=(*known.suite.queries, *new), digest=digest)
+    warm_up, *rest = warm_up_first(new)
+    suite = replace(known.suite, name=name, queries=(warm_up, *known.suite.queries, *rest), digest=digest)
     return replace(known, suite=suite, others={workspace: fresh.files})

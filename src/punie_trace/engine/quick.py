@@ -13,8 +13,15 @@ from punie_trace.records import Query
 
 QUESTIONS: Final = 5
 """How many questions a quick look asks. One of them is also the warm-up's."""
-CONFIGURATIONS: Final = 2
-"""The first of all, which the other is compared with, and one more."""
+
+
+def two_of(names: Sequence[str], *, given: bool) -> tuple[str, ...]:
+    """The configurations of a quick look: the first, which the other is compared with, and one more.
+
+    Of those that were `given` the first two. Of those that a model allows the last, which adapts: it takes the least
+    time, and a large difference needs the fewest questions.
+    """
+    return tuple(names[:2]) if given else tuple(dict.fromkeys((names[0], names[-1])))
 
 
 def few_of(queries: Sequence[Query], most: int = QUESTIONS) -> tuple[Query, ...]:

@@ -114,7 +114,7 @@ class Progress:
                     self._print_line()
 
     def _plan(self, event: RunPlanned) -> None:
-        self._running = Running(event.groups)
+        self._running = Running(event.groups, event.work)
         self._groups = dict(event.groups)
         self._servers = dict.fromkeys(event.groups.values(), "waiting")
         planned = dict.fromkeys(event.groups, event.queries_each)
@@ -124,7 +124,7 @@ class Progress:
         now = time.monotonic()
         self._phase = event.text
         if event.phase == "warm-up":
-            self._pace.warming_up(now, event.queries)
+            self._pace.warming_up(now, event.work)
         elif event.phase == "measuring":
             self._pace.measuring(now)
         self._print_plainly(event.text)

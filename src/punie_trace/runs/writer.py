@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from punie_trace.errors import RunFolderError
 from punie_trace.records import Outcome
@@ -32,6 +33,8 @@ from punie_trace.runs.stored_header import (
 
 # EFBIG is how a limit on a file's size shows itself: for the user it is the same as a full disk.
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+_Record = TypeVar("_Record")
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -126,6 +129,13 @@ class RunWriter:
         """Record that `name` could not be measured, or not to the end; `reason` is shown to the user."""
         self.update(failures={**self.header.failures, name: reason})
 
+    def in_order(self, configurations: Sequence[str], servers: Sequence[str]) -> None:
+        """Put what is recorded of them in this order, whoever was ready first; others stay before them."""
+        self.update(
+            configurations=_last(self.header.configurations, configurations),
+            servers=_last(self.header.servers, servers),
+        )
+
     def write_memory(self, server: str, peak_bytes: int, kind: str | None = None) -> None:
         """Record a reading of the server group's memory; only the largest is kept (and only that rewrites the file)."""
         known = self.header.servers.get(server, ServerRecord())
@@ -175,6 +185,11 @@ class RunWriter:
                 "folder on another disk with --out, and run again."
             )
         return RunFolderError(f"{self.folder}: {error.strerror or error} while {doing}. {kept}")
+
+
+def _last(known: Mapping[str, _Record], order: Sequence[str]) -> dict[str, _Record]:
+    others = {name: one for name, one in known.items() if name not in order}
+    return others | {name: known[name] for name in order if name in known}
 
 
 def _make_folder(folder: Path) -> None:

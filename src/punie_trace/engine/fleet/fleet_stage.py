@@ -20,6 +20,7 @@ from punie_trace.engine.fleet.members import PING_S, Member, Members
 from punie_trace.engine.fleet.messages import Ended, Go, StageOrder, StopStage
 from punie_trace.engine.fleet.shares import own_arrivals
 from punie_trace.engine.loads import one_by_one
+from punie_trace.engine.measured import warm_up_event
 from punie_trace.engine.plan import Plan
 from punie_trace.engine.progress import Announcer, PhaseStarted
 from punie_trace.records import Query, Verdict
@@ -62,8 +63,7 @@ class FleetStage:
         experiment, members = self.plan.experiment, self.members
         alone = f" {self.order.names[0]}" if one_by_one(experiment) else ""
         if experiment.warm_up:
-            asked = len(members.alive) * len(self.order.names) * min(experiment.warm_up, len(self.queries))
-            self.announce(PhaseStarted(f"warming up{alone}", "warm-up", asked))
+            self.announce(warm_up_event(experiment, self.queries, self.order.names, len(members.alive)))
         for member in members.alive:
             member.ready = member.stage = None
         members.send(self.order)
