@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from punie_trace.engine.energy import EnergyWatch, NvidiaEnergy, RaplEnergy, energy_sources
@@ -101,8 +102,22 @@ def test_packages_are_added_up_and_a_counter_that_wraps_goes_on(tmp_path: Path) 
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("9500000\n")
     (tmp_path / "intel-rapl:1" / "energy_uj").write_text("1000000\n")
     assert source.read() == EnergySample(0, 2.5)
-    (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("")
     assert source.read() is None
+    source.close()
+    assert source.read() is None
+
+
+def test_a_package_that_may_not_be_read_leaves_no_file_open(tmp_path: Path) -> None:
+    for number, energy in enumerate(("1", "no number")):
+        zone = tmp_path / f"intel-rapl:{number}"
+        zone.mkdir()
+        for name, text in (("name", "p"), ("max_energy_range_uj", "9"), ("energy_uj", energy)):
+            (zone / name).write_text(text)
+    before = psutil.Process().num_fds()
+    with pytest.raises(ValueError, match="invalid literal"):
+        RaplEnergy(tmp_path)
+    assert psutil.Process().num_fds() == before
 
 
 def test_counters_that_may_not_be_read_are_no_source(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ import psutil
 
 from punie_trace.servers import memory_macos
 
-EVERY_S = 0.2
+EVERY_S = 2.0
+"""Both systems keep the peak themselves, so a sample matters only shortly before a process ends."""
 _TREE_EVERY = 10  # samples: walking the process table costs milliseconds, reading one status file microseconds
 
 
@@ -42,7 +43,7 @@ def read_process(pid: int) -> MemoryReading | None:
         found = memory_macos.footprint(pid)
         return None if found is None else MemoryReading(*found, "physical footprint")
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return _resident(pid)
     return parse_status(text)
@@ -60,10 +61,9 @@ def read_proportional(pid: int) -> int | None:
 
 def parse_status(text: str) -> MemoryReading | None:
     """A /proc/PID/status file; None for one without memory lines, as a zombie has."""
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     try:
-        peak, now = (int(fields[name].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
-    except (KeyError, ValueError, IndexError):
+        peak, now = (int(text.split(f"\n{name}:", 1)[1].split(maxsplit=1)[0]) * 1024 for name in ("VmHWM", "VmRSS"))
+    except (ValueError, IndexError):
         return None
     return MemoryReading(peak, now, "VmHWM")
 
