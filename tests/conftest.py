@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Iterator
+
+# As the command line has it, for all that tests start: logfire's plug-in for pydantic takes half a second each time.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
 
 import pytest
 from hypothesis import settings

@@ -7,7 +7,7 @@ for.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, TypeAlias
 
@@ -26,6 +26,10 @@ The first may say what kind of asker it found.
 """
 
 
+_LOADED: Final[Mapping[AskPath, Sequence[str]]] = {
+    "agent": ("punie_trace.agent.agent_path",),
+    "http": ("punie_trace.agent.http_path", "punie_trace.agent.aiohttp_transport"),
+}
 _WITHOUT_CODE: Final = {
     "program": "a program runs its own tools, which cannot be put into a sandbox from here",
     "http": "the path 'http' has no agent that could run code",
@@ -55,6 +59,13 @@ def check_sessions(path: AskPath, source: AgentSource) -> None:
     """Raises `ConfigurationError` for an agent on `path` that cannot be asked several turns of one conversation."""
     if path in _MODULES:
         importlib.import_module(_MODULES[path]).check_sessions(source)
+
+
+def load_askers(paths: Iterable[AskPath]) -> None:
+    """Import what the askers of these paths need, while something else is waited for. PydanticAI takes seconds."""
+    for path in paths:
+        for module in _LOADED.get(path, ()):
+            importlib.import_module(module)
 
 
 async def open_asker(path: AskPath, stack: AsyncExitStack, context: AskerContext) -> Asker:

@@ -18,6 +18,7 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.program_process import KeptOutputs
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.target import Target
+from punie_trace.engine.askers import load_askers
 from punie_trace.engine.plan import Plan, PlannedConfiguration
 from punie_trace.engine.progress import Announcer, Noted, PhaseStarted, ServerChanged
 from punie_trace.engine.targets import ask_options, http_target, inprocess_target
@@ -174,6 +175,8 @@ class ServerGroups(ServedGroups):
             for group in groups:
                 if self.plan.of_group(group)[0].path != "inprocess":
                     tasks.start_soon(start, group)
+            paths = {c.path for group in groups for c in self.plan.of_group(group)}
+            tasks.start_soon(anyio.to_thread.run_sync, load_askers, paths)
         targets: dict[str, Target] = {}
         # One after another, and in this task: what an asker opens (as a tool's own server) may have to be closed in the
         # task that opened it.

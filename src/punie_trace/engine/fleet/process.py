@@ -41,7 +41,8 @@ class ToldProcess:
                 [sys.executable, "-m", module, str(theirs.fileno())],
                 stdout=self._log.fileno(),
                 stderr=subprocess.STDOUT,
-                environment={**os.environ, "PYTHONPATH": path},
+                # As `punie-trace` itself, which may not be what started us: no plug-in of pydantic's is of use there.
+                environment={"PYDANTIC_DISABLE_PLUGINS": "logfire-plugin", **os.environ, "PYTHONPATH": path},
                 folder=folder,
                 pass_fds=(theirs.fileno(),),
             )
