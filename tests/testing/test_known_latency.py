@@ -16,7 +16,7 @@ import pytest
 
 from punie_trace.servers.ports import free_port
 from punie_trace.testing import KnownLatency, ScriptedServer, scripted_server
-from punie_trace.testing.rendering import JsonObject
+from punie_trace.testing.asked import JsonObject
 
 pytestmark = pytest.mark.anyio
 ASK: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "Where is it?"}]}

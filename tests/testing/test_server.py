@@ -24,7 +24,7 @@ from punie_trace.testing import (
     Usage,
     scripted_server,
 )
-from punie_trace.testing.rendering import JsonObject
+from punie_trace.testing.asked import JsonObject
 
 pytestmark = pytest.mark.anyio
 

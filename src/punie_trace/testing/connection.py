@@ -13,7 +13,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from punie_trace.testing.rendering import JsonObject, Playback
+from punie_trace.testing.asked import JsonObject
+from punie_trace.testing.rendering import Playback
 
 _HEAD_LIMIT: Final = 64 * 1024
 Kind = Literal["text", "tool", "failed", "cut", "whole", "probe"]

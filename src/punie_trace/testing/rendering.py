@@ -1,4 +1,4 @@
-"""A reply as the bytes that go out and the waits between them, in OpenAI's chunks or as one object.
+"""A reply as the bytes that go out and the waits between them, in chunks of chat completions or as one object.
 
 The bytes are made before they are needed, and the same bytes serve all requests of a kind. Nothing here waits, sends or
 looks at a clock.
@@ -14,9 +14,9 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from punie_trace.testing.asked import Asked, JsonObject
 from punie_trace.testing.script import Cut, Die, Hang, Keepalive, Raw, Reasoning, Reply, Script, Step, Text, ToolCall
 
-JsonObject = dict[str, JsonValue]
 Ending = Literal["done", "cut", "hang", "die"]
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 500: "Internal Server Error"}
 
@@ -53,33 +53,6 @@ class Playback:
         return Playback(tuple(kept), "cut", chunks=self.chunks)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What of a request its answer depends on: equal requests get the same bytes."""
-
-    model: str
-    stream: bool
-    usage: bool
-    """Whether a stream is to report its token counts."""
-    messages: int
-
-
-def asked_of(body: JsonObject, default_model: str) -> Asked:
-    """What an answer to `body` depends on."""
-    options, messages = body.get("stream_options"), body.get("messages")
-    return Asked(
-        model=str(body.get("model") or default_model),
-        stream=body.get("stream") is True,
-        usage=isinstance(options, dict) and options.get("include_usage") is True,
-        messages=len(messages) if isinstance(messages, list) else 1,
-    )
-
-
-def render(script: Script, reply: Reply, asked: Asked) -> Playback:
-    """The bytes of `reply` to a request, head included."""
-    return _Rendering(script, reply, asked).play()
-
-
 def render_json(script: Script, status: int, content: JsonObject) -> Playback:
     """An answer of one JSON object."""
     payload = json.dumps(content).encode()
@@ -88,7 +61,7 @@ def render_json(script: Script, status: int, content: JsonObject) -> Playback:
 
 def render_page(script: Script, reply: Reply) -> Playback:
     """A reply to something that is no completion: its `body`, or its `error`."""
-    return _Rendering(script, reply, Asked("", stream=False, usage=False, messages=0)).page()
+    return Rendering(script, reply, Asked("", stream=False, usage=False, messages=0)).page()
 
 
 def head(
@@ -109,7 +82,7 @@ class _EndingError(Exception):
     """A step ends the answer here."""
 
 
-class _Rendering:
+class Rendering:
     """One reply in the making. `play` once."""
 
     def __init__(self, script: Script, reply: Reply, asked: Asked) -> None:
@@ -125,6 +98,7 @@ class _Rendering:
         self._exit_code = 0
 
     def play(self) -> Playback:
+        """The bytes of the whole answer, head included."""
         if self._reply.status != 200 or self._reply.body is not None:
             return self.page()
         try:
@@ -137,6 +111,7 @@ class _Rendering:
         return Playback(tuple(self._pieces), self._ending, self._exit_code, self._chunks, self._calls > 0)
 
     def page(self) -> Playback:
+        """The reply's `body`, or its `error`, and nothing of its steps."""
         reply = self._reply
         text = json.dumps({"error": {"message": reply.error}}) if reply.body is None else reply.body
         payload, headers = text.encode(), dict(reply.headers)
@@ -161,9 +136,7 @@ class _Rendering:
         if usage:
             self._chunk({"choices": [], "usage": self._usage(), **self._reply.extra})
         self._write("data: [DONE]\n\n")
-        if self._script.keep_alive:
-            end = self._pieces.pop()
-            self._pieces.append(Piece(end.delay_s, end.data + b"0\r\n\r\n"))
+        self._end_chunks()
 
     def _whole(self) -> None:
         texts: dict[str, str] = {}
@@ -253,9 +226,15 @@ class _Rendering:
     def _chunk(self, content: JsonObject) -> None:
         self._write(f"data: {json.dumps({**self._frame('chat.completion.chunk'), **content})}\n\n")
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, *, output: bool = True) -> None:
         data = text.encode()
-        self._put(b"%x\r\n%s\r\n" % (len(data), data) if self._script.keep_alive else data)
+        self._put(b"%x\r\n%s\r\n" % (len(data), data) if self._script.keep_alive else data, output=output)
+
+    def _end_chunks(self) -> None:
+        """The end of HTTP/1.1's chunks goes out with the last of them."""
+        if self._script.keep_alive:
+            end = self._pieces.pop()
+            self._pieces.append(Piece(end.delay_s, end.data + b"0\r\n\r\n", end.output))
 
     def _put(self, data: bytes, *, output: bool = True) -> None:
         self._pieces.append(Piece(self._waited, self._head + data, output))

@@ -24,15 +24,23 @@ import anyio
 
 from punie_trace.driver.precise_loop import new_event_loop
 from punie_trace.errors import ConfigurationError
+from punie_trace.testing.asked import Asked, Form, JsonObject, asked_of, rule_fits
 from punie_trace.testing.connection import Connection, Kind, Received, RequestRecord, parse_object
 from punie_trace.testing.known_latency import KnownLatency
-from punie_trace.testing.rendering import Asked, JsonObject, Playback, asked_of, render, render_json, render_page
-from punie_trace.testing.script import Reply, Rule, Script
+from punie_trace.testing.rendering import Playback, Rendering, render_json, render_page
+from punie_trace.testing.responses_rendering import ResponsesRendering
+from punie_trace.testing.script import Reply, Script
 
 _OFF_SCRIPT: Final = Reply(status=500, error="the script has no reply left")
 _STARTUP_ERROR: Final = Reply(status=500, error="scripted error")
 _KEPT_PLAYBACKS: Final = 256
-_COMPLETIONS: Final = ("/v1/chat/completions", "/chat/completions")
+_FORMS: Final[dict[str, Form]] = {
+    "/v1/chat/completions": "chat",
+    "/chat/completions": "chat",
+    "/v1/responses": "responses",
+    "/responses": "responses",
+}
+_RENDERINGS: Final[dict[Form, type[Rendering]]] = {"chat": Rendering, "responses": ResponsesRendering}
 
 
 class ScriptedServer:
@@ -170,12 +178,13 @@ class ScriptedServer:
             return render_page(self.script, _STARTUP_ERROR), None
         if request.method == "GET":
             return self._page(request.path), None
-        if request.method != "POST" or request.path not in _COMPLETIONS:
+        form = _FORMS.get(request.path)
+        if request.method != "POST" or form is None:
             return render_json(self.script, 404, {"error": "not found"}), None
         body = parse_object(request.body)
         if body is None:
             return render_json(self.script, 400, {"error": "the body is not a JSON object"}), None
-        return self._completion(request, body)
+        return self._completion(request, body, form)
 
     def _page(self, path: str) -> Playback:
         script = self.script
@@ -189,13 +198,13 @@ class ScriptedServer:
             )
         return render_json(script, 404, {"error": "not found"})
 
-    def _completion(self, request: Received, body: JsonObject) -> tuple[Playback, RequestRecord]:
+    def _completion(self, request: Received, body: JsonObject, form: Form) -> tuple[Playback, RequestRecord]:
         self._ids += 1
         record = RequestRecord(self._ids, request.header(b"traceparent"), request.head_ns, request.body_ns)
         if self.script.keep_bodies:
             record.body, record.headers = body, request.headers()
         probe = 1 in (body.get("max_tokens"), body.get("max_completion_tokens"))
-        asked = asked_of(body, self.script.models[-1])
+        asked = asked_of(body, self.script.models[-1], form)
         playback, record.kind = self._probe(asked) if probe else self._chosen(body, asked)
         if self._on_over is None:
             (self.probes if probe else self.requests).append(record)
@@ -209,7 +218,7 @@ class ScriptedServer:
         if self.script.fail_share and self._random.random() < self.script.fail_share:
             first_s = reply.steps[0].delay_s if reply.steps else 0.0
             failed = Reply(status=500, error="failed, as the script has it", delay_s=first_s)
-            return render(self.script, failed, asked), "failed"
+            return Rendering(self.script, failed, asked).page(), "failed"
         playback = self._played(reply, asked)
         if self.script.cut_share and self._random.random() < self.script.cut_share:
             return playback.cut_short(), "cut"
@@ -238,7 +247,7 @@ class ScriptedServer:
         if playback is None:
             if len(self._playbacks) >= _KEPT_PLAYBACKS:  # whoever names a new model each time shall not fill the memory
                 self._playbacks.clear()
-            playback = self._playbacks[key] = render(self.script, reply, asked)
+            playback = self._playbacks[key] = _RENDERINGS[asked.form](self.script, reply, asked).play()
         return playback
 
     async def _listen(self) -> None:
@@ -273,24 +282,3 @@ def scripted_server(
 
 
 OK_SCRIPT: Final = Script.model_validate({"replies": [{"steps": [{"do": "text", "text": "ok"}]}]})
-
-
-def rule_fits(rule: Rule, body: JsonObject) -> bool:
-    """Whether a request's last user message, and the turn that follows it, are those of `rule`."""
-    messages = body.get("messages")
-    objects = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
-    users = [number for number, message in enumerate(objects) if message.get("role") == "user"]
-    if not users:
-        return False
-    after = objects[users[-1] :]
-    turn = sum(message.get("role") == "assistant" for message in after)
-    return rule.contains in _content(objects[users[-1]]) and rule.turn in (None, turn)
-
-
-def _content(message: JsonObject) -> str:
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return ""
