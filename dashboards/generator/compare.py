@@ -19,6 +19,7 @@ from dashboards.generator.panels import (
 from dashboards.generator.queries import (
     ANSWERED,
     ARM,
+    ASK,
     CATEGORY,
     CONFIGURATION,
     ERROR,
@@ -27,6 +28,7 @@ from dashboards.generator.queries import (
     LINES,
     OUTPUT,
     TOKEN_TYPE,
+    TURN,
     VERDICT,
     WALL,
     by_arm,
@@ -43,6 +45,10 @@ _QUERY = names.METRIC_QUERY_DURATION
 _OUTCOMES = names.METRIC_QUERY_OUTCOMES
 _CHOSEN = f'{CATEGORY}=~"$category"'
 _VERDICTS = ("correct", "wrong-answer", "wrong-tool", "bad-arguments", "unparsed-call", "error", "timeout")
+_NO_ENERGY = (
+    "Nothing told this machine's energy: install the extra 'energy' (NVIDIA, Apple), or let Linux' powercap be read. "
+    "Where queries of several configurations overlap, the machine's counters cannot be told apart."
+)
 _NO_SPECULATION = "No server of this run tells what it drafted: stock mlx_lm does not, kind 'punie' does."
 
 
@@ -60,7 +66,7 @@ def compare_dashboard() -> dashboard.Dashboard:
         label_variable("category", CATEGORY),
     ):
         board = board.with_variable(variable)
-    for panel in (*_speed(), *_right(), *_work(), *_speculation(), _failures()):
+    for panel in (*_speed(), *_memory_and_turns(), *_right(), *_work(), *_energy(), *_speculation(), _failures()):
         board = board.with_panel(panel)
     return board
 
@@ -122,6 +128,57 @@ def _speed() -> list[Builder[Panel]]:
             quantile(0.5, _QUERY, *answered, labels=(CATEGORY,)),
             column=CATEGORY,
             width=THIRD * 2,
+        ),
+    ]
+
+
+def _memory_and_turns() -> list[Builder[Panel]]:
+    answered = (WALL, ANSWERED, _CHOSEN)
+    return [
+        bars(
+            "What was asked for the first time, and what again?",
+            "Median time of queries whose question the server had not been asked before, and of those that it had. "
+            "The difference is what it remembers, and no speed: verdicts are of first asks.",
+            "s",
+            quantile(0.5, _QUERY, *answered, labels=(ASK,)),
+            ("first", "again"),
+            column=ASK,
+        ),
+        bars(
+            "How long does each turn of a session take?",
+            "Median time from due to done of the first, second, third turn; the context grows from turn to turn.",
+            "s",
+            quantile(0.5, names.METRIC_TURN_DURATION, ANSWERED, labels=(TURN,)),
+            column=TURN,
+            empty="This run asked no sessions.",
+        ),
+    ]
+
+
+def _energy() -> list[Builder[Panel]]:
+    whole = "Of the whole machine while its queries ran, what else ran on it included; known when the run is over."
+    return [
+        gauges(
+            "How much energy does a right answer take?",
+            whole,
+            "joule",
+            by_arm(last(names.METRIC_ENERGY_PER_RIGHT), how="max"),
+            empty=_NO_ENERGY,
+        ),
+        gauges(
+            "How much energy do 1,000 output tokens take?",
+            whole,
+            "joule",
+            by_arm(last(names.METRIC_ENERGY_PER_TOKENS), how="max"),
+            empty=_NO_ENERGY,
+        ),
+        gauges(
+            "How busy is the GPU?",
+            "Mean use while its queries ran. What is far below 90 % is waiting for something else.",
+            "percentunit",
+            by_arm(last(names.METRIC_GPU_UTILIZATION), how="max"),
+            most=1,
+            empty="Nothing told a GPU's use: NVIDIA's library does (extra 'energy'), a Mac's does not.",
         ),
     ]
 

@@ -22,6 +22,8 @@ LINE: Final = label_name(names.LEDGER_LINE)
 TOOL: Final = label_name(names.GEN_AI_TOOL_NAME)
 ERROR: Final = label_name(names.ERROR_TYPE)
 TOKEN_TYPE: Final = label_name(names.GEN_AI_TOKEN_TYPE)
+ASK: Final = label_name(names.ASK)
+TURN: Final = label_name(names.TURN_NUMBER)
 OUTPUT: Final = label_name(names.GENERATION_OUTPUT)
 
 ANSWERED: Final = f'{ERROR}=""'

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from punie_trace.runs.header import ConfigurationRecord, ServerRecord
 from punie_trace.runs.reader import read_run
 from punie_trace.spans import names
 from punie_trace.spans.measurements import is_measured, measure
-from punie_trace.spans.metrics import COUNTERS, GAUGES, HISTOGRAMS, RunMetrics
+from punie_trace.spans.metrics import COUNTERS, GAUGES, HISTOGRAMS, GaugeValue, RunMetrics
 from punie_trace.spans.span import AttributeValue, Span
 from tests.prometheus_series import series_of
 from tests.synthetic_run import ARMS, Arm, write_run
@@ -66,7 +67,8 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     metrics = RunMetrics("run-1")
     for spans in run.traces.values():
         root = next(span for span in spans if is_measured(span))
-        metrics.record(measure(root, [*(span for span in spans if span is not root), *rare(root)]))
+        asked = replace(root, attributes={**root.attributes, names.ASKED_BEFORE: 1})
+        metrics.record(measure(asked, [*(span for span in spans if span is not root), *rare(root)]))
     metrics.record_header(
         run.header.model_copy(
             update={
@@ -76,6 +78,10 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
                 },
             }
         )
+    )
+    metrics.record_gauges(
+        GaugeValue(metric, "x", "agent", 2.0)
+        for metric in (names.METRIC_ENERGY_PER_RIGHT, names.METRIC_ENERGY_PER_TOKENS, names.METRIC_GPU_UTILIZATION)
     )
     data = metrics.collect()
     assert data is not None
@@ -89,6 +95,7 @@ def rare(root: Span) -> list[Span]:
         {names.SEGMENT: names.SEGMENT_GENERATION, names.ERROR_TYPE: "500"},
         {names.GEN_AI_OPERATION: names.OPERATION_EXECUTE_TOOL, names.ERROR_TYPE: "KeyError"},
         {names.SEGMENT: names.SEGMENT_GENERATION, names.GEN_AI_INPUT_TOKENS: 9, names.GEN_AI_CACHED_TOKENS: 4},
+        {names.TURN_NUMBER: 2, names.TURN_LEDGER_WALL: 5, names.TURN_VERDICT: "timeout"},
         {names.SPECULATION_DRAFTED: 9, names.SPECULATION_ACCEPTED: 5, names.SPECULATION_ROUNDS: 3},
     ]
     return [

@@ -11,6 +11,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from punie_trace.runs.reader import RunRecord, read_run
 from punie_trace.spans import names
 from punie_trace.spans.backfill import MOST_STEPS, metric_requests, readable_spans
+from punie_trace.spans.metrics import GaugeValue
 from tests.synthetic_run import ANCHOR, write_run
 
 
@@ -55,6 +56,16 @@ def test_values_have_the_times_of_the_run(run: RunRecord, requests: list[ExportM
     assert counts == ended  # a run that sent its metrics itself had these values at these times
     starts = {p.start_time_unix_nano for p in metric(requests[0], names.METRIC_QUERY_OUTCOMES).sum.data_points}
     assert starts == {ANCHOR}
+
+
+def test_figures_of_the_whole_run_are_in_the_last_values_alone(run: RunRecord) -> None:
+    joules = GaugeValue(names.METRIC_ENERGY_PER_RIGHT, "baseline", "agent", 2.5)
+    *before, last = metric_requests(run.header, run.spans, [joules])
+    (point,) = metric(last, names.METRIC_ENERGY_PER_RIGHT).gauge.data_points
+    assert point.as_double == 2.5
+    assert point.time_unix_nano == max(o.done_ns for o in run.outcomes)
+    sent = [m.name for request in before for r in request.resource_metrics for s in r.scope_metrics for m in s.metrics]
+    assert names.METRIC_ENERGY_PER_RIGHT not in sent
 
 
 def test_exemplars_lead_to_the_traces_of_the_run(run: RunRecord, requests: list[ExportMetricsServiceRequest]) -> None:

@@ -69,6 +69,26 @@ def test_times_of_queries_without_an_answer_can_be_told_apart(verdict: str, erro
     assert {one.labels.get(names.ERROR_TYPE) for one in measured} == {error}
 
 
+@pytest.mark.parametrize(("before", "ask"), [(0, "first"), (1, "again"), (7, "again"), (None, None)])
+def test_first_asks_are_told_from_what_was_asked_again(before: int | None, ask: str | None) -> None:
+    known = {} if before is None else {names.ASKED_BEFORE: before}
+    measured = of(names.METRIC_QUERY_DURATION, measure(query(**known), []))
+    assert {one.labels.get(names.ASK) for one in measured} == {ask}
+
+
+def test_each_turn_of_a_session_is_measured_by_its_number() -> None:
+    walls = {1: S, 2: 3 * S}
+    turns = [
+        span(number + 5, 9, attributes={names.TURN_NUMBER: number, names.TURN_LEDGER_WALL: wall, names.TURN_VERDICT: v})
+        for (number, wall), v in zip(walls.items(), ("correct", "timeout"), strict=True)
+    ]
+    measured = of(names.METRIC_TURN_DURATION, measure(query(**{names.ASKED_BEFORE: 0}), turns))
+    assert [(one.labels[names.TURN_NUMBER], one.value) for one in measured] == [("1", 1.0), ("2", 3.0)]
+    assert [one.labels.get(names.ERROR_TYPE) for one in measured] == [None, "timeout"]
+    assert {one.labels[names.ASK] for one in measured} == {"first"}
+    assert [one.span_id for one in measured] == [turn.span_id for turn in turns]
+
+
 def test_a_generation_measures_time_and_tokens() -> None:
     measured = measure(query(), [generation()])
     (duration,) = of(names.METRIC_OPERATION_DURATION, measured)

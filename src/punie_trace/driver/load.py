@@ -184,6 +184,7 @@ class Driver:
         with self.open_query(arrival, target.path, stage.warm_up) as span:
             span.mark_sent()
             asked_before = self.asks.enter(target.memory or target.configuration, item.query.text)
+            span.asked_before(asked_before)
             session = Session(target, item.query, span) if item.query.turns else None
             with stage.in_flight(held=held, late_ns=(span.sent_ns or due_ns) - due_ns) as scope:
                 if session is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from punie_trace.engine.energy_gauges import energy_gauges
 from punie_trace.errors import ConfigurationError, ExportError
 from punie_trace.records import SentTo
 from punie_trace.runs.reader import SPANS_FILE, RunRecord
@@ -95,7 +96,7 @@ def _send_metrics(run: RunRecord, endpoints: tuple[str, ...], step: OnStep, repo
             f"Nothing takes metrics at {' or '.join(map(shown, endpoints))}: metrics were not sent. Start Prometheus "
             "with --web.enable-otlp-receiver, or say where with --otlp-metrics."
         )
-    requests = metric_requests(run.header, readable_spans(run.folder / SPANS_FILE))
+    requests = metric_requests(run.header, readable_spans(run.folder / SPANS_FILE), energy_gauges(run))
     with OtlpPost(endpoint, "METRICS") as post:
         for number, request in enumerate(requests, start=1):
             try:

@@ -10,6 +10,7 @@ from time import monotonic
 from opentelemetry.trace import SpanContext
 
 from punie_trace.analysis.ledger import close_ledger
+from punie_trace.engine.energy_gauges import energy_gauges_of
 from punie_trace.errors import RunFolderError
 from punie_trace.records import Arrival, SentTo
 from punie_trace.records import Path as AskPath
@@ -96,7 +97,8 @@ class Tracing:
     def close(self, header: RunHeader) -> list[str]:
         """Sends what is queued, in bounded time, and says where spans and metrics went. The run's `header` is final."""
         if self._metrics is not None:
-            self._metrics.finish(header)  # it sends while the others do
+            # It sends while the others do.
+            self._metrics.finish(header, energy_gauges_of(self.file.path.parent))
         deadline = monotonic() + END_S  # for all of them: they send at the same time
         for sender in [*self._senders, *([self._metrics] if self._metrics is not None else [])]:
             sender.close(max(0.0, deadline - monotonic()))

@@ -20,7 +20,7 @@ from punie_trace.runs.header import RunHeader
 from punie_trace.spans.codec import from_line
 from punie_trace.spans.measurements import is_measured, measure
 from punie_trace.spans.metric_sender import SEND_EVERY_S
-from punie_trace.spans.metrics import RunMetrics
+from punie_trace.spans.metrics import GaugeValue, RunMetrics
 from punie_trace.spans.span import Span
 
 MOST_STEPS: Final = 240
@@ -41,8 +41,13 @@ def readable_spans(path: Path) -> list[Span]:
     return spans
 
 
-def metric_requests(header: RunHeader, spans: Iterable[Span]) -> list[ExportMetricsServiceRequest]:
-    """The requests to send, in order; the last one holds the whole run. None where no query was written to its end."""
+def metric_requests(
+    header: RunHeader, spans: Iterable[Span], gauges: Iterable[GaugeValue] = ()
+) -> list[ExportMetricsServiceRequest]:
+    """The requests to send, in order; the last one holds the whole run, with `gauges`, which only that tells.
+
+    None where no query was written to its end.
+    """
     queries = sorted(_queries(spans), key=lambda query: query[0].end_ns)
     if not queries:
         return []
@@ -54,6 +59,7 @@ def metric_requests(header: RunHeader, spans: Iterable[Span]) -> list[ExportMetr
         last = number + 1 == len(queries)
         if last:
             metrics.record_header(header)
+            metrics.record_gauges(gauges)
         if last or _step(queries, number + 1) > _step(queries, number):
             data = metrics.collect()
             if data is not None:

@@ -19,6 +19,7 @@ Labels: TypeAlias = Mapping[str, str]
 NS_PER_S: Final = 1e9
 WALL: Final = "wall"
 TOOL_CALL, TEXT = "tool_call", "text"
+FIRST, AGAIN = "first", "again"
 UNCATEGORIZED: Final = "none"
 _LINES: Final = (
     (WALL, names.LEDGER_WALL),
@@ -70,6 +71,7 @@ def measure(query: Span, spans: Sequence[Span]) -> list[Measurement]:
         tool = {names.GEN_AI_TOOL_NAME: conventions.tool_of(span).name}
         measured.append(_duration(names.METRIC_TOOL_DURATION, span, {**labels, **tool}))
     measured += _of_agents(spans, generations, tools, labels)
+    measured += _of_turns(query, spans, labels)
     for span in spans:
         for metric, attribute in _SPECULATION:
             if (count := _count(span, attribute)) is not None:
@@ -83,9 +85,26 @@ def _of_query(query: Span, labels: Labels) -> Iterator[Measurement]:
     failed = {names.ERROR_TYPE: verdict} if verdict in _UNANSWERED else {}
     for line, attribute in _LINES:
         if (duration := _count(query, attribute)) is not None:
-            of_line = {**labels, **category, **failed, names.LEDGER_LINE: line}
+            of_line = {**labels, **category, **failed, **_ask(query), names.LEDGER_LINE: line}
             yield _of(query, names.METRIC_QUERY_DURATION, duration / NS_PER_S, of_line)
     yield _of(query, names.METRIC_QUERY_OUTCOMES, 1, {**labels, **category, names.VERDICT: verdict})
+
+
+def _ask(query: Span) -> Labels:
+    """Whether it was asked for the first time: the time of what a server remembers says nothing of its speed."""
+    before = _count(query, names.ASKED_BEFORE)
+    return {} if before is None else {names.ASK: AGAIN if before else FIRST}
+
+
+def _of_turns(query: Span, spans: Sequence[Span], labels: Labels) -> Iterator[Measurement]:
+    """Each turn of a session, by its number: the context grows from turn to turn."""
+    for span in spans:
+        number, wall = _count(span, names.TURN_NUMBER), _count(span, names.TURN_LEDGER_WALL)
+        if number is not None and wall is not None:
+            verdict = str(span.attributes.get(names.TURN_VERDICT, ""))
+            failed = {names.ERROR_TYPE: verdict} if verdict in _UNANSWERED else {}
+            of_turn = {**labels, **_ask(query), **failed, names.TURN_NUMBER: str(number)}
+            yield _of(span, names.METRIC_TURN_DURATION, wall / NS_PER_S, of_turn)
 
 
 def _of_agents(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from httpx2 import TimeoutException
@@ -18,7 +18,7 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from punie_trace.errors import ExportError
 from punie_trace.runs.header import RunHeader
 from punie_trace.spans.measurements import is_measured, measure
-from punie_trace.spans.metrics import RunMetrics
+from punie_trace.spans.metrics import GaugeValue, RunMetrics
 from punie_trace.spans.otlp_endpoint import shown
 from punie_trace.spans.otlp_post import OtlpPost
 from punie_trace.spans.otlp_sender import END_S
@@ -66,9 +66,13 @@ class MetricSender(SpanSink):
         except Exception:  # this runs within the measured program: a figure less is better than a query less
             logging.getLogger(__name__).exception("A query could not be measured for metrics")
 
-    def finish(self, header: RunHeader) -> None:
-        """All queries are over: take up what the header tells, and begin the last sending. Returns at once."""
+    def finish(self, header: RunHeader, gauges: Iterable[GaugeValue] = ()) -> None:
+        """All queries are over: take up what the header and the whole run tell, and begin the last sending.
+
+        Returns at once.
+        """
         self._metrics.record_header(header)
+        self._metrics.record_gauges(gauges)
         self._finishing.set()
 
     def close(self, timeout_s: float = END_S) -> None:

@@ -8,6 +8,7 @@ its query's trace id as an exemplar.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.context import Context
@@ -45,6 +46,7 @@ HISTOGRAMS: Final = (
     (names.METRIC_AGENT_TOOL_CALLS, "{tool_call}", CALL_BUCKETS, "Executions of tools in one run of the agent"),
     (names.METRIC_TIME_PER_OUTPUT_CHUNK, "s", CHUNK_BUCKETS, "Mean time between the chunks of one generation"),
     (names.METRIC_QUERY_DURATION, "s", QUERY_BUCKETS, "A query's time in one line of its ledger; 'wall' is all of it"),
+    (names.METRIC_TURN_DURATION, "s", QUERY_BUCKETS, "One turn of a session, from due to done"),
 )
 COUNTERS: Final = (
     (names.METRIC_QUERY_OUTCOMES, "{query}", "Queries by what became of them"),
@@ -56,9 +58,22 @@ COUNTERS: Final = (
 GAUGES: Final = (
     (names.METRIC_MEMORY_PEAK, "By", "Largest reading in the process of the server"),
     (names.METRIC_DRAFT_TOKENS, "{token}", "Tokens to draft a round, as asked for"),
+    (names.METRIC_ENERGY_PER_RIGHT, "J", "Energy of the whole machine for each right answer"),
+    (names.METRIC_ENERGY_PER_TOKENS, "J", "Energy of the whole machine for 1,000 output tokens"),
+    (names.METRIC_GPU_UTILIZATION, "1", "Mean use of the GPUs while its queries ran, 0 to 1"),
 )
 
 Record = Callable[[float, dict[str, str], Context], None]
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeValue:
+    """A figure of a configuration that only the whole run tells; `metric` is one of `GAUGES`, `value` in its unit."""
+
+    metric: str
+    configuration: str
+    path: str
+    value: float
 
 
 class RunMetrics:
@@ -100,6 +115,13 @@ class RunMetrics:
                 if value is not None:
                     self._instruments[metric](value, labels, Context())
                     self.recorded += 1
+
+    def record_gauges(self, values: Iterable[GaugeValue]) -> None:
+        """Take up figures of the whole run."""
+        for one in values:
+            labels = {names.CONFIGURATION: one.configuration, names.PATH: one.path}
+            self._instruments[one.metric](one.value, labels, Context())
+            self.recorded += 1
 
     def collect(self) -> MetricsData | None:
         """All values up to now, with the exemplars since the last time; None where nothing was recorded yet."""

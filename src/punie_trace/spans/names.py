@@ -48,6 +48,7 @@ SENT_NS: Final = "punie.sent_ns"
 TURNS: Final = "punie.turns"  # of a session: how many it has
 CLOCK_SHIFT: Final = "punie.clock.shift_ns"  # their clock minus the run's: what was taken off all times of the query
 WARM_UP: Final = "punie.warm_up"
+ASKED_BEFORE: Final = "punie.asked_before"  # how often what answers had been asked this very question
 LEFT_PROCESSES: Final = "punie.program.left"  # names of what a program left running, which was ended
 TOOLS_UNSEEN: Final = "punie.tools_unseen"  # its tools made no spans: they cannot be told from the rest
 LEDGER_WALL: Final = "punie.ledger.wall_ns"
@@ -171,8 +172,12 @@ METRIC_TIME_PER_OUTPUT_CHUNK: Final = "gen_ai.client.operation.time_per_output_c
 # Metrics of ours
 METRIC_QUERY_DURATION: Final = "punie.query.duration"
 METRIC_QUERY_OUTCOMES: Final = "punie.query.outcomes"
+METRIC_TURN_DURATION: Final = "punie.turn.duration"
 METRIC_CACHED_TOKENS: Final = "punie.generation.cached_tokens"
 METRIC_MEMORY_PEAK: Final = "punie.server.memory.peak"
+METRIC_ENERGY_PER_RIGHT: Final = "punie.energy.per_right"
+METRIC_ENERGY_PER_TOKENS: Final = "punie.energy.per_1000_output_tokens"
+METRIC_GPU_UTILIZATION: Final = "punie.gpu.utilization"
 METRIC_DRAFT_TOKENS: Final = "punie.speculation.draft_tokens"  # K as it was asked for
 METRIC_DRAFTED: Final = "punie.speculation.drafted_tokens"
 METRIC_ACCEPTED: Final = "punie.speculation.accepted_tokens"
@@ -181,3 +186,4 @@ METRIC_ROUNDS: Final = "punie.speculation.verifications"
 # Attributes of metric points only
 LEDGER_LINE: Final = "punie.ledger.line"  # wall, client_queue, generation, tool, framework
 GENERATION_OUTPUT: Final = "punie.generation.output"  # tool_call or text
+ASK: Final = "punie.ask"  # first or again; absent where that is not known

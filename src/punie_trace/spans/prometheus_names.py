@@ -14,7 +14,7 @@ from punie_trace.spans.metrics import COUNTERS, GAUGES, HISTOGRAMS
 
 Kind: TypeAlias = Literal["histogram", "counter", "gauge"]
 
-_UNITS: Final = {"s": "seconds", "ms": "milliseconds", "By": "bytes"}
+_UNITS: Final = {"s": "seconds", "ms": "milliseconds", "By": "bytes", "J": "joules"}
 _PARTS: Final = ("bucket", "sum", "count")
 
 

@@ -64,6 +64,10 @@ class QuerySpan(TimedSpan):
         finally:
             handle.finish()
 
+    def asked_before(self, times: int) -> None:
+        """What answers had been asked the same so often before: from 1 on it may answer from memory."""
+        self._span.set_attribute(names.ASKED_BEFORE, times)
+
     def tools_unseen(self) -> None:
         """Its tools, if it has any, made no spans: they cannot be told from the rest of what is no generation."""
         self._span.set_attribute(names.TOOLS_UNSEEN, True)
