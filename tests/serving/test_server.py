@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from punie_trace.models.weights_digest import weights_digest
+from punie_trace.serving.generator import GENERATION_THREAD
 from tests.serving.asking import PARENT, TRACE, attributes, chat, chunks, complete, sample, spans_by_name, tokens
 from tests.tiny_model import make_model
 
@@ -291,3 +292,14 @@ def test_a_model_that_cannot_be_loaded_ends_the_server(target: Path, tmp_path: P
     (broken / "config.json").write_text(json.dumps(config))
     with pytest.raises(ServerError, match="the model cannot be served: ValueError"):
         run_server(["--model", str(broken), "--port", "0", "--log-level", "CRITICAL"], ServeOptions(otlp="off"))
+
+
+def test_the_thread_that_computed_lets_go_of_its_streams(
+    serve: Callable[..., Any], target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a process may be aborted at its end; that happens now and then only, so it is not waited for here."""
+    threads: list[str] = []
+    monkeypatch.setattr("mlx.core.clear_streams", lambda: threads.append(threading.current_thread().name))
+    with serve("--model", str(target)):
+        assert threads == []
+    assert threads == [GENERATION_THREAD]

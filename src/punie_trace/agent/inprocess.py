@@ -40,8 +40,13 @@ class InprocessModel:
 
     def __init__(self, model: str, draft_model: str | None = None, adapter_path: str | None = None) -> None:
         self.name = str(Path(model).resolve()) if Path(model).exists() else model
+        self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlx")
-        self._thread.submit(self._load, model, draft_model, adapter_path).result()
+        try:
+            self._thread.submit(self._load, model, draft_model, adapter_path).result()
+        except BaseException:
+            self.close()
+            raise
 
     def _load(self, model: str, draft_model: str | None, adapter_path: str | None) -> None:
         from mlx_lm import load
@@ -62,12 +67,16 @@ class InprocessModel:
         return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True)
 
     def close(self) -> None:
-        """Ends the thread; a generation that still runs is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Ends the thread; a generation that still runs is not waited for, and none is begun."""
+        self._closed = True
+        self._thread.submit(_let_go_of_streams)
+        self._thread.shutdown(wait=False)
 
     def _generate(
         self, messages: list[Message], definitions: list[Message], options: AskOptions, clock: Clock
     ) -> tuple[Completion, Generation]:
+        if self._closed:
+            raise ModelError("the model was let go")
         from mlx_lm import stream_generate
         from mlx_lm.models.cache import make_prompt_cache
         from mlx_lm.sample_utils import make_sampler
@@ -210,3 +219,10 @@ class InprocessPath:
             if generation.unusable_call is not None:
                 span.set_attribute(names.UNUSABLE_CALL, generation.unusable_call)
         return completion
+
+
+def _let_go_of_streams() -> None:
+    """The last that a thread does which computed with mlx: without it the process may abort at its end."""
+    import mlx.core as mx
+
+    mx.clear_streams()

@@ -172,7 +172,11 @@ class TracedGenerator(mlx_lm.GenerationThread):
             stamps.call.stop()
 
     def ended(self, by_error: bool) -> None:
-        """Whoever still waits is answered; after an error the server is told, which ends then."""
+        """Whoever still waits is answered; after an error the server is told, which ends then.
+
+        The streams of this thread are let go of: without it mlx may abort the process at its end (SIGABRT).
+        """
+        mx.clear_streams()
         for stamps in list(self._open):
             stamps.put(GenerationError(self.ready_error if by_error and self.ready_error else ENDING))
         if by_error and self._on_death is not None:

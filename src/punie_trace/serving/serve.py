@@ -85,7 +85,7 @@ def serve(arguments: Sequence[str], options: ServeOptions) -> NoReturn:
     if failure:
         raise ServerError(f"the model cannot be served: {failure[0]}")
     # All is written and closed. The interpreter's own end is left out: it would wait for a thread in the middle of a
-    # long step, and mlx aborts a process (SIGABRT) whose batch was in use when its library is unloaded.
+    # long step, and mlx aborts a process (SIGABRT) where a thread that computed has not let go of its streams.
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
