@@ -1,8 +1,9 @@
 """The chat template of the demo models, and how a conversation becomes tokens: exactly what the server does.
 
-Turns are Qwen style. Tools are told in one line each, so that they cost few tokens. A tool call is rendered from its
-name and arguments to the very text that the model writes, so the next turn shares every token with the cache. No data
-is made here, and nothing is trained.
+Turns are Qwen style. Tools are told in one line each, so that they cost few tokens: the first of their description, and
+in code mode the signatures of the functions that the code may call, out of 3,000 characters of instructions. A tool
+call is rendered from its name and arguments to the very text that the model writes, so the next turn shares every token
+with the cache. No data is made here, and nothing is trained.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from punie_trace.agent.prompt import SYSTEM_PROMPT
 from punie_trace.agent.toolbox import Toolbox
+from punie_trace.records import ToolMode
 
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SPECIAL_TOKENS = (
@@ -24,7 +26,9 @@ CHAT_TEMPLATE = """\
 {%- for name, value in function.parameters.properties.items() -%}
 {{ name }}{% if value.default is defined %}={{ value.default | tojson }}{% endif %}{{ '' if loop.last else ', ' }}
 {%- endfor -%}
-{{ '): ' + function.description }}
+{%- set lines = function.description.split('\\n') -%}
+{{ '): ' + lines[0] }}
+{%- for line in lines if line.startswith('async def ') -%}{{ '\\n' + line }}{%- endfor -%}
 {%- endmacro -%}
 {%- set first = messages[0].content if messages[0].role == 'system' else '' -%}
 {%- if first or tools -%}
@@ -76,11 +80,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A question and the assistant's turns, the last of which is an answer. `kind` names the generator."""
+    """A question and the assistant's turns, the last of which is an answer. `kind` names the generator.
+
+    `mode` says what the model is offered: the tools themselves, or one that runs code.
+    """
 
     question: str
     turns: tuple[Turn, ...]
     kind: str
+    mode: ToolMode = "calls"
 
 
 def messages(question: str, turns: tuple[Turn, ...] | list[Turn]) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 length.
 
 A chunk holds conversations over several fresh code bases (written to a temporary folder, so that the real tools read
-real files) mixed with direct ones. Examples that come near a text in `forbidden` are dropped. Nothing is trained
-here.
+real files) mixed with direct ones. Examples that come near a text in `forbidden` are dropped. Those of several calls
+and of code (`several_calls`) are about projects of their own. Nothing is trained here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,15 @@ import numpy as np
 
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
+from punie_trace.records import ToolMode
 from punie_trace.suite.fresh.codebase import make_codebase
+from punie_trace.suite.fresh.django_project import make_project
+from recipes.chains import Names, chain, draw_task, question, sums
 from recipes.chat import Conversation, messages, tool_schemas
+from recipes.code_mode import code_schemas, coded, one_call
 from recipes.conversations import facts, tool_conversation
 from recipes.direct import direct_conversation
+from recipes.multi_tool import CodeBase
 from recipes.overlap import OverlapCheck
 
 if TYPE_CHECKING:
@@ -31,6 +37,12 @@ if TYPE_CHECKING:
 DIRECT_SHARE = 0.42
 CONVERSATIONS_PER_CODEBASE = 24
 RESULT_LIMITS = (600, 600, 600, 600, 800, 400)  # characters; the default run gives the shipped model 600
+TASKS_PER_PROJECT = 24
+READING_LIMITS = (20, 20, 20, 20, 60, 60, 120, 300)  # characters; of a file's text only the first line is needed
+QUOTING_LIMITS = (150, 200, 200, 300)
+SHARE_OF_CHAINS = 0.65  # of the tasks that are asked in code are asked by calls too: those are twice as long
+SHARE_OF_SUMS = 0.5  # of the rest: practice without the calls
+SHARE_OF_ONE_CALL = 0.3
 CALL_WEIGHT = 2.0  # a wrong token in a call spoils the whole answer
 
 
@@ -88,6 +100,40 @@ def conversations(
                 yield conversation
 
 
+def several_calls(seed: int, count: int) -> Iterator[Conversation]:
+    """About `count` conversations of code, and fewer of several calls, which are longer; the same for the same seed.
+
+    In code mode three in ten are questions of one call or of none, so that code is written where it is of use.
+    """
+    rng, names = random.Random(f"several calls {seed}"), Names()
+    plain = conversations(seed, count)
+    made = 0
+    while made < count:
+        batch: list[Conversation | None] = []
+        with tempfile.TemporaryDirectory(prefix="punie-project-") as folder:
+            write_codebase(make_project(rng), Path(folder))
+            code, workspace = CodeBase(Path(folder)), MemoryReadingWorkspace(Path(folder))
+            for _ in range(TASKS_PER_PROJECT):
+                task = draw_task(rng, code)
+                if task is None or not names.free(task):
+                    continue
+                limits = {"lines": READING_LIMITS, "longest": READING_LIMITS, "docstrings": QUOTING_LIMITS}
+                tools = Toolbox(workspace, max_chars=rng.choice(limits.get(task.kind, RESULT_LIMITS)))
+                if rng.random() < SHARE_OF_CHAINS:
+                    batch.append(chain(question(rng, task), task, tools))
+                elif rng.random() < SHARE_OF_SUMS:
+                    batch.append(sums(rng))
+                one = next(plain) if rng.random() < SHARE_OF_ONE_CALL else None
+                if one is None:
+                    batch.append(coded(question(rng, task), task, tools))
+                elif one.turns[0].call is None:
+                    batch.append(replace(one, mode="code"))
+                else:
+                    batch.append(one_call(one))
+                made += 1
+        yield from (one for one in batch if one is not None)
+
+
 def write_codebase(codebase: dict[str, str], folder: Path) -> None:
     """Write the files of a code base below `folder`."""
     for path, text in codebase.items():
@@ -96,10 +142,11 @@ def write_codebase(codebase: dict[str, str], folder: Path) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def prompt_schemas() -> list[dict[str, Any]]:
-    """The tools as every training prompt tells them."""
+@cache
+def prompt_schemas(mode: ToolMode = "calls") -> list[dict[str, Any]]:
+    """The tools as every training prompt of a mode tells them."""
     with tempfile.TemporaryDirectory() as folder:
-        return tool_schemas(Toolbox(Workspace(Path(folder))))
+        return (code_schemas if mode == "code" else tool_schemas)(Toolbox(Workspace(Path(folder))))
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -111,11 +158,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 class Encoder:
-    """Turns conversations into examples with one tokenizer. `prefix` is what all of them begin with."""
+    """Turns conversations of one mode into examples with one tokenizer. `prefix` is what all of them begin with."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, mode: ToolMode = "calls") -> None:
         self.tokenizer = tokenizer
-        self.schemas: Any = prompt_schemas()
+        self.schemas: Any = prompt_schemas(mode)
         one, two = (self._ids(Conversation(q, (), "")) for q in ("a", "b"))
         same = next(i for i, (x, y) in enumerate(zip(one, two, strict=False)) if x != y)
         self.prefix = np.array(one[:same], dtype=np.int32)

@@ -20,12 +20,12 @@ from mlx_lm.sample_utils import make_sampler
 
 from punie_trace.agent.toolbox import ERROR_PREFIX, Toolbox
 from punie_trace.agent.workspace import Workspace
-from punie_trace.records import Answer, Query, ToolCall, Verdict
+from punie_trace.records import Answer, Query, ToolCall, ToolMode, Verdict
 from punie_trace.suite.check import judge
-from recipes.chat import TURN_END, Call, Conversation, Turn, messages, tool_schemas
-from recipes.dataset import RESULT_LIMITS
+from recipes.chat import TURN_END, Call, Conversation, Turn, messages
+from recipes.dataset import RESULT_LIMITS, prompt_schemas
 
-MAX_TURNS = 4
+MAX_TURNS = 8
 MAX_TOKENS = 900
 
 
@@ -67,16 +67,16 @@ class Asker:
             proposed.append(bool(part.from_draft))
         return text.removesuffix(TURN_END), tokens, proposed
 
-    def prompt(self, question: str, turns: Iterable[Turn], tools: Toolbox) -> list[int]:
+    def prompt(self, question: str, turns: Iterable[Turn], mode: ToolMode = "calls") -> list[int]:
         """The tokens that the server would send to the model."""
-        told = messages(question, list(turns))
-        return self.tokenizer.apply_chat_template(told, tools=tool_schemas(tools), add_generation_prompt=True)
+        sent = messages(question, list(turns))
+        return self.tokenizer.apply_chat_template(sent, tools=prompt_schemas(mode), add_generation_prompt=True)
 
     def ask(self, question: str, tools: Toolbox) -> Reply:
         """Ask until there is an answer, running the tools that the model calls."""
         turns: list[Turn] = []
         for _ in range(MAX_TURNS):
-            text, _, _ = self.generate(self.prompt(question, turns, tools))
+            text, _, _ = self.generate(self.prompt(question, turns))
             if "<tool_call>" not in text:
                 return Reply((*turns, Turn(text)))
             call = parse_call(text)
@@ -139,13 +139,18 @@ def evaluate_conversations(
     """
     score: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for conversation in held_out:
-        tools = Toolbox(Workspace(Path(__file__).parent))
         direct = conversation.turns[0].call is None
         for place, turn in enumerate(conversation.turns):
             limit = (
-                len(asker.tokenizer.encode(turn.text)) + 40 if turn.call is None else 80
+                len(asker.tokenizer.encode(turn.text)) + 40
+                if turn.call is None
+                else 80
+                if conversation.mode == "calls"
+                else 250
             )  # wrong is wrong soon enough
-            text, _, _ = asker.generate(asker.prompt(conversation.question, conversation.turns[:place], tools), limit)
+            text, _, _ = asker.generate(
+                asker.prompt(conversation.question, conversation.turns[:place], conversation.mode), limit
+            )
             if direct:
                 right, measure = "<tool_call>" not in text, "direct"
             elif turn.call:
@@ -163,11 +168,10 @@ def evaluate_conversations(
 def acceptance(asker: Asker, conversations: Iterable[Conversation]) -> float:
     """The share of the emitted tokens that the draft had proposed, through mlx-lm's own decoding."""
     proposed = total = 0
-    tools = Toolbox(Workspace(Path(__file__).parent))
     for conversation in conversations:
         for place in range(len(conversation.turns)):
             _, tokens, from_draft = asker.generate(
-                asker.prompt(conversation.question, conversation.turns[:place], tools)
+                asker.prompt(conversation.question, conversation.turns[:place], conversation.mode)
             )
             proposed += sum(from_draft)
             total += len(tokens)

@@ -17,13 +17,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recipes.dataset import Encoder, Example, Rows, batches, conversations, first_turn, load_tokenizer
+from punie_trace.records import ToolMode
+from recipes.dataset import (
+    Encoder,
+    Example,
+    Rows,
+    batches,
+    conversations,
+    first_turn,
+    load_tokenizer,
+    several_calls,
+)
 from recipes.overlap import OverlapCheck
 from recipes.renaming import Renaming
 
@@ -32,6 +43,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_STEP_S = 600.0  # a process that waits longer for the others gives up: one of them has died
+MODES: tuple[ToolMode, ...] = ("calls", "code")
 NORM_FACTOR = 1.5  # norm weights set how sharp attention is, and start far from where they end
 
 
@@ -64,7 +76,9 @@ class Plan:
     renamed: float = 0.7  # this share of the tool conversations has words swapped for any others of the vocabulary
     first_turns: float = 0.35  # this share is cut after the assistant's first turn: more decisions, fewer long copies
     report_every: int = 20
+    several: float = 0.0  # this share of a chunk takes several calls or, as many again, a run of code
     forbidden: tuple[str, ...] = ()
+    fixed_prefix: bool = False  # no gradient through what all conversations begin with: see `forward.loss`
     start: Path | None = None  # a checkpoint to begin from, with a fresh optimizer
 
 
@@ -120,7 +134,8 @@ def fresh_examples(plan: Plan, encoder: Encoder, chunk: int) -> list[Example]:
     rng = random.Random(f"first turns {plan.seed} {chunk}")
     renaming = Renaming(encoder)
     examples: list[Example] = []
-    for conversation in conversations(plan.seed * 100_003 + chunk, plan.chunk, forbidden):
+    plain = round(plan.chunk * (1 - plan.several))
+    for conversation in conversations(plan.seed * 100_003 + chunk, plain, forbidden):
         example = encoder.example(conversation)
         if conversation.turns[0].call and rng.random() < plan.renamed:
             example = renaming.rename(example, rng)
@@ -128,14 +143,22 @@ def fresh_examples(plan: Plan, encoder: Encoder, chunk: int) -> list[Example]:
     return examples
 
 
-def _stream(plan: Plan, rank: int) -> Iterator[tuple[Rows, Rows]]:
-    encoder = Encoder(load_tokenizer(plan.tokenizer))
+def _stream(plan: Plan, rank: int, encoders: dict[ToolMode, Encoder]) -> Iterator[tuple[ToolMode, tuple[Rows, Rows]]]:
     chunk = plan.first_chunk
     while True:
         rng = random.Random(f"{plan.seed} {chunk}")
-        examples = fresh_examples(plan, encoder, chunk)
-        for group in batches(examples, rng, plan.tokens, plan.longest, plan.processes):
-            yield group[rank]
+        examples: dict[ToolMode, list[Example]] = {"calls": fresh_examples(plan, encoders["calls"], chunk)}
+        if plan.several:
+            several = list(several_calls(plan.seed * 100_003 + chunk, round(plan.several * plan.chunk)))
+            examples["calls"] += [encoders["calls"].example(one) for one in several if one.mode == "calls"]
+            examples["code"] = [encoders["code"].example(one) for one in several if one.mode == "code"]
+        steps = [
+            (mode, step[rank])
+            for mode, some in examples.items()
+            for step in batches(some, rng, plan.tokens, plan.longest, plan.processes)
+        ]
+        rng.shuffle(steps)
+        yield from steps
         chunk += 1
 
 
@@ -157,8 +180,10 @@ def _work(plan: Plan, rank: int, memory: str | None, barrier: Any, on_progress: 
     optimizer = Muon(names, shapes)
     step = _resume(plan, model, optimizer)
     weights = np.concatenate([np.array(value).reshape(-1) for _, value in _flat(model.trainable_parameters())])
-    prefix = mx.array(Encoder(load_tokenizer(plan.tokenizer)).prefix)
-    gradient = nn.value_and_grad(model, loss)
+    tokenizer = load_tokenizer(plan.tokenizer)
+    encoders = {mode: Encoder(tokenizer, mode) for mode in MODES[: 2 if plan.several else 1]}
+    prefixes = {mode: mx.array(encoder.prefix) for mode, encoder in encoders.items()}
+    gradient = nn.value_and_grad(model, partial(loss, fixed_prefix=plan.fixed_prefix))
     shared = SharedMemory(memory) if memory else None
     count = parameters(plan.shape) + 2
     slots = np.ndarray((plan.processes, count), dtype=np.float32, buffer=shared.buf) if shared else None
@@ -173,15 +198,16 @@ def _work(plan: Plan, rank: int, memory: str | None, barrier: Any, on_progress: 
         return added
 
     began = time.monotonic()
-    mean, first, seen = 0.0, step, 0
+    means: dict[ToolMode, float] = {}
+    first, seen = step, 0
     parent = multiprocessing.parent_process()
-    for parts in _stream(plan, rank):
+    for mode, parts in _stream(plan, rank, encoders):
         if parent is not None and not parent.is_alive():
             break  # killed; nobody is left to train for
         flat, value = mx.array(0.0), 0.0
         for rows in parts:
             batch = Batch(*(mx.array(part) for part in (rows.tokens, rows.places, rows.targets, rows.weights)))
-            one, gradients = gradient(model, prefix, batch)
+            one, gradients = gradient(model, prefixes[mode], batch)
             flat = flat + mx.concatenate([g.reshape(-1) for _, g in _flat(gradients)]) / len(parts)
             mx.eval(flat)
             value += one.item() / len(parts)
@@ -208,10 +234,11 @@ def _work(plan: Plan, rank: int, memory: str | None, barrier: Any, on_progress: 
         pieces = [(n, mx.array(weights[p].reshape(s))) for n, (p, s, _) in zip(names, optimizer.parts(), strict=True)]
         model.update(tree_unflatten(pieces))
         step += 1
-        mean = float(total[0]) if step == first + 1 else 0.97 * mean + 0.03 * float(total[0])
+        means[mode] = 0.97 * means.get(mode, float(total[0])) + 0.03 * float(total[0])
         if rank == 0 and step % plan.report_every == 0:
             on_progress(
-                f"step {step} loss {mean:.4f} norm {norm:.2f} rate {share:.3f} "
+                f"step {step} loss {' '.join(f'{mean:.4f}' for _, mean in sorted(means.items()))} norm {norm:.2f} "
+                f"rate {share:.3f} "
                 f"{seen * plan.processes / max(1e-9, time.monotonic() - began):.0f} tokens/s {clock / 60:.1f} min"
             )
         if rank == 0 and (step % 50 == 0 or done >= 1.0):
