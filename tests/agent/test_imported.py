@@ -224,6 +224,15 @@ async def test_a_factory_that_fails_says_so() -> None:
                 await one.asker("imported", AgentSource(instance=instance))
 
 
+async def test_nothing_is_added_to_what_a_function_asks_and_missing_counts_stay_unknown() -> None:
+    async with lab((ANSWER,)) as one:
+        outcome, _ = await one.ask(await one.asker("imported", source("streams")), Query("q", "Where is it?"))
+        body = one.server.requests[0].body
+    assert set(body) == {"model", "messages", "stream"}
+    assert outcome.answer == ANSWER.text
+    assert (outcome.generations, outcome.input_tokens, outcome.output_tokens) == (1, None, None)
+
+
 def test_what_an_object_is_is_told_by_what_it_takes() -> None:
     assert kind_of(theirs.helper, "x") == "agent"
     assert kind_of(theirs.with_helper, "x") == kind_of(theirs.made, "x") == kind_of(lambda: None, "x") == "factory"

@@ -21,8 +21,10 @@ from punie_trace.records import Arrival, Generation, Query
 from punie_trace.spans import names
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.completion import CompletionReader
+from punie_trace.spans.open_spans import OpenSpans
 from punie_trace.spans.provider import make_tracer_provider
 from punie_trace.spans.query_span import QuerySpan, open_query
+from punie_trace.spans.span import Span
 from punie_trace.spans.transport import TracedTransport
 from punie_trace.testing import Cut, Hang, Reply, Script, ScriptedServer, Text, Usage, scripted_server
 
@@ -39,6 +41,10 @@ class Bench:
     lane: Lane
     span: QuerySpan
     client: httpx2.AsyncClient
+    open_spans: OpenSpans
+
+    def posts(self) -> list[Span]:
+        return [span for span in self.open_spans.finished(self.span.trace_id) if span.name == names.SPAN_POST]
 
     @property
     def generation(self) -> Generation:
@@ -63,7 +69,7 @@ async def proxied(
         span.mark_sent()
         lane = stack.enter_context(proxy.lane())
         client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=10))
-        yield Bench(proxy, lane, span, client)
+        yield Bench(proxy, lane, span, client, provider.open_spans)
 
 
 Say = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -147,6 +153,16 @@ async def test_token_counts_are_asked_for_and_withheld_from_who_did_not(server: 
         assert "usage" not in answer.text
         assert answer.text.endswith("data: [DONE]\n\n")
         assert bench.generation.output_tokens == 7
+        assert server.requests[0].body["stream_options"] == {"include_usage": True}
+        assert [span.attributes.get(names.USAGE_ASKED) for span in bench.posts()] == [True]
+
+
+async def test_what_the_program_asked_for_itself_is_not_said_to_be_ours(server: ScriptedServer) -> None:
+    async with proxied(server.base_url) as bench:
+        asked = {**ASK, "stream_options": {"include_usage": True}}
+        answer = await bench.client.post(f"{bench.lane.base_url}/chat/completions", json=asked)
+        assert '"usage"' in answer.text
+        assert [names.USAGE_ASKED in span.attributes for span in bench.posts()] == [False]
 
 
 async def test_another_name_for_the_model_is_replaced_and_kept(server: ScriptedServer) -> None:

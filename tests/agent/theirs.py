@@ -171,3 +171,11 @@ def blocks(question: str, endpoint: Endpoint) -> str:
 async def blocks_the_loop(question: str, endpoint: Endpoint) -> str:
     """A coroutine that uses the blocking client."""
     return endpoint.sync_http_client.get("models").text
+
+
+async def streams(question: str, endpoint: Endpoint) -> str:
+    """Streams, and does not ask for token counts."""
+    asked = {"model": endpoint.model, "messages": [{"role": "user", "content": question}], "stream": True}
+    async with endpoint.http_client.stream("POST", f"{endpoint.base_url}/chat/completions", json=asked) as response:
+        lines = [line async for line in response.aiter_lines() if line.startswith("data: {")]
+    return "".join(json.loads(line[6:])["choices"][0]["delta"].get("content", "") for line in lines)

@@ -26,3 +26,18 @@ def test_hosts_and_processes_are_named_with_their_counts() -> None:
         "host-4 2 and 2 more): "
     )
     assert found[1].startswith(f"{name}: its program left 1 process running (node 1), ")
+
+
+def test_a_function_that_did_not_ask_for_token_counts_is_told_what_to_set() -> None:
+    summary = summarize(read_run(DONE))
+    name, figures = next(iter(summary.configurations.items()))
+    uncounted = {"uncounted_generations": 2, "finish_reasons": {"stop": 3}}
+
+    def found(path: str) -> list[str]:
+        changed = figures.model_copy(update={**uncounted, "path": path})
+        return list(agent_findings(summary.model_copy(update={"configurations": {name: changed}})))
+
+    (one,) = found("imported")
+    assert one.startswith(f"{name}: the server told no token counts of 2 of 3 generations")
+    assert "stream_options={'include_usage': True}" in one
+    assert found("http") == []  # these paths ask for them: there is nothing to set

@@ -137,6 +137,8 @@ class RecordingProxy:
             attributes: dict[str, object] = {names.ANSWERED_CALLS: json.dumps(read.answered)}
             if read.own_model is not None:
                 attributes[names.PROGRAM_MODEL] = read.own_model
+            if read.hides_usage:
+                attributes[names.USAGE_ASKED] = True
             extensions[SPAN_ATTRIBUTES] = attributes
         return httpx2.Request(request.method, _url(url), headers=headers, content=body, extensions=extensions)
 

@@ -1,4 +1,4 @@
-"""Findings about the user's agent itself: what it asked past its endpoint, and what its program left running.
+"""Findings about the user's agent itself: what it asked past its endpoint or did not ask for, what its program left.
 
 Pure, from the figures of a run.
 """
@@ -22,6 +22,14 @@ def agent_findings(summary: Summary) -> Iterator[str]:
                 f"{name}: {_count(hosts, 'request', 's')} for tokens did not go through its endpoint "
                 f"({_listed(hosts)}): they are in no figure of generations, and their time is in the tool or the "
                 "framework that waited"
+            )
+        if figures.uncounted_generations and figures.path == "imported":
+            yield (
+                f"{name}: the server told no token counts of {figures.uncounted_generations} of "
+                f"{sum(figures.finish_reasons.values())} generations, so that its tokens and times per token are not "
+                "observable: nothing is added to what an agent asks, and one that streams has to ask for them by "
+                "stream_options={'include_usage': True} (ModelSettings(include_usage=True) in the OpenAI Agents SDK, "
+                "stream_usage=True in LangChain)"
             )
         if left:
             yield (

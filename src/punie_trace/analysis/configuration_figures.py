@@ -116,6 +116,7 @@ def configuration_figures(
         tools_unseen=any(one.tools_unseen for one in timed) and not (ledger is not None and ledger.tool_work),
         left_processes=dict(Counter(process for one in observations for process in one.left).most_common()),
         requests_elsewhere=dict(Counter(host for one in observations for host in one.elsewhere).most_common()),
+        uncounted_generations=sum(one.finish_reason is not None and one.output_tokens is None for one in splits),
         tools=record.tools if record else "calls",
         code=code_figures([one.code for one in answered]),
         speculation=speculation_figures(by_query((one.outcome.query, one.drafted) for one in answered)),

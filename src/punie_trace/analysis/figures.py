@@ -132,6 +132,8 @@ class ConfigurationFigures(Figures):
     """Processes that its program left running when it had ended, by name; they were ended after that."""
     requests_elsewhere: dict[str, int] = Field(default_factory=dict)
     """Requests for tokens to other servers than the one that is measured, by host: in no figure of generations."""
+    uncounted_generations: int = 0
+    """Generations that came to their end, and of which the server told no token counts."""
     tools: ToolMode = "calls"
     """How its model uses tools."""
     code: CodeFigures | None = None

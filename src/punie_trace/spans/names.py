@@ -89,6 +89,7 @@ WRITTEN_CALLS: Final = "punie.generation.calls"  # JSON: a list of {"id", "name"
 SERVER_TIMINGS: Final = "punie.generation.timings"  # JSON: the numbers of the server's own `timings` object
 ANSWERED_CALLS: Final = "punie.generation.answered_calls"  # JSON: [{"id", "ok"}], calls whose results it brings
 PROGRAM_MODEL: Final = "punie.generation.program_model"  # the program's own name for the model, where it was replaced
+USAGE_ASKED: Final = "punie.generation.usage_asked"  # true: token counts were asked for in the program's place
 RESENT: Final = "punie.generation.resent"  # how often it was sent again, because a kept connection had been closed
 LEFT_OPEN: Final = "punie.generation.left_open"  # true: the stream did not end after its finish reason, and was left
 ERROR_TEXT: Final = "punie.generation.error"  # the beginning of what the server or the transport said
