@@ -92,6 +92,28 @@ def full_disks(folder: Path, _chance: random.Random) -> Tries:
             yield f"{size} bytes", done.wrong(2, 4)
 
 
+def full_file_systems(folder: Path, _chance: random.Random) -> Tries:
+    """File systems of a few KiB, which fill up at the header, in spans, in the page; where they can be mounted."""
+    place = folder / "small"
+    place.mkdir()
+    for kib in (4, 16, 24, 32, 48, 96, 200, 400):
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=700", "tmpfs", str(place)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            return
+        try:
+            command = argv(folder, configuration(program(GOOD, folder)), "--rounds", "60")
+            command[command.index("--out") + 1] = str(place / "run")
+            done = run(command)
+            problem = done.wrong(2, 4)
+            if problem is None and "full" not in done.text:
+                problem = f"it does not say that the disk is full: {done.text[-300:]}"
+            if problem is None and done.code == 4:
+                read_run(done.folder)
+            yield f"{kib} KiB", problem
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
+
+
 _JUMPING = """
 import sys, threading, time
 offset = [0]
@@ -188,6 +210,7 @@ RUN_ROWS = {
     "kill -9 at random moments": killed,
     "signals: INT, TERM, HUP": signals,
     "disks that are full": full_disks,
+    "file systems that are full": full_file_systems,
     "the clock jumps by 40 years": clock_steps,
     "configurations that are wrong": misconfigured,
     "outputs: full, closed, cut": outputs,
