@@ -61,7 +61,9 @@ def damaged_folders(folder: Path, chance: random.Random) -> Tries:
     lines = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout.splitlines()
     for (_, name), line in zip(places, [*lines, *["-\tno answer"] * len(places)], strict=False):
         code, _, raised = line.partition("\t")
-        yield f"{name} damaged", raised or (None if code in ("0", "2") else f"exit code {code}")
+        # A time that was changed is found out by the ledger, which does not close then.
+        right = ("0", "2", "4") if name == "spans.jsonl" else ("0", "2")
+        yield f"{name} damaged", raised or (None if code in right else f"exit code {code}")
 
 
 def odd_folders(folder: Path, _chance: random.Random) -> Tries:

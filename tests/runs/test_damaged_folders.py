@@ -88,6 +88,10 @@ def test_a_damaged_folder_is_reported_or_refused_in_words(
         folder = shutil.copytree(KILLED, Path(place) / "run")
         (folder / name).write_bytes(data)
         code, output = report(folder)
+    if code == 4:  # a time that was changed is found out by the ledger, which does not close then
+        assert name == "spans.jsonl"
+        assert json.loads(output)["ledger_errors"]
+        return
     assert code in (0, 2), output
     assert code == 0 or name in output.replace("\n", "") or "run" in output
 
