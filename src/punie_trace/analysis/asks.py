@@ -75,7 +75,12 @@ def counted_walls(
 
 def more_rounds_count(header: RunHeader, baseline: str, other: str) -> bool:
     """Whether another round of the same questions would tell more of a comparison's speed."""
-    return forgets(header, baseline) and forgets(header, other)
+    return all(forgets(header, name) or _is_renewed(header, name) for name in (baseline, other))
+
+
+def _is_renewed(header: RunHeader, configuration: str) -> bool:
+    """Whether its server is another process in each round: what it is asked there first, it is asked first."""
+    return settings_of(header, configuration).get("fresh") == "restart"
 
 
 def _memory(header: RunHeader, configuration: str) -> Hashable:

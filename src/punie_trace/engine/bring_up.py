@@ -90,6 +90,7 @@ class ServedGroups:
         async with self._open(config, log, timeouts, on_state) as server:
             self.announce(ServerChanged(group, "ready"))
             identity = server.identity
+            known = self.writer.header.servers.get(group, ServerRecord())  # where it was up in an earlier round
             self.writer.server_ready(
                 group,
                 ServerRecord(
@@ -98,6 +99,8 @@ class ServedGroups:
                     # A server of ours batches where that wins; see each configuration's speculation.
                     batched=None if config.kind != "mlx_lm" else config.draft_model is None and config.kv_bits is None,
                     log=f"{SERVERS_FOLDER}/{group}.log",
+                    memory_peak_bytes=known.memory_peak_bytes,
+                    memory_kind=known.memory_kind,
                 ),
             )
             for note in server.notes:

@@ -24,6 +24,7 @@ from punie_trace.driver.target import Judge, Target
 from punie_trace.engine.bring_up import ServerGroups
 from punie_trace.engine.conditions import Conditions
 from punie_trace.engine.energy import EnergyWatch
+from punie_trace.engine.fresh_servers import FreshServers, is_renewed, turned
 from punie_trace.engine.loads import one_by_one, planned_of
 from punie_trace.engine.measured import warm_up_event
 from punie_trace.engine.plan import Plan
@@ -56,6 +57,7 @@ class Measurement:
     _rounds: Rounds | None = None
     _asked: int = 0
     _asks: Asks = field(default_factory=Asks)
+    _fresh: FreshServers | None = None
 
     async def run(self) -> None:
         """Measures every batch of server groups; raises only what ends the whole run."""
@@ -63,11 +65,20 @@ class Measurement:
         for batch in self.plan.batches:
             try:
                 async with AsyncExitStack() as servers:
-                    if targets := await groups.bring_up(servers, batch):
+                    if targets := await self._bring_up(servers, groups, batch):
                         await self._measure(targets)
             except Exception as error:
                 if not self._costs_only(batch, error):
                     raise
+
+    async def _bring_up(
+        self, servers: AsyncExitStack, groups: ServerGroups, batch: Sequence[str]
+    ) -> Mapping[str, Target]:
+        """The targets of a batch; those of servers that are to be new in each round come up last."""
+        renewed = [group for group in batch if is_renewed(self.plan, group)]
+        self._fresh = FreshServers(groups, renewed) if renewed else None
+        targets = await groups.bring_up(servers, [group for group in batch if group not in renewed])
+        return targets if self._fresh is None else {**targets, **await self._fresh.enter(servers)}
 
     def _costs_only(self, batch: Sequence[str], error: Exception) -> bool:
         """Whether what a batch of servers failed with leaves others to be measured: then it costs its own alone.
@@ -115,7 +126,7 @@ class Measurement:
         watch = ClientWatch()
         try:
             with self._energy(), self._watched() as conditions:
-                if experiment.until is not None or experiment.repeat_contaminated:
+                if experiment.until is not None or experiment.repeat_contaminated or self._fresh is not None:
                     stage = await self._measure_rounds(driver, load, conditions, watch)
                 else:
                     planned = planned_of(experiment, names, queries, self._asked)
@@ -139,11 +150,25 @@ class Measurement:
         names, most = list(driver.targets), self._rounds.most
         planned = plan_rounds(names, self.suite.queries, most, experiment.seed, self._asked, experiment.rounds)
         for number, each in groupby(planned, key=lambda one: one.round):
+            if self._fresh is not None and number > 1:
+                driver = await self._renewed(driver, self._fresh, number)
             stage = await driver.drive(list(each), self.failures, load, watch=watch)
             self._asked += stage.taken
             if self._rounds.ended(number, conditions.samples()) or stage.stopper.early:
                 break
         return stage
+
+    async def _renewed(self, driver: Driver, fresh: FreshServers, number: int) -> Driver:
+        """The driver for round `number`, with new servers where they are to be new; they are warmed up as at first."""
+        targets = await fresh.renew()
+        for target in targets.values():
+            self._asks.forget(target.memory)
+        experiment = self.plan.experiment
+        if targets and experiment.warm_up:
+            queries = turned(self.suite.queries, number)
+            await warm_up(replace(driver, targets=targets), self.plan, queries, self.failures, experiment.concurrency)
+        self.announce(PhaseStarted("measuring", "measuring"))
+        return replace(driver, targets={**driver.targets, **targets})
 
     def _watched(self) -> Conditions:
         ours = all(c.server.kind != "url" for c in self.plan.configurations)

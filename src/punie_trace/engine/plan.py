@@ -204,6 +204,16 @@ def _check_rounds(
             "--repeat-contaminated asks a round again in all configurations, so that their servers must be up "
             "together: give --together, or narrow them with --only"
         )
+    renewed = [c.name for c in configurations if getattr(c.server, "fresh", None) is not None]
+    if renewed and experiment.load != LoadSettings():
+        raise ConfigurationError(
+            f"configuration {renewed[0]!r}: fresh = 'restart' starts servers anew between rounds, and a load (rate, "
+            "sweep, duration and their like) has no rounds: leave one of them out"
+        )
+    if alone := [c.name for c in configurations if c.path == "inprocess" and c.name in renewed]:
+        raise ConfigurationError(
+            f"configuration {alone[0]!r}: fresh = 'restart' is about a server, and the path 'inprocess' has none"
+        )
     by_rounds = experiment.until is not None or experiment.repeat_contaminated
     if by_rounds and experiment.load != LoadSettings():
         raise ConfigurationError(

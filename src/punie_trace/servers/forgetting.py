@@ -12,7 +12,7 @@ import anyio
 import httpx2
 
 from punie_trace.servers.config import ServerConfig
-from punie_trace.servers.kinds import MlxLmConfig, PunieConfig
+from punie_trace.servers.kinds import MlxLmConfig, PunieConfig, UrlConfig
 
 FORGET_S: Final = 60.0
 """The longest wait for a request that is being answered, before which its server cannot forget."""
@@ -22,7 +22,9 @@ _AGAIN_S: Final = 0.2
 async def forget(config: ServerConfig, base_url: str) -> str | None:
     """Empty the caches and stores of the server at `base_url`; None where that is done, else why it is not."""
     if not isinstance(config, PunieConfig):
-        instead = "restart it" if not isinstance(config, MlxLmConfig) else "restart it, or set prompt_cache_size = 0"
+        instead = "restart it" if isinstance(config, UrlConfig) else "fresh = 'restart' starts it anew in each round"
+        if isinstance(config, MlxLmConfig):
+            instead += ", and prompt_cache_size = 0 keeps nothing in the first place"
         return f"a server of kind {config.kind!r} cannot be made to forget; {instead}"
     address = f"{base_url.removesuffix('/v1')}/forget"
     timeout = httpx2.Timeout(FORGET_S)

@@ -68,6 +68,8 @@ class StartedConfig(_Config):
     """None takes a free one."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Set for the server's process, over ours."""
+    fresh: Literal["restart"] | None = None
+    """restart: a new process in each round, so that no round profits from what an earlier one taught the server."""
 
     @field_validator("host")
     @classmethod

@@ -1,0 +1,97 @@
+"""Servers that are new in each round: what they are asked there is asked first, and what goes wrong costs its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from punie_trace import Configuration, ConfigurationError, Experiment, measure
+from punie_trace.analysis.asks import more_rounds_count
+from punie_trace.engine.fresh_servers import turned
+from punie_trace.engine.plan import make_plan
+from punie_trace.engine.progress import Event, ServerChanged
+from punie_trace.records import Query
+from punie_trace.testing import Reply, Script, Text
+
+QUESTIONS = ("What is REST?", "What is SOAP?")
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Callable[..., Experiment]:
+    suite = tmp_path / "two.json"
+    cases = [{"name": text, "inputs": text, "metadata": {"expected": "direct"}} for text in QUESTIONS]
+    suite.write_text(json.dumps({"cases": cases}))
+    script = tmp_path / "script.json"
+    script.write_text(Script(replies=(Reply(steps=(Text(text="an answer"),)),)).model_dump_json())
+    command = [sys.executable, "-m", "punie_trace.testing", "--port", "{port}", "--script", str(script)]
+
+    def made(**settings: Any) -> Experiment:
+        configurations = [
+            Configuration("kept", kind="command", command=command),
+            Configuration("renewed", kind="command", command=command, fresh="restart"),
+        ]
+        return Experiment(suite=str(suite), path="http", together=True, configurations=configurations, **settings)
+
+    return made
+
+
+def test_a_server_that_is_started_anew_in_each_round_is_asked_first_in_each(
+    experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    starts: Counter[str] = Counter()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ServerChanged):
+            starts[event.group] += event.state == "starting"
+
+    run = measure(experiment(rounds=2, warm_up=1), out=tmp_path / "run", otlp="off", progress=listen)
+    assert (run.status, run.failures) == ("done", {})
+    before = {(one.configuration, one.round, one.query): one.asked_before for one in run.outcomes}
+    rest, soap = QUESTIONS
+    assert before == {
+        ("kept", 1, rest): 1,  # it warmed up
+        ("kept", 1, soap): 0,
+        ("kept", 2, rest): 2,
+        ("kept", 2, soap): 1,
+        ("renewed", 1, rest): 1,
+        ("renewed", 1, soap): 0,
+        ("renewed", 2, rest): 0,
+        ("renewed", 2, soap): 1,  # the second round warms up with another question
+    }
+    groups = {name: str(record.server) for name, record in run.header.configurations.items()}
+    assert [starts[groups[name]] for name in ("kept", "renewed")] == [1, 2]
+    assert not more_rounds_count(run.header, "kept", "renewed")
+    assert more_rounds_count(run.header, "renewed", "renewed")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"load": {"rate": 2, "duration_s": 5}}, "has no rounds"), ({"load": {"sweep": "concurrency=1,2"}}, "no rounds")],
+)
+def test_a_load_without_rounds_is_refused(
+    experiment: Callable[..., Experiment], settings: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        make_plan(experiment(**settings))
+
+
+def test_a_server_that_we_do_not_start_cannot_be_started_anew() -> None:
+    configurations = [Configuration("theirs", kind="url", url="http://127.0.0.1:9/v1", fresh="restart")]
+    with pytest.raises(ConfigurationError, match="kind 'url' does not take fresh"):
+        make_plan(Experiment(configurations=configurations))
+
+
+def test_each_round_warms_up_with_another_question() -> None:
+    queries = [Query(name=name, text=name) for name in "abc"]
+    assert ["".join(query.name for query in turned(queries, number)) for number in (1, 2, 3, 4)] == [
+        "abc",
+        "bca",
+        "cab",
+        "abc",
+    ]
