@@ -33,8 +33,8 @@ def experiment(tmp_path: Path) -> Callable[..., Experiment]:
 
     def made(**settings: Any) -> Experiment:
         configurations = [
-            Configuration("kept", kind="command", command=command),
             Configuration("renewed", kind="command", command=command, fresh="restart"),
+            Configuration("kept", kind="command", command=command),
         ]
         return Experiment(suite=str(suite), path="http", together=True, configurations=configurations, **settings)
 
@@ -52,6 +52,7 @@ def test_a_server_that_is_started_anew_in_each_round_is_asked_first_in_each(
 
     run = measure(experiment(rounds=2, warm_up=1), out=tmp_path / "run", otlp="off", progress=listen)
     assert (run.status, run.failures) == ("done", {})
+    assert (run.header.names, run.header.baseline_name) == (("renewed", "kept"), "renewed")
     before = {(one.configuration, one.round, one.query): one.asked_before for one in run.outcomes}
     rest, soap = QUESTIONS
     assert before == {

@@ -23,11 +23,11 @@ def is_renewed(plan: Plan, group: str) -> bool:
 
 
 class FreshServers:
-    """The server groups of one batch that are new in each round; made within `stack`, which ends the last of them."""
+    """Those server groups of a batch that are new in each round."""
 
-    def __init__(self, groups: ServerGroups, names: Sequence[str]) -> None:
+    def __init__(self, groups: ServerGroups, batch: Sequence[str]) -> None:
         self._groups = groups
-        self._names = tuple(names)
+        self._batch = tuple(batch)
         self._own = AsyncExitStack()
 
     async def enter(self, stack: AsyncExitStack) -> Mapping[str, Target]:
@@ -38,7 +38,10 @@ class FreshServers:
     async def renew(self) -> Mapping[str, Target]:
         """End those that are up, and bring all up again. A group that does not come up is missing, as it failed."""
         await self._own.aclose()
-        return await self._groups.bring_up(self._own, self._names)
+        plan, writer = self._groups.plan, self._groups.writer
+        targets = await self._groups.bring_up(self._own, [group for group in self._batch if is_renewed(plan, group)])
+        writer.in_order([c.name for c in plan.configurations], self._batch)  # those that stayed up included
+        return targets
 
 
 def turned(queries: Sequence[Query], number: int) -> tuple[Query, ...]:

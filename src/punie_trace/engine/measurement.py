@@ -75,9 +75,9 @@ class Measurement:
         self, servers: AsyncExitStack, groups: ServerGroups, batch: Sequence[str]
     ) -> Mapping[str, Target]:
         """The targets of a batch; those of servers that are to be new in each round come up last."""
-        renewed = [group for group in batch if is_renewed(self.plan, group)]
-        self._fresh = FreshServers(groups, renewed) if renewed else None
-        targets = await groups.bring_up(servers, [group for group in batch if group not in renewed])
+        kept = [group for group in batch if not is_renewed(self.plan, group)]
+        self._fresh = None if len(kept) == len(batch) else FreshServers(groups, batch)
+        targets = await groups.bring_up(servers, kept) if kept else {}
         return targets if self._fresh is None else {**targets, **await self._fresh.enter(servers)}
 
     def _costs_only(self, batch: Sequence[str], error: Exception) -> bool:
