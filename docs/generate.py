@@ -1,4 +1,6 @@
-"""Writes the reference pages that follow from the code: the command line, and what a configuration file may hold.
+"""Writes the reference pages that follow from the code.
+
+They are the command line, what a configuration file may hold, what each figure means, and names of spans and metrics.
 
     uv run python docs/generate.py [--check]
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 import types
@@ -20,6 +23,8 @@ import typer
 from pydantic import AliasChoices, BaseModel
 from pydantic_core import PydanticUndefined
 
+from punie_trace.analysis.named_figures import FIGURES
+from punie_trace.analysis.summary import DEFINITIONS
 from punie_trace.cli.main import app
 from punie_trace.engine.experiment import (
     AgentSettings,
@@ -30,6 +35,9 @@ from punie_trace.engine.experiment import (
     Objectives,
 )
 from punie_trace.servers import kinds
+from punie_trace.spans import names
+from punie_trace.spans.metrics import COUNTERS, GAUGES, HISTOGRAMS
+from punie_trace.spans.prometheus_names import Kind, metric_name
 
 HERE = Path(__file__).parent / "reference"
 MADE = "<!-- made by docs/generate.py from the code: change it there -->\n"
@@ -98,6 +106,88 @@ def configuration_page() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def figures_page() -> str:
+    """How each figure is defined, and the names by which gates and the library ask for it."""
+    parts = [
+        MADE,
+        "# Definitions of the figures\n",
+        "As `punie-trace report --definitions` and the page print them. [The ledger](../ledger.md) explains the lines, "
+        "and [what bears on your figures](../findings.md) what to know before trusting one. What was not measured is "
+        "*not observable*, with the reason, in every output; it is never guessed.\n",
+        "| figure | is |\n|---|---|",
+        *(f"| {_cell(name)} | {_cell(meaning)} |" for name, meaning in DEFINITIONS.items()),
+        "\n## Names for gates\n",
+        "What [a gate](../gates.md) may ask for. *With an interval*: decided on the interval of 95 %, undecided where "
+        "it holds the bound. *Against the baseline*: of all configurations but that.\n",
+        "| name | is | |\n|---|---|---|",
+    ]
+    for name, figure in FIGURES.items():
+        kinds_of = [
+            *(["with an interval"] if figure.estimated else []),
+            *(["against the baseline"] if figure.compared else []),
+            *(["of answered queries"] if figure.answered_only else []),
+        ]
+        parts.append(f"| `{name}` | {_cell(figure.meaning)} | {', '.join(kinds_of)} |")
+    return "\n".join(parts) + "\n"
+
+
+SPANS = """\
+```
+query NAME                INTERNAL  one question in one configuration, from due to done; its ledger stands on it
+├ turn N                  INTERNAL  of a session: each has a ledger of its own
+└ invoke_agent            the agent's own
+  ├ chat MODEL            the agent's own
+  │ └ POST                CLIENT    ours: from the first step on the network to the last byte
+  │   └ server            SERVER    from a server of kind punie: queue, tokenize, prefill, decode
+  │     └ speculation               drafted, accepted, rounds
+  └ execute_tool TOOL     the agent's own
+```
+"""
+
+
+def telemetry_page() -> str:
+    """The names of spans, their attributes and events, and of metrics, with what Prometheus calls them."""
+    parts = [
+        MADE,
+        "# Spans and metrics\n",
+        "Names are those of OpenTelemetry's GenAI conventions where these have one, else `punie.*`. Where they go: "
+        "[Jaeger, Prometheus and Grafana](../see-it.md).\n",
+        "## Spans\n",
+        SPANS,
+    ]
+    for title, rows in _names_by_section():
+        parts += [f"### {title}\n", "| name | |\n|---|---|", *rows, ""]
+    parts += [
+        "## Metrics\n",
+        "Cumulative from the start of a run. Each carries `punie.configuration` and `punie.path`, and those of a query "
+        "its trace as an exemplar. Gauges are known when the run is over.\n",
+        "| name | kind | unit | | in Prometheus |\n|---|---|---|---|---|",
+    ]
+    instruments: list[tuple[str, Kind, str, str]] = [
+        *((name, "histogram", unit, about) for name, unit, _, about in HISTOGRAMS),
+        *((name, "counter", unit, about) for name, unit, about in COUNTERS),
+        *((name, "gauge", unit, about) for name, unit, about in GAUGES),
+    ]
+    for name, kind, unit, about in instruments:
+        parts.append(f"| `{name}` | {kind} | `{unit}` | {_cell(about)} | `{metric_name(name, unit, kind)}` |")
+    return "\n".join(parts) + "\n"
+
+
+def _names_by_section() -> Iterator[tuple[str, list[str]]]:
+    """The constants of `spans.names` as rows, below the comments that head them there; metrics have their own table."""
+    title, rows = "", []
+    for line in inspect.getsource(names).splitlines():
+        if line.startswith("# "):
+            if rows:
+                yield title, rows
+            title, rows = line[2:].partition(",")[0].rstrip("."), []
+        found = re.match(r'([A-Z_]+): Final = "([^"]+)"(?:  # (?:noqa: \w+)?(.*))?$', line)
+        if found and title and not found[1].startswith("METRIC_"):
+            rows.append(f"| `{found[2]}` | {_cell((found[3] or '').strip())} |")
+    if rows:
+        yield title, rows
+
+
 def _first_paragraph(model: type[BaseModel]) -> str:
     return " ".join((inspect.getdoc(model) or "").split("\n\n")[0].split()) + "\n"
 
@@ -163,8 +253,13 @@ def _cell(text: str) -> str:
 
 
 def main() -> int:
-    """Write both pages, or check that they are what the code says."""
-    pages = {HERE / "cli.md": cli_page(), HERE / "configuration.md": configuration_page()}
+    """Write the pages, or check that they are what the code says."""
+    pages = {
+        HERE / "cli.md": cli_page(),
+        HERE / "configuration.md": configuration_page(),
+        HERE / "figures.md": figures_page(),
+        HERE / "telemetry.md": telemetry_page(),
+    }
     if "--check" in sys.argv[1:]:
         stale = [file.name for file, text in pages.items() if not file.is_file() or file.read_text() != text]
         print("stale:" if stale else "up to date", *stale)

@@ -16,12 +16,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from punie_trace.cli.main import app
 from punie_trace.testing import Reply, Rule, Script, Text, ToolCall, scripted_server
@@ -91,6 +91,8 @@ class Desk:
 
     folder: Path
     url: str
+    ended: dict[tuple[str, ...], Result] = field(default_factory=dict)
+    """What was run here by now, by its words: pages repeat commands, and differ in ports alone."""
 
     def fill(self, word: str) -> str:
         """What stands for something of the reader's, as it is here."""
@@ -126,9 +128,15 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield made
 
 
-def invoke(desk: Desk, command: list[str]):
-    """Run a command of ours as it stands; a run that names no server asks the scripted one."""
-    words = [desk.fill(word) for word in command]
+def invoke(desk: Desk, command: list[str]) -> Result:
+    """Run a command of ours as it stands, once; a run that names no server asks the scripted one."""
+    words = tuple(desk.fill(word) for word in command)
+    if words not in desk.ended:
+        desk.ended[words] = _invoke(desk, list(words))
+    return desk.ended[words]
+
+
+def _invoke(desk: Desk, words: list[str]) -> Result:
     name, *rest = next(words[len(ours) :] for ours in OURS if words[: len(ours)] == ours)
     if name == "run" and not {"--config", "--url"} & set(rest):
         rest = ["--config", "here.toml", *rest]

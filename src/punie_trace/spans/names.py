@@ -149,7 +149,7 @@ SERVICE_INSTANCE: Final = "service.instance.id"
 SPECULATION_DRAFTED: Final = "punie.speculation.drafted"
 SPECULATION_ACCEPTED: Final = "punie.speculation.accepted"
 SPECULATION_ROUNDS: Final = "punie.speculation.rounds"
-# Beside them: how it was asked for, who drafted, and what the sums mean (K is tokens drafted a round)
+# How speculative decoding was asked for, who drafted, and what the sums mean (K is tokens drafted a round)
 SPECULATION_MODE: Final = "punie.speculation.mode"
 SPECULATION_DRAFTER: Final = "punie.speculation.drafter"
 SPECULATION_K: Final = "punie.speculation.k"
