@@ -26,7 +26,7 @@ def punie_trace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 @pytest.fixture(scope="module")
 def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, str]:
-    """The default run, with one round instead of three, one fresh question instead of twenty, and what it printed."""
+    """The default run with one fresh question instead of twelve, and what it printed."""
     folder = tmp_path_factory.mktemp("default")
     suite = "discrimination+fresh:1"
     done = punie_trace(folder, "run", "--rounds", "1", "--suite", suite, "--out", "run", "--otlp", "off")
@@ -118,13 +118,13 @@ def test_tokens_are_counted_by_the_server(default_run: tuple[RunRecord, str]) ->
 def test_the_three_paths_ask_the_same(tmp_path: Path) -> None:
     suite = {
         "name": "two",
-        "cases": [
+        "cases": [  # the warm-up asks the first
+            {"name": "concept", "inputs": "What is dependency injection?", "metadata": {"expected": "direct"}},
             {
                 "name": "serializer",
                 "inputs": "Show me the UserSerializer implementation",
                 "metadata": {"expected": "tool"},
             },
-            {"name": "concept", "inputs": "What is dependency injection?", "metadata": {"expected": "direct"}},
         ],
     }
     (tmp_path / "two.json").write_text(json.dumps(suite))

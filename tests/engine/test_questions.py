@@ -64,6 +64,12 @@ def test_the_default_run_has_one_round_unless_more_were_asked_for() -> None:
     assert Experiment(suite="discrimination").rounds == 3
 
 
+def test_where_no_fresh_question_is_short_the_suites_own_first_warms_up() -> None:
+    queries = questions_of(Experiment(suite="discrimination+fresh:1")).suite.queries
+    assert [query.once for query in queries] == [False] * 5 + [True]
+    assert queries[0].expected == "direct"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_warm_up_takes_a_short_fresh_question_and_leaves_the_known_ones_first_asks(seed: int) -> None:
     experiment = resolved(Experiment(seed=seed))

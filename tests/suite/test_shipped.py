@@ -125,9 +125,9 @@ def test_each_shipped_suite_says_what_it_is():
 
 def test_discrimination_asks_the_five_standard_questions():
     assert [(query.text, query.expected) for query in load_suite("discrimination").queries] == [
+        ("What is dependency injection?", "direct"),
         ("Find all Django views in the codebase", "tool"),
         ("Show me the UserSerializer implementation", "tool"),
-        ("What is dependency injection?", "direct"),
         ("Find all uses of async/await", "tool"),
         ("What's the difference between ORM and raw SQL?", "direct"),
     ]

@@ -7,16 +7,15 @@ seed. That code base is written into the run's folder, where the tools read it a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from punie_trace.agent.workspace import Workspace
 from punie_trace.engine.experiment import Experiment
-from punie_trace.engine.quick import few_of
+from punie_trace.engine.quick import few_of, short_of
 from punie_trace.errors import ConfigurationError, RunFolderError, SuiteError
-from punie_trace.records import Query
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 
 FRESH: Final = "fresh"
@@ -74,17 +73,8 @@ def questions_of(experiment: Experiment) -> Questions:
     if not experiment.quick:
         return questions
     queries = questions.suite.queries
-    few = warm_up_first(few_of([query for query in queries if query.once] or queries))
+    few = few_of([query for query in queries if query.once] or queries)
     return replace(questions, suite=replace(questions.suite, queries=few), of=len(queries))
-
-
-def warm_up_first(queries: Sequence[Query]) -> tuple[Query, ...]:
-    """The queries with one that needs no tool in front, if there is one: the warm-up asks the first.
-
-    It takes the least time of all, and what the warm-up asked is no first ask any more.
-    """
-    short = next((query for query in queries if query.expected == "direct"), None)
-    return tuple(queries) if short is None else (short, *(query for query in queries if query is not short))
 
 
 def _all_of(experiment: Experiment) -> Questions:
@@ -125,13 +115,16 @@ def _fresh(experiment: Experiment, name: str) -> Questions:
 def _joined(name: str, known: Questions, fresh: Questions) -> Questions:
     """Both suites as one. Names of fresh questions are told apart from those that are there.
 
-    The first is a fresh one, for the warm-up: so those of the suite that is there are all first asks.
+    The first is a fresh one that needs no tool, if there is one, for the warm-up: so those of the suite that is there
+    are all first asks.
     """
     workspace = f"-{FRESH}"
     new = [
         replace(query, name=f"{FRESH}-{query.name}", workspace=workspace, once=True) for query in fresh.suite.queries
     ]
     digest = hashlib.sha256(f"{known.suite.digest} {fresh.suite.digest}".encode()).hexdigest()
-    warm_up, *rest = warm_up_first(new)
-    suite = replace(known.suite, name=name, queries=(warm_up, *known.suite.queries, *rest), digest=digest)
+    short = short_of(new)
+    rest = [query for query in new if query is not short]
+    queries = (*([short] if short else []), *known.suite.queries, *rest)
+    suite = replace(known.suite, name=name, queries=queries, digest=digest)
     return replace(known, suite=suite, others={workspace: fresh.files})

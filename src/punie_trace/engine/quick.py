@@ -27,14 +27,21 @@ def two_of(names: Sequence[str], *, given: bool) -> tuple[str, ...]:
 def few_of(queries: Sequence[Query], most: int = QUESTIONS) -> tuple[Query, ...]:
     """At most so many of the queries, in their order: turn by turn one that wants a tool and one that wants none.
 
-    Of each of these, one of every category comes before a second of any.
+    Of each of these, one of every category comes before a second of any. The first is one that wants no tool, if there
+    is one: the warm-up asks it, which costs the least, and it is no first ask afterwards.
     """
     by_expected: dict[object, dict[object, list[Query]]] = {}
     for query in queries:
         by_expected.setdefault(query.expected, {}).setdefault(query.category, []).append(query)
     turns = in_turn([in_turn(list(categories.values())) for categories in by_expected.values()])
     taken = {query.name for query in turns[:most]}
-    return tuple(query for query in queries if query.name in taken)
+    few = [query for query in queries if query.name in taken]
+    return tuple(sorted(few, key=lambda query: query is not short_of(few)))
+
+
+def short_of(queries: Sequence[Query]) -> Query | None:
+    """The first of those that want no tool; None where each may want one."""
+    return next((query for query in queries if query.expected == "direct"), None)
 
 
 def in_turn(groups: Sequence[Sequence[Query]]) -> list[Query]:
