@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from punie_trace.descriptors import OURS
-from punie_trace.driver.net import MAX_CHARS, ask_safely, describe_failure, generation_failure
+from punie_trace.driver.net import MAX_CHARS, ask_safely, describe_failure, generation_failure, with_servers_words
 from punie_trace.records import Answer, Generation, Query
 
 pytestmark = pytest.mark.anyio
@@ -114,3 +114,13 @@ def test_a_failure_that_a_client_may_not_notice_is_told() -> None:
     assert generation_failure([whole, cut]) == "a generation failed: cut_stream: the stream ended"
     assert generation_failure([whole, seen]) is None, "whoever asked was told, and went on"
     assert sys.exception() is None
+
+
+def test_what_a_server_wrote_into_its_stream_is_told() -> None:
+    told = Generation(1, 2, error="error_chunk: out of memory")
+    error = "ModelAPIError: An error occurred during streaming"
+    assert with_servers_words(error, [Generation(1, 2), told, told]) == f"{error}; the server's words: out of memory"
+    assert with_servers_words("E: out of memory", [told]) == "E: out of memory"
+    assert with_servers_words(error, [Generation(1, 2, error="cut_stream: x")]) == error
+    assert with_servers_words(None, [told]) is None
+    assert len(with_servers_words("x" * 9000, [told]) or "") <= MAX_CHARS

@@ -67,6 +67,21 @@ def test_each_servers_two_calls_are_two_calls(server: str) -> None:
     assert assembled(*SERVERS[server]) == TWO
 
 
+@pytest.mark.parametrize(
+    "names",
+    [["find_", "definition"], ["find_", "find_definition"], ["find_definition"] * 3, ["", "find_definition", ""]],
+)
+def test_a_name_may_come_in_pieces_and_again(names: list[str]) -> None:
+    pieces = [piece(name, "", index=0, id="a") for name in names]
+    last = [piece(None, '{"a"', index=0), piece(names[-1], ": 1}", index=0, id="a")]
+    assert assembled(*pieces, *last) == [("find_definition", '{"a": 1}')]
+
+
+def test_another_id_with_another_name_is_another_call_though_the_first_has_no_arguments() -> None:
+    calls = assembled(piece("list", "", index=0, id="a"), piece("find", '{"a": 1}', index=0, id="b"))
+    assert calls == [("list", ""), ("find", '{"a": 1}')]
+
+
 def test_a_call_without_a_name_is_none_but_is_known() -> None:
     assembler = CallAssembler()
     assembler.add(piece(None, '{"a": 1}', index=0, id="a"))

@@ -117,6 +117,15 @@ def generation_failure(generations: Iterable[Generation]) -> str | None:
     return next((f"a generation failed: {error}" for error in failed if error.startswith(_SILENT)), None)
 
 
+def with_servers_words(error: str | None, generations: Iterable[Generation]) -> str | None:
+    """`error` with what the server wrote into its stream: some clients only say that something was wrong there."""
+    for generation in generations if error else ():
+        mark, _, words = (generation.error or "").partition(": ")
+        if error and mark == names.ERROR_IN_STREAM and words and words not in error:
+            error = f"{error[: MAX_CHARS // 2]}; the server's words: {words}"[:MAX_CHARS]
+    return error
+
+
 def _innermost(failure: BaseException) -> BaseException:
     """The exception that a group was made of, where it is one."""
     while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from punie_trace.driver.net import MAX_CHARS, generation_failure
+from punie_trace.driver.net import MAX_CHARS, generation_failure, with_servers_words
 from punie_trace.driver.target import Target
 from punie_trace.records import (
     Answer,
@@ -31,7 +31,7 @@ def seen_in(span: TimedSpan, target: Target, answer: Answer | None) -> Answer:
     calls = tuple(span.tool_calls(target.defaults, by_messages=unseen))
     if answer is None:
         return Answer("", calls, generations)
-    failure = answer.error or generation_failure(generations)
+    failure = with_servers_words(answer.error, generations) or generation_failure(generations)
     calls = tuple(call for call in calls if call.name not in answer.output_calls)
     return replace(answer, tool_calls=calls, generations=generations, error=failure)
 

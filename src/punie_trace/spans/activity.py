@@ -47,7 +47,7 @@ def calls_of(spans: Sequence[Span], defaults: Defaults | None = None, *, by_mess
     answered = Counter((tool.call_id or "", tool.name) for tool in map(conventions.tool_of, tools))
     for span in spans:
         for written in _written(span):
-            key = (str(written.get("id") or ""), str(written.get("name") or ""))
+            key = (str(written.get("id") or ""), str(written.get("name") or "").strip())  # as `tool_of` has names
             found = next((one for one in (key, ("", key[1])) if answered[one] > 0), None)
             if found is not None:
                 answered[found] -= 1

@@ -1,8 +1,9 @@
 """Tool calls as a model wrote them, put together from the pieces that servers send, whatever order they keep.
 
 Pieces of one call share an `index` by OpenAI's rules. Servers send none, send 0 for all, repeat the id and the name
-with every piece, send an object for the arguments, or leave the id empty. What tells calls apart here: the index, else
-the id, else a name; and a name that comes once the arguments are whole begins another call. Pure; it raises nothing.
+with every piece, cut the name, send an object for the arguments, or leave the id empty. What tells calls apart here:
+the index, else the id, else a name; and a name that comes once the arguments are whole begins another call. Pure; it
+raises nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class WrittenCall:
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """What one chunk adds to the call at `place` (from 0): id and name where it begins, a part of the arguments."""
+    """What one chunk adds to the call at `place` (from 0): its id where it begins, parts of name and arguments."""
 
     place: int
     id: str | None
@@ -58,6 +59,12 @@ class _Open:
         """Whether the arguments are a JSON object as they stand: more of them would spoil it."""
         text = "".join(self.pieces).strip()
         return text.endswith("}") and isinstance(_parsed(text), dict)
+
+    def new_of_name(self, name: str) -> str | None:
+        """What a piece adds to the name: some come again with every piece, some in pieces, some longer each time."""
+        if not name or name == self.name or (self.name and "".join(self.pieces).strip()):
+            return None
+        return name.removeprefix(self.name)
 
 
 class CallAssembler:
@@ -88,8 +95,8 @@ class CallAssembler:
         if index is not None:
             self._by_index[index] = place
         one = self._calls[place]
-        new_name = name if name and not one.name else None
-        one.name = one.name or name
+        new_name = one.new_of_name(name)
+        one.name += new_name or ""
         if isinstance(described.get("arguments"), dict):
             one.pieces.clear()  # an object is all of them
         one.pieces.append(arguments)
@@ -126,6 +133,7 @@ class CallAssembler:
             other_id = bool(sent_id and one.sent_id and sent_id != one.sent_id)
             another = bool(name) and bool(one.name) and (
                 (one.whole() and (other_id or bool(arguments.strip()) or name != one.name))
+                or (other_id and name != one.name)
                 or (index is None and not sent_id and name != one.name)
             )  # fmt: skip
             if not another:
