@@ -6,13 +6,14 @@ Each is a section of the document that draws itself when the page is made, and n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from statistics import median
 from typing import Final
 
 from punie_trace.analysis.disturbances import round_spans
-from punie_trace.analysis.figures import Summary
+from punie_trace.analysis.figure_kinds import Bounded
+from punie_trace.analysis.figures import Comparison, SpeedFigures, Summary
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.waterfall import WarmUp, warm_ups
 from punie_trace.records import Verdict
@@ -66,16 +67,13 @@ def _speed_ups(summary: Summary) -> Section:
 
 
 def _draw_speed_ups(summary: Summary) -> str:
-    bounds: list[float | None] = [1.0]
-    for one in summary.comparisons:
-        if one.speed is not None:
-            bounds += [one.speed.estimate, one.speed.low, one.speed.high]
-        for part in (*one.speed_by_category.values(), *filter(None, [one.speed_again])):
-            bounds += [part.value, part.low, part.high]
-    scale = svg.scale_for([value for value in bounds if value is not None], from_zero=False)
+    parts = {one.other: _parts(one) for one in summary.comparisons}
+    fold = sum(map(len, parts.values())) > _MOST_PARTS
+    every = [part for of_one in parts.values() for part in of_one.values()]
+    bounds = [1.0, *_bounds(one.speed for one in summary.comparisons)]
+    wide = svg.scale_for([*bounds, *_bounds(every)], from_zero=False)
+    scale = svg.scale_for(bounds, from_zero=False) if fold else wide
     rows, folds = [], []
-    fold = sum(len(one.speed_by_category) for one in summary.comparisons) > _MOST_PARTS
-    again = any(one.speed_again is not None for one in summary.comparisons)
     for one in summary.comparisons:
         name, speed = tag("b", text(one.other)), one.speed
         if speed is not None:
@@ -85,24 +83,43 @@ def _draw_speed_ups(summary: Summary) -> str:
             rows.append(line(name, drawn, label))
         elif one.speed_again is not None:
             rows.append(line(name, "", "no first asks"))
-        parts = dict(one.speed_by_category) if len(one.speed_by_category) > 1 else {}
-        if one.speed_again is not None:
-            parts["asked again"] = one.speed_again
-        lines = folds if fold else rows
-        if fold and parts:
-            lines.append(tag("h3", text(one.other)))
-        for part, figure in parts.items():
-            label = f"{figure.value:.2f}x {interval(figure.low, figure.high)} {_count(figure.n)}"
-            drawn = svg.interval_line(scale, figure.value, figure.low, figure.high, "neutral", label)
-            lines.append(line(tag("span", text(part), "part"), drawn, label))
-    ticks = [(value, f"{value:g}x") for value in scale.ticks()]
-    axis = line("", svg.axis(scale, ticks, "times as fast"), "")
-    plot = tag("div", "".join(rows) + axis, "plot")
-    return plot + (
-        folded("By category" + (", and asked again" if again else ""), tag("div", "".join(folds) + axis, "plot"))
-        if folds
-        else ""
+        drawn_parts = _draw_parts(parts[one.other], wide)
+        if fold and drawn_parts:
+            folds.append(tag("h3", text(one.other)))
+        (folds if fold else rows).extend(drawn_parts)
+    plot = tag("div", "".join(rows) + _axis(scale), "plot")
+    title = (
+        "By category, and asked again" if any("asked again" in of_one for of_one in parts.values()) else "By category"
     )
+    return plot + (folded(title, tag("div", "".join(folds) + _axis(wide), "plot")) if folds else "")
+
+
+def _parts(one: Comparison) -> dict[str, Bounded]:
+    """What a speed-up is made of: categories where there are several, and what was asked again."""
+    parts = dict(one.speed_by_category) if len(one.speed_by_category) > 1 else {}
+    return parts if one.speed_again is None else {**parts, "asked again": one.speed_again}
+
+
+def _bounds(figures: Iterable[SpeedFigures | Bounded | None]) -> Iterator[float]:
+    """All that has to find its place on a scale."""
+    for one in figures:
+        if one is not None:
+            value = one.estimate if isinstance(one, SpeedFigures) else one.value
+            yield from (bound for bound in (value, one.low, one.high) if bound is not None)
+
+
+def _draw_parts(parts: Mapping[str, Bounded], scale: svg.Scale) -> list[str]:
+    lines = []
+    for part, figure in parts.items():
+        label = f"{figure.value:.2f}x {interval(figure.low, figure.high)} {_count(figure.n)}"
+        drawn = svg.interval_line(scale, figure.value, figure.low, figure.high, "neutral", label)
+        lines.append(line(tag("span", text(part), "part"), drawn, label))
+    return lines
+
+
+def _axis(scale: svg.Scale) -> str:
+    ticks = [(value, f"{value:g}x") for value in scale.ticks()]
+    return line("", svg.axis(scale, ticks, "times as fast"), "")
 
 
 def _count(queries: int) -> str:
