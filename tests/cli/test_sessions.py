@@ -134,7 +134,7 @@ def test_a_function_that_takes_a_conversation_is_asked_sessions(bench: Bench) ->
     ("agent", "says"),
     [
         ('import = "{folder}/asks_once.py:ask_once"', "is asked single questions, and the suite has sessions"),
-        ('program = ["true", "{{question}}"]', "program 'true' is started anew for each question"),
+        ('program = ["true", "{{question}}"]', "program 'true' is started anew for each turn"),
     ],
 )
 def test_who_takes_single_questions_only_is_refused_before_anything_is_started(

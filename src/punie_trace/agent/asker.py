@@ -34,8 +34,9 @@ class Asker(Protocol):
 
     # An asker may also have `async def release(self, answer: Answer) -> None`, which is called once it is judged, and
     # `async def prepare(self, query: Query) -> Ask`, which readies what one query needs before its time begins, and
-    # `def converse(self, query: Query) -> AskTurn`, which begins the conversation of a session: without it, it takes
-    # single questions only.
+    # `def converse(self, query: Query) -> AskTurn`, which begins the conversation of a session, or `async def
+    # prepare_session(self, query: Query) -> AskTurn`, which readies it first: without either, it takes single questions
+    # only.
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class AgentSource:
     """What makes the agent's dependencies: a name as `reference` has it, or the callable itself."""
     program: tuple[str, ...] = ()
     """A program's argv; '{question}' stands for the question."""
+    next_program: tuple[str, ...] = ()
+    """The argv of a session's turns after the first; empty for the same one."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Set for the program; '{base_url}', '{model}' and '{api_key}' stand for those of the configuration."""
     files: Mapping[str, str] = field(default_factory=dict)

@@ -49,3 +49,7 @@ class _PreparingByWorkspace(_ByWorkspace):
     async def prepare(self, query: Query) -> Callable[[Query], Awaitable[Answer]]:
         """Readies what one query needs, before its time begins."""
         return await self._askers[query.workspace].prepare(query)  # ty: ignore[missing-attribute]
+
+    async def prepare_session(self, query: Query) -> AskTurn:
+        """The same for a session, with whose conversation it begins."""
+        return await self._askers[query.workspace].prepare_session(query)  # ty: ignore[missing-attribute]

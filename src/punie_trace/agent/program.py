@@ -2,8 +2,10 @@
 
 Each query is a process of its own, in a group of its own, that ends with us however we die. It is given its own base
 URLs at the recording proxy, its own copy of the workspace where the case asks for one, and files and environment as the
-configuration has them. Its answer is what it prints, or what is in a file that it writes. What its model was asked,
-and which calls it made, is read from the requests that came by; its tools' own times cannot be seen.
+configuration has them. Each turn of a session is a process too, in the one folder that the session has: what the
+program remembers it finds there, or is told. Its answer is what it prints, or what is in a file that it writes. What
+its model was asked, and which calls it made, is read from the requests that came by; its tools' own times cannot be
+seen.
 """
 
 from __future__ import annotations
@@ -13,16 +15,18 @@ import re
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import anyio
 from anyio import CapacityLimiter, to_thread
 from opentelemetry.trace import Span, format_trace_id, get_current_span
+from pydantic_core import to_json
 
 from punie_trace.agent.aiohttp_transport import AiohttpTransport
-from punie_trace.agent.asker import AgentSource, AskerContext
+from punie_trace.agent.asker import AgentSource, AskerContext, AskTurn
+from punie_trace.agent.conversation import Conversation
 from punie_trace.agent.plain_transport import PlainTransport
 from punie_trace.agent.program_process import KeptOutputs, ProgramFolder, ProgramProcess, made_folder, text_in
 from punie_trace.agent.proxy import Lane, RecordingProxy
@@ -34,7 +38,7 @@ from punie_trace.spans import names
 from punie_trace.spans.transport import TracedTransport
 
 Ask: TypeAlias = Callable[[Query], Awaitable[Answer]]
-PLACEHOLDERS: Final = ("question", "base_url", "root_url", "model", "api_key", "workspace", "files", "here")
+PLACEHOLDERS: Final = ("question", "history", "base_url", "root_url", "model", "api_key", "workspace", "files", "here")
 """What may stand in braces in the command, in the environment's values, in files, and in `answer`."""
 DEFAULT_ENVIRONMENT: Final = {
     "OPENAI_BASE_URL": "{base_url}",
@@ -60,22 +64,29 @@ def check_source(source: AgentSource) -> None:
         raise ConfigurationError(
             f"[agent] program {source.program[0]!r} is not told what to ask: put '{{question}}' among its arguments"
         )
-    if shutil.which(source.program[0]) is None:
-        raise ConfigurationError(
-            f"[agent] program {source.program[0]!r} was not found; give its path, or install it where PATH finds it"
-        )
+    later = (*source.next_program, *source.environment.values(), *source.files.values())
+    if source.next_program and not any("{question}" in text for text in later):
+        raise ConfigurationError("[agent] continue is not told what to ask: put '{question}' among its arguments")
+    for name in (source.program[0], *source.next_program[:1]):
+        if shutil.which(name) is None:
+            raise ConfigurationError(
+                f"[agent] program {name!r} was not found; give its path, or install it where PATH finds it"
+            )
     for name in source.files:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ConfigurationError(f"[agent.files] {name!r} must lie in the query's own folder: give it without '..'")
 
 
 def check_sessions(source: AgentSource) -> None:
-    """Raises `ConfigurationError`: a program is a new process for each question, and knows nothing of those before."""
-    raise ConfigurationError(
-        f"[agent] program {source.program[0]!r} is started anew for each question, and the suite has sessions (lists "
-        "of texts), whose turns know those before: ask them of the built-in agent, of an imported one, or by path = "
-        "'http'"
-    )
+    """Raises `ConfigurationError` where nothing would tell the program of the turns before: each is a new process."""
+    texts = (*source.program, *source.environment.values(), *source.files.values())
+    if not source.next_program and not any("{history}" in text for text in texts):
+        raise ConfigurationError(
+            f"[agent] program {source.program[0]!r} is started anew for each turn, and the suite has sessions (lists "
+            "of texts), whose turns know those before: put '{history}' (the turns before, as JSON) among its arguments "
+            "or into a file of [agent.files]; or give as 'continue' the command of the turns after the first, where it "
+            "goes on by itself with what it kept in {files} or {workspace}"
+        )
 
 
 async def open_asker(stack: AsyncExitStack, context: AskerContext) -> ProgramPath:
@@ -101,6 +112,15 @@ async def open_asker(stack: AsyncExitStack, context: AskerContext) -> ProgramPat
     return path
 
 
+@dataclass(slots=True)
+class _Held:
+    """What is held of a query until its answer is released: its folder, and what ran in it, a process for each turn."""
+
+    folder: ProgramFolder
+    conversation: Conversation = field(default_factory=Conversation)
+    processes: list[ProgramProcess] = field(default_factory=list)
+
+
 class ProgramPath:
     """Asks one program through one proxy. `model` and `workspace` are what it is told of both."""
 
@@ -112,17 +132,26 @@ class ProgramPath:
         self._model = model
         self._workspace = workspace.resolve()
         self._here = str(Path.cwd())
-        self._executable = str(Path(shutil.which(program.program[0]) or program.program[0]).absolute())
         self._threads = CapacityLimiter(1024)  # each waits for one process
         self._outputs = outputs
-        self._ended: dict[str, ProgramProcess] = {}
-        """What is held until its answer is released, by its folder."""
+        self._held: dict[str, _Held] = {}
+        """By its folder."""
 
     async def prepare(self, query: Query) -> Ask:
         """Make the query's folder, and its copy of the workspace where it works in one: that takes nobody's time."""
+        ask = await self.prepare_session(query)
+        return lambda query: ask(query.text)
+
+    async def prepare_session(self, query: Query) -> AskTurn:
+        """The same for a session: all its turns work in that folder, each in a process of its own."""
         copied = self._program.copies_workspace or query.copies_workspace
-        folder = await made_folder(self._workspace, copy=copied, threads=self._threads)
-        return partial(self._ask_in, folder)
+        held = _Held(await made_folder(self._workspace, copy=copied, threads=self._threads))
+        self._held[str(held.folder.root)] = held
+
+        async def ask(text: str) -> Answer:
+            return await self._ask_in(held, text)
+
+        return ask
 
     async def ask(self, query: Query) -> Answer:
         """The program's answer. What it did wrong is in `Answer.error`; it is ended where the query is.
@@ -133,57 +162,68 @@ class ProgramPath:
 
     async def close(self) -> None:
         """Let go of all answers that nobody released."""
-        for held in list(self._ended):
+        for held in list(self._held):
             await self.release(Answer("", held=held))
 
     async def release(self, answer: Answer) -> None:
         """End what the program left running, keep what it printed, and remove its folder."""
-        process = self._ended.pop(answer.held or "", None)
-        if process is not None:
-            span = get_current_span()
-            left = await to_thread.run_sync(self._let_go, process, span, limiter=self._threads)
-            if left:
-                span.set_attribute(names.LEFT_PROCESSES, left)
+        span = get_current_span()
+        left = await to_thread.run_sync(self._let_go, answer.held or "", span, limiter=self._threads)
+        if left:
+            span.set_attribute(names.LEFT_PROCESSES, left)
 
-    def _let_go(self, process: ProgramProcess, span: Span) -> tuple[str, ...]:
-        left = process.end()
-        if self._outputs is not None:
-            self._outputs.keep(format_trace_id(span.get_span_context().trace_id), process.folder)
-        process.folder.remove()
+    def _let_go(self, folder: str, span: Span) -> tuple[str, ...]:
+        held = self._held.pop(folder, None)
+        if held is None:
+            return ()
+        left = tuple(name for process in held.processes for name in process.end())
+        trace_id = format_trace_id(span.get_span_context().trace_id)
+        for number, process in enumerate(held.processes, 1):
+            if self._outputs is not None:
+                self._outputs.keep(trace_id if number == 1 else f"{trace_id}-{number}", process.folder)
+        held.folder.remove()
         return left
 
-    async def _ask_in(self, folder: ProgramFolder, query: Query) -> Answer:
-        process: ProgramProcess | None = None
+    async def _ask_in(self, held: _Held, text: str) -> Answer:
+        folder = held.folder.of_turn(len(held.processes))
         try:
             with self._proxy.lane() as lane:
-                values = self._values(query, lane, folder)
+                values = self._values(text, lane, folder) | {"history": to_json(held.conversation.messages).decode()}
+                answer = folder.out if self._program.answer is None else Path(_filled(self._program.answer, values))
+                if held.processes:
+                    answer.unlink(missing_ok=True)  # it is that of the turn before
                 self._write_files(folder, values)
-                argv = [self._executable, *(_filled(word, values) for word in self._program.program[1:])]
-                process = ProgramProcess(argv, self._environment(values), folder)
+                process = ProgramProcess(
+                    self._argv(values, first=not held.processes), self._environment(values), folder
+                )
+                held.processes.append(process)
                 code, too_much = await process.wait(self._threads)
                 failure = too_much or self._failure(code, lane, process.tail())
         except BaseException:
             with anyio.CancelScope(shield=True):
-                if process is not None:
-                    await to_thread.run_sync(self._let_go, process, get_current_span(), limiter=self._threads)
-                else:
-                    folder.remove()
+                root = str(held.folder.root)
+                await to_thread.run_sync(self._let_go, root, get_current_span(), limiter=self._threads)
             raise
-        answer = folder.out if self._program.answer is None else Path(_filled(self._program.answer, values))
-        text = text_in(answer).strip()
-        self._ended[str(folder.root)] = process
+        found = text_in(answer).strip()
+        if found:
+            held.conversation.add(text, found)
         return Answer(
-            text,
+            found,
             error=failure,
             workspace=str(folder.workspace) if folder.workspace != self._workspace else None,
             held=str(folder.root),
             tools_unseen=True,
-            reason=None if text else "the program gave no answer: it printed nothing",
+            reason=None if found else "the program gave no answer: it printed nothing",
         )
 
-    def _values(self, query: Query, lane: Lane, folder: ProgramFolder) -> dict[str, str]:
+    def _argv(self, values: Mapping[str, str], *, first: bool) -> list[str]:
+        given = self._program.program if first or not self._program.next_program else self._program.next_program
+        executable = str(Path(shutil.which(given[0]) or given[0]).absolute())
+        return [executable, *(_filled(word, values) for word in given[1:])]
+
+    def _values(self, text: str, lane: Lane, folder: ProgramFolder) -> dict[str, str]:
         return {
-            "question": query.text,
+            "question": text,
             "base_url": lane.base_url,
             "root_url": lane.root,
             "model": self._model,

@@ -57,6 +57,13 @@ class ProgramFolder:
             raise
         return folder
 
+    def of_turn(self, number: int) -> ProgramFolder:
+        """The same folder, with outputs of the turn's own; turns are counted from 0."""
+        one = ProgramFolder(self.root, self.workspace)
+        if number:
+            one.out, one.err = self.root / f"out-{number}", self.root / f"err-{number}"
+        return one
+
     def remove(self) -> None:
         """Remove it, as far as it can be."""
         shutil.rmtree(self.root, ignore_errors=True)

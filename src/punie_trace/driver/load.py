@@ -172,11 +172,14 @@ class Driver:
         pending: list[Callable[[], None]] | None = None,
     ) -> None:
         target = self.targets[item.configuration]
-        ask = target.ask
-        if target.prepare is not None and not item.query.turns:
+        ask, say = target.ask, None
+        prepared = target.prepare_session if item.query.turns else target.prepare
+        if item.query.turns and target.prepare_session is not None:
+            say = await prepare_safely(target.prepare_session, item.query)
+        elif not item.query.turns and target.prepare is not None:
             ask = await prepare_safely(target.prepare, item.query)
-            if not stage.scheduled:
-                due_ns = self.clock.now_ns()
+        if prepared is not None and not stage.scheduled:
+            due_ns = self.clock.now_ns()
         arrival = Arrival(item.seq, due_ns, item.round, item.configuration, item.query)
         answer: Answer | None = None
         error: str | None = None
@@ -185,7 +188,7 @@ class Driver:
             span.mark_sent()
             asked_before = self.asks.enter(target.memory or target.configuration, item.query.text)
             span.asked_before(asked_before)
-            session = Session(target, item.query, span) if item.query.turns else None
+            session = Session(target, item.query, span, say) if item.query.turns else None
             with stage.in_flight(held=held, late_ns=(span.sent_ns or due_ns) - due_ns) as scope:
                 if session is not None:
                     await session.ask(partial(stage.think, scope))

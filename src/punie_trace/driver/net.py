@@ -39,17 +39,17 @@ _OF_SERVERS: Final = ("httpx2", "httpcore2", "openai", "aiohttp")
 """Packages whose exceptions are about a server or the way to it, wherever they were raised."""
 
 
-Ask: TypeAlias = Callable[[Query], Awaitable[Answer]]
+Ask: TypeAlias = Callable[[Asked], Awaitable[Answer]]
 
 
-async def prepare_safely(prepare: Callable[[Query], Awaitable[Ask]], query: Query) -> Ask:
+async def prepare_safely(prepare: Callable[[Query], Awaitable[Ask[Asked]]], query: Query) -> Ask[Asked]:
     """What `prepare` gives; a way to ask that fails with its error where it fails: that is the query's."""
     try:
         return await prepare(query)
     except Exception as failure:
         answer = Answer("", error=describe_failure(failure))
 
-        async def failed(_query: Query) -> Answer:
+        async def failed(_asked: Asked) -> Answer:
             return answer
 
         return failed

@@ -27,9 +27,10 @@ class Session:
     target: Target
     query: Query
     span: QuerySpan
+    say: Callable[[str], Awaitable[Answer]] | None = None
+    """What answers its turns, where that was readied before; else the target's `converse` gives it."""
     _answers: list[Answer | None] = field(default_factory=list)
     """Of the turns that began; None for one that was not answered: it was cut off."""
-    _ask: Callable[[str], Awaitable[Answer]] | None = None
 
     async def ask(self, next_due: NextDue) -> None:
         """Asks every turn, or those before one that fails. Cancelling it ends the turn that is under way."""
@@ -45,11 +46,11 @@ class Session:
 
     async def _say(self, text: str) -> Answer:
         """Within `ask_safely`, so that a conversation that cannot be begun is the first turn's error."""
-        if self._ask is None:
+        if self.say is None:
             if self.target.converse is None:
                 raise ConfigurationError(f"the path {self.target.path!r} asks single questions only")
-            self._ask = self.target.converse(self.query)
-        return await self._ask(text)
+            self.say = self.target.converse(self.query)
+        return await self.say(text)
 
     def whole(self) -> Answer:
         """The session as one answer: the last one's text, all its calls and generations, and its turns."""
@@ -62,6 +63,7 @@ class Session:
             generations=tuple(generation for one in seen for generation in one.generations),
             error=failed,
             workspace=last.workspace,
+            held=last.held,
             reason=last.reason,
             tools_unseen=any(one.tools_unseen for one in seen),
             output=last.output,

@@ -49,4 +49,6 @@ class Target:
     release: Callable[[Answer], Awaitable[None]] | None = None
     """Lets go of what an answer holds (a copy of the workspace), once it has been judged; never raises."""
     converse: Converse | None = None
-    """Asks sessions; None where whoever answers takes single questions only."""
+    """Asks sessions; None where whoever answers takes single questions only, or readies sessions first."""
+    prepare_session: Callable[[Query], Awaitable[Callable[[str], Awaitable[Answer]]]] | None = None
+    """As `prepare`, for a session: gives what answers its turns."""

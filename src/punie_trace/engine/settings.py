@@ -43,6 +43,12 @@ class AgentChoice(Settings):
     instance: Any = Field(default=None, exclude=True, description="the same as an object, in Python")
     deps: Any = Field(default=None, description="what makes the agent's dependencies: a name, or the callable itself")
     program: Sequence[str] = Field(default=(), description="a program's argv; {question} stands for the question")
+    next_program: Sequence[str] = Field(
+        default=(),
+        validation_alias=AliasChoices("continue", "next_program"),
+        serialization_alias="continue",
+        description="the argv of a session's turns after the first, where the program goes on by itself",
+    )
     environment: dict[str, str] = Field(
         default_factory=dict, description="set for the program; {base_url}, {model} and {api_key} are filled in"
     )
@@ -69,8 +75,9 @@ class AgentChoice(Settings):
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} name two agents: give one of them")
         if not self.program:
-            for name in ("environment", "files", "answer", "workspace"):
+            for name in ("next_program", "environment", "files", "answer", "workspace"):
                 if name in self.model_fields_set:
+                    name = type(self).model_fields[name].serialization_alias or name
                     raise ValueError(f"{name} is set for a program, and there is none: add program, or leave it out")
         if self.deps is not None and not (self.import_path or self.instance):
             raise ValueError("deps are those of an imported agent, and there is none: add import, or leave it out")
@@ -84,6 +91,7 @@ class AgentChoice(Settings):
             instance=self.instance,
             deps=self.deps,
             program=tuple(self.program),
+            next_program=tuple(self.next_program),
             environment=self.environment,
             files=self.files,
             answer=self.answer,

@@ -115,6 +115,7 @@ async def http_target(
         defaults=argument_defaults(next(iter(toolboxes.values()))) if configuration.path in ("agent", "http") else {},
         collect=collect,
         prepare=getattr(asker, "prepare", None),
+        prepare_session=getattr(asker, "prepare_session", None),
         release=getattr(asker, "release", None),
         converse=getattr(asker, "converse", None),
     )
