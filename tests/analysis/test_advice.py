@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from punie_trace.analysis.advice import MOST_ADVICE, advise, amdahl
+from punie_trace.analysis.advice import MOST_ADVICE, advise
 from punie_trace.analysis.figure_kinds import LedgerFigures
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
+from punie_trace.analysis.levers import amdahl
 from punie_trace.analysis.summary import summarize
 from punie_trace.records import Verdict
 from punie_trace.runs.reader import read_run
@@ -29,12 +30,6 @@ def with_shares(summary: Summary, generation: float, tool: float, framework: flo
     return summary.model_copy(
         update={"configurations": {**summary.configurations, "baseline": changed}, "comparisons": ()}
     )
-
-
-def test_amdahl() -> None:
-    assert amdahl(0.75) == pytest.approx(4)
-    assert amdahl(0.8, 2) == pytest.approx(1 / 0.6)
-    assert amdahl(0.0) == 1
 
 
 def test_generation_bound_says_what_helps_and_by_how_much(summary: Summary) -> None:
@@ -88,23 +83,13 @@ def test_it_is_never_more_than_one_can_take_in(summary: Summary) -> None:
     assert set(ARMS) == set(summary.configurations)
 
 
-def test_fewer_turns_are_advised_with_the_command_that_tries_them_until_they_were_tried(tmp_path: Path) -> None:
-    summary = summarize(read_run(write_run(tmp_path / "r", ARMS)))
-    name = summary.baseline or ""
-    base = summary.configurations[name]
-    assert base.ledger_share is not None
-    slow = base.model_copy(
-        update={
-            "path": "agent",
-            "generations_per_query": 3.0,
-            "ledger_share": base.ledger_share.model_copy(update={"generation": 0.9}),
-        }
-    )
+def test_the_levers_stand_beside_each_other_with_the_commands_that_try_them(summary: Summary) -> None:
+    (advice,) = [one for one in summary.advice if one.about == "levers"]
+    assert advice.bound is not None
+    assert f" {advice.bound:.2f}x" in advice.text
+    assert "half the output tokens" in advice.text
+    assert "(punie-trace train concise --model MODEL --from RUN)" in advice.text
 
-    def turns(**others: str) -> list[str]:
-        code = {other: slow.model_copy(update={"tools": tools}) for other, tools in others.items()}
-        asked = summary.model_copy(update={"configurations": {name: slow, **code}, "comparisons": ()})
-        return [one.text for one in advise(asked) if one.about == "turns"]
 
-    assert [text.endswith("--only baseline --only code.") for text in turns()] == [True]
-    assert [text.endswith("at most.") for text in turns(code="code")] == [True]
+def test_below_the_bound_there_are_no_levers(summary: Summary) -> None:
+    assert "levers" not in [one.about for one in advise(with_shares(summary, 0.5, 0.3, 0.2, 0.0))]

@@ -1,4 +1,4 @@
-"""Up to three lines of advice that follow from the figures, each with what it could gain at most.
+"""Up to four lines of advice that follow from the figures, each with what it could gain at most.
 
 The bounds are Amdahl's: if a share s of the time were free, the whole would be 1 / (1 - s) times as fast, and no more.
 It knows no remedy that the figures do not speak for.
@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from punie_trace.analysis.figures import Advice, Comparison, ConfigurationFigures, Summary
+from punie_trace.analysis.levers import Lever, amdahl, levers
 from punie_trace.analysis.statistics import wilson
 
-MOST_ADVICE: Final = 3
+MOST_ADVICE: Final = 4
 GENERATION_BOUND: Final = 0.70
 TOOL_BOUND: Final = 0.40
 FRAMEWORK_BOUND: Final = 0.30
@@ -36,11 +37,6 @@ def advise(summary: Summary) -> tuple[Advice, ...]:
         return (Advice(about="run", text="Nothing was measured: see the findings for what failed.", bound=None),)
     found = [*_no_better(summary, base), *_time(summary, base), *_rounds(summary), *_too_few(summary, base)]
     return tuple(found[:MOST_ADVICE])
-
-
-def amdahl(share: float, speed_up: float = float("inf")) -> float:
-    """How many times as fast the whole is if `share` of its time is `speed_up` times as fast; `share` is below 1."""
-    return 1 / (1 - share + share / speed_up)
 
 
 def _constant(summary: Summary) -> tuple[str, int]:
@@ -103,15 +99,7 @@ def _time(summary: Summary, base: ConfigurationFigures) -> Iterator[Advice]:
             f"{others:.2f}x. {_measured(summary)}",
             bound=halved,
         )
-        if _calls_apart(base):
-            turns = base.generations_per_query or 0.0
-            free = shares.generation * (1 - 1 / turns)
-            yield Advice(
-                about="turns",
-                text=f"A query takes {turns:.1f} generations: doing with one, where all cost the same, could gain "
-                f"{amdahl(free):.2f}x at most.{_code_mode(summary, base)}",
-                bound=amdahl(free),
-            )
+        yield from _levers(levers(summary, base))
     for share, limit, about, text in (
         (
             shares.tool,
@@ -141,22 +129,20 @@ def _time(summary: Summary, base: ConfigurationFigures) -> Iterator[Advice]:
             )
 
 
+def _levers(found: tuple[Lever, ...]) -> Iterator[Advice]:
+    if found:
+        said = [f"{one.name} {one.factor:.2f}x{f' ({one.command})' if one.command else ''}" for one in found]
+        yield Advice(
+            about="levers",
+            text=f"What could gain how much at most, by this run's own split: {'; '.join(said)}.",
+            bound=found[0].factor,
+        )
+
+
 def _bound(share: float) -> str:
     if share >= 0.999:
         return "nearly all of it"
     return f"{amdahl(share):.0f}x" if share > 0.9 else f"{amdahl(share):.1f}x"
-
-
-def _code_mode(summary: Summary, base: ConfigurationFigures) -> str:
-    """The command that tries fewer turns, where an agent of ours or PydanticAI's asks and nobody tried it yet."""
-    tried = any(one.tools == "code" for one in summary.configurations.values())
-    if tried or base.path not in ("agent", "imported"):
-        return ""
-    return " Code mode is one way to try: --only baseline --only code."
-
-
-def _calls_apart(base: ConfigurationFigures) -> bool:
-    return base.generations_per_query is not None and base.generations_per_query >= 2
 
 
 def _measured(summary: Summary) -> str:
