@@ -1,5 +1,7 @@
 """Makes the pictures of README and docs from a real run: parts of its page in headless Chromium, one trace in Jaeger.
 
+What the run printed at its end stands in README and tutorial as text, and is put in there too, as 80 columns have it.
+
     uv run python docs/pictures/make.py [RUN] [--into FOLDER] [--jaeger URL]
 
 Without a run folder it measures the default run first, which takes minutes. The trace is taken where a Jaeger answers;
@@ -10,6 +12,7 @@ page is in no picture.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +28,8 @@ from punie_trace.report.page import html_report
 from punie_trace.runs.reader import RunRecord, read_run
 
 HERE = Path(__file__).parent
+PRINTED = re.compile(r"(?<=^```\n)(?:(?!^```)[^\n]*\n)*?Configurations\n(?:(?!^```)[^\n]*\n)*", re.MULTILINE)
+"""A block that holds what a run prints at its end."""
 WIDTH = 1120
 JAEGER = "http://127.0.0.1:16686"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -51,6 +56,8 @@ PARTS = (
     Part("costs.png", ("costs",)),
 )
 TRACE = "jaeger-trace.png"
+README = HERE.parents[1] / "README.md"
+TUTORIAL = HERE.parent / "tutorial.md"
 
 
 def main() -> int:
@@ -73,6 +80,11 @@ def main() -> int:
             picture(camera, page, part, given.into)
             print(f"{given.into / part.file}: of {run.header.id}")
         print(trace(camera, run, given.jaeger, given.into / TRACE))
+        if given.into == HERE:
+            screen = printed(folder, run.header.id)
+            for page_of_docs, shown in ((README, screen.partition("\n\nAdvice\n")[0] + "\n"), (TUTORIAL, screen)):
+                page_of_docs.write_text(with_screen(page_of_docs.read_text("utf-8"), shown), "utf-8")
+                print(f"{page_of_docs}: what {run.header.id} printed")
     return 0
 
 
@@ -103,6 +115,23 @@ def measured(scratch: Path) -> Path:
     folder = scratch / "run"
     subprocess.run([sys.executable, "-m", "punie_trace", "run", "--out", str(folder)], check=True)
     return folder
+
+
+def printed(folder: Path, run_id: str) -> str:
+    """What `report` prints of a run, which is what `run` printed at its end, on a terminal of 80 columns."""
+    command = [sys.executable, "-m", "punie_trace", "report", str(folder)]
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return done.stdout.replace(str(folder), "runs/<id>").replace(run_id, "<id>").strip("\n") + "\n"
+
+
+def with_screen(page: str, screen: str) -> str:
+    """The page with that in place of what its first block of a run's output holds. Raises `ValueError` without one."""
+    if PRINTED.search(page) is None:
+        raise ValueError(
+            "there is no block of what a run prints, which begins with ``` and has a line 'Configurations'"
+        )
+    return PRINTED.sub(lambda _: screen, page, count=1)
 
 
 def picture(camera: Camera, page: str, part: Part, into: Path) -> None:

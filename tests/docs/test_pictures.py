@@ -50,6 +50,22 @@ def test_a_jaeger_that_is_not_there_is_said_and_its_picture_is_left(tmp_path: Pa
     assert not (tmp_path / make.TRACE).exists()
 
 
+@pytest.mark.parametrize("page", [make.README, make.TUTORIAL], ids=["README", "tutorial"])
+def test_what_a_run_prints_takes_the_place_of_what_stood_there(page: Path) -> None:
+    before = page.read_text("utf-8")
+    screen = "b is 2x as fast.\n\nConfigurations\na 5/5\nb 5/5\n"
+    after = make.with_screen(before, screen)
+    assert f"```\n{screen}```\n" in after
+    assert make.with_screen(after, screen) == after
+    (block,) = make.PRINTED.findall(before)  # one a page, and nothing around it changes
+    assert after == before.replace(block, screen)
+
+
+def test_a_page_without_such_a_block_is_not_touched() -> None:
+    with pytest.raises(ValueError, match="no block of what a run prints"):
+        make.with_screen("```sh\npunie-trace run\n```\n", "x\n")
+
+
 def test_without_a_browser_it_says_what_to_do(tmp_path: Path) -> None:
     script = ROOT / "docs" / "pictures" / "make.py"
     command = [sys.executable, str(script), str(tmp_path)]
