@@ -14,6 +14,7 @@ from punie_trace.analysis.drafted import FEWEST_QUERIES
 from punie_trace.analysis.evaluations import KINDS
 from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
+from punie_trace.analysis.named_turn_figures import turn_figure
 
 Quantity: TypeAlias = Literal["time", "memory", "share", "ratio", "count", "rate", "score"]
 """Times are in ms, memory in bytes, shares from 0 to 1, rates per second."""
@@ -285,9 +286,18 @@ FIGURES: Final[dict[str, NamedFigure]] = {
 
 
 def named_figure(name: str) -> NamedFigure | None:
-    """The figure of that name: one of `FIGURES`, or what evaluators found (`score.NAME` and its like)."""
+    """The figure of that name: one of `FIGURES`, of a turn (`turn.2.wall`), or what evaluators found (`score.NAME`)."""
     if name in FIGURES:
         return FIGURES[name]
+    if (of_turn := turn_figure(name)) is not None:
+
+        def read_turn(summary: Summary, configuration: str) -> Measured:
+            found = of_turn.read(summary.configurations[configuration].turns)
+            return Measured(found.value, found.low, found.high, found.note, found.detail)
+
+        return NamedFigure(
+            name, of_turn.quantity, of_turn.meaning, read_turn, of_turn.estimated, answered_only=not of_turn.estimated
+        )
     kind, _, of = name.partition(".")
     if not of or kind not in KINDS:
         return None
