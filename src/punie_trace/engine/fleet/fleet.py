@@ -208,11 +208,11 @@ class Fleet:
     async def _finish(self, members: Members, status: RunStatus) -> None:
         """Every part closed, brought home and in the header; every process gone."""
         if self.writer is not None:
+            await members.read_clocks()  # now: whoever has finished answers no more
             members.send(Finish(status))
             await members.until(lambda one: one.finished, FINISH_S)
             for member in [one for one in members.alive if not one.finished]:
                 members.lose(member, f"it did not close its part within {FINISH_S:g} s")
-            await members.read_clocks()
         async with anyio.create_task_group() as tasks:
             for member in members.all:
                 tasks.start_soon(self._bring_home_and_end, member)

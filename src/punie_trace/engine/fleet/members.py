@@ -157,12 +157,17 @@ class Members:
         self._changed.set()
 
     async def read_clocks(self) -> None:
-        """Ask each other clock several times, one question after another, in bounded time."""
-        asked = [member for member in self.alive if not member.same_clock]
-        for _ in range(READINGS_AT_ONCE if asked else 0):
-            for member in asked:
-                member.ping(self.clock)
-            await self.until(lambda one: not one.waits, PING_S)
+        """Ask each other clock several times, one question after another, in bounded time.
+
+        Whoever leaves a question open for `PING_S` is asked no more of them.
+        """
+        asked = {member.number for member in self.alive if not member.same_clock}
+        for _ in range(READINGS_AT_ONCE):
+            for member in self.alive:
+                if member.number in asked:
+                    member.ping(self.clock)
+            if not await self.until(lambda one: not (one.waits and one.number in asked), PING_S):  # noqa: B023
+                asked = {member.number for member in self.alive if member.number in asked and not member.waits}
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, member: Member, message: object, at_ns: int) -> None:
         with suppress(RuntimeError):  # the loop is closed: the run is over
