@@ -21,6 +21,7 @@ Cell: TypeAlias = "str | int | float | None"
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the wide forms count for some programs
 _KEPT: Final = "\n\t"
 _LEDGER: Final = ("client_queue", "generation", "tool", "framework", "tool_work", "sandbox", "hidden_tool")
+LEDGER_COLUMNS: Final = tuple(f"{line}_ms" for line in _LEDGER)
 
 COLUMNS: Final = (
     "run",
@@ -35,7 +36,7 @@ COLUMNS: Final = (
     "error",
     "due",
     "wall_ms",
-    *(f"{line}_ms" for line in _LEDGER),
+    *LEDGER_COLUMNS,
     "ttft_ms",
     "generations",
     "tool_calls",
@@ -86,7 +87,7 @@ def _row(run_id: str, one: Observation) -> dict[str, Cell]:
         "error": outcome.error,
         "due": datetime.fromtimestamp(outcome.due_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
         "wall_ms": _ms(outcome.wall_ns),
-        **_ledger(one.ledger),
+        **ledger_cells(one.ledger),
         "ttft_ms": _ms(first),
         "generations": outcome.generations,
         "tool_calls": len(outcome.tool_calls),
@@ -100,7 +101,8 @@ def _row(run_id: str, one: Observation) -> dict[str, Cell]:
     }
 
 
-def _ledger(ledger: Ledger | None) -> dict[str, Cell]:
+def ledger_cells(ledger: Ledger | None) -> dict[str, Cell]:
+    """The lines of a ledger by `LEDGER_COLUMNS`, empty where there is none."""
     return {f"{line}_ms": None if ledger is None else _ms(getattr(ledger, f"{line}_ns")) for line in _LEDGER}
 
 
