@@ -21,15 +21,21 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="where tokenizer, target and draft are written")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same data and first weights")
     parser.add_argument("--minutes", type=float, help="stop training after so long: a shorter, weaker recipe")
+    parser.add_argument("--more", type=Path, help="train this target on instead, for several calls and for code")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     added = variables_for(os.environ)
     if "LD_PRELOAD" in added:  # a library can only be put in front at the start of a process
         os.environ.update(added)
         os.execv(sys.executable, [sys.executable, "-m", "recipes", *sys.argv[1:]])  # noqa: S606
-    from recipes.demo import train_demo
+    from recipes.demo import train_demo, train_more
 
-    questions = [query.text for name in shipped_suites() for query in load_suite(name).queries]
+    suites = [name for name in shipped_suites() if given.more is None or name != "multi-tool"]
+    questions = [query.text for name in suites for query in load_suite(name).queries]
+    if given.more is not None:
+        target = train_more(given.more, given.out, minutes=given.minutes or 60, seed=given.seed, forbidden=questions)
+        print(f"measure it: python -m punie_trace run --suite multi-tool --model {target}", file=sys.stderr)
+        return
     target, draft = train_demo(given.out, seed=given.seed, minutes=given.minutes, forbidden=questions)
     print(f"measure them: python -m punie_trace run --model {target} --draft-model {draft}", file=sys.stderr)
 

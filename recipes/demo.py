@@ -5,16 +5,21 @@ minutes for the draft, meant for two CPU cores with a threaded OpenBLAS (preload
 steps give the same data and first weights; a limit in minutes stops at a step that depends on the machine. The shipped
 weights came out of this code in several sittings while its settings were still being found, so it will make others, not
 those.
+
+`train_more` goes on from a target, for several calls and for code. What is shipped has not been through it.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from punie_trace.agent.prompt import SYSTEM_PROMPT
-from recipes.chat import Conversation
+from recipes.chat import CHAT_TEMPLATE, Conversation
 from recipes.dataset import conversations
 from recipes.knowledge import ADVICE, COMPARISONS, DEFINITIONS
 from recipes.tokenizer import save_tokenizer, train_tokenizer
@@ -78,6 +83,40 @@ def train_demo(
     )  # fmt: skip
     drafted = train(drafting, on_progress)
     return export(trained, TARGET, tokenizer, out / "target"), export(drafted, DRAFT, tokenizer, out / "draft")
+
+
+def train_more(
+    model: Path,
+    out: Path,
+    *,
+    minutes: float,
+    seed: int = 0,
+    forbidden: Iterable[str] = (),
+    on_progress: Progress = print,
+) -> Path:
+    """Train the target in the folder `model` on, for several calls and for code; returns the folder `out`/target.
+
+    Near half of what it sees is new, the rest as before, so that it keeps what it can. `forbidden` as in `train_demo`,
+    but for the suite of several calls, whose words are shared and whose names are kept out. One process, one core.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    from recipes.export import export
+    from recipes.shape import TARGET
+
+    work = out / "work"
+    tokenizer, start = work / "tokenizer", work / "start.safetensors"
+    tokenizer.mkdir(parents=True, exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(model / name, tokenizer / name)
+    (tokenizer / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    save_file({k: v.astype(np.float32) for k, v in load_file(model / "model.safetensors").items()}, start)
+    plan = Plan(
+        TARGET, tokenizer, work / "target", seed=seed, minutes=minutes, rate=0.002, matrix_rate=0.004, warmup=15,
+        tokens=1600, longest=1500, chunk=240, processes=1, several=0.45, fixed_prefix=True, forbidden=tuple(forbidden),
+        start=start,
+    )  # fmt: skip
+    return export(train(plan, on_progress), TARGET, tokenizer, out / "target")
 
 
 def make_tokenizer(folder: Path, seed: int, vocab_size: int, count: int) -> None:
