@@ -25,7 +25,8 @@ def report(
         str,
         typer.Option(
             "--format",
-            help="console, html, json, markdown, csv or parquet (the outcomes), speedscope or perfetto (one query).",
+            help="console, html, json, markdown, csv or parquet (the outcomes), turns-csv, speedscope or perfetto "
+            "(one query).",
         ),
     ] = "console",
     query: Annotated[str | None, typer.Option(help="Of which query the trace is. [the slowest that fits]")] = None,
