@@ -160,11 +160,8 @@ def ours(arm: Arm, generation: dict[str, Any], costs: Costs, marks: Marks, noise
     asked = Speculation("fixed", k=arm.k) if arm.k else Speculation(memory="conversation")
     plan = DraftingPlan(asked=asked, controller=arm.controller, drafters=arm.drafters)
     session = DraftingSession(plan, text, None)
-    before = model.lag(prompt) if model is not None else 0
     session.begin()
     steps = 0.0
-    if model is not None and model.agreed:
-        arm.reading += costs.reading * max(0, before - model.lag(prompt))
     at, ahead, plain_before = 0, False, False
 
     def ns(value: float) -> int:
@@ -198,6 +195,12 @@ def ours(arm: Arm, generation: dict[str, Any], costs: Costs, marks: Marks, noise
     while at < len(answer):
         session.commit()
         arm.rounds += 1
+        if session.first_token_waits and not at:
+            steps += plain(False)
+            before = model.lag(text.tokens) if model is not None else 0
+            session.prepare()
+            arm.reading += costs.reading * max(0, before - (model.lag(text.tokens) if model is not None else 0))
+            continue
         choice = session.choose(480 - at - 1)
         if choice.drafts and ahead:
             session.postpone(choice)

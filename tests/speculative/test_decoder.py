@@ -491,7 +491,7 @@ def test_a_draft_is_made_even_if_a_plain_step_is_under_way_when_it_is_decided() 
     assert run(decoder) == reference(TARGET, TOKENIZER, PROMPT, N)
     record = decoder.last_generation
     assert record is not None
-    assert [r.drafted for r in record.rounds[5:8]] == [0, 3, 0]
+    assert [r.drafted for r in record.rounds[6:9]] == [0, 3, 0]  # the first round asks nobody
 
 
 def test_a_controller_of_ones_own() -> None:
@@ -503,3 +503,20 @@ def test_a_controller_of_ones_own() -> None:
     assert record is not None
     assert max(r.drafted for r in record.rounds) <= 2
     assert controller.plain_cost() is not None
+
+
+def test_the_first_token_comes_before_anything_is_drafted_or_read_by_the_draft_model() -> None:
+    drafter = ModelDrafter(DRAFT)
+    decoder = SpeculativeDecoder(TARGET, TOKENIZER, drafter, controller=AdaptiveController())
+    tried = 0
+    for _ in range(3):  # from the second on the controller knows costs, and might draft at once
+        drafter.forget()
+        stream = decoder.stream_generate(PROMPT, max_tokens=N)
+        next(stream)
+        assert drafter.lag([*PROMPT, 0]) == len(PROMPT)  # nothing of the prompt is read
+        assert len(list(stream)) == N - 1
+        record = decoder.last_generation
+        assert record is not None
+        assert (record.rounds[0].drafter, record.rounds[0].rows) == ("", 1)
+        tried += sum(r.computed for r in record.rounds)
+    assert tried > 0

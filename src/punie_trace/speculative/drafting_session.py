@@ -83,6 +83,7 @@ class DraftingSession:
         self._sampler = sampler
         self._committed = 0  # tokens of the text that the drafters have heard of
         self._inside = False
+        self._unread = False
         self._rounds = 0
         self.snapshot_bytes = 0
         self._postponed: tuple[str, Decision] | None = None
@@ -93,7 +94,7 @@ class DraftingSession:
         return sum(drafter.nbytes for drafter in self.drafters)
 
     def begin(self, snapshot_bytes: int = 0) -> None:
-        """The drafters get the text, and those that are likely to be used read it.
+        """The drafters get the text. Those that are likely to be used read it now, or after the first token.
 
         `snapshot_bytes` is what the way back from a draft takes besides (`target_cache`); it counts as theirs.
         """
@@ -103,10 +104,30 @@ class DraftingSession:
         for drafter in self.drafters:
             self._guarded(partial(drafter.use_memory, asked.memory, asked.salt))
             self._guarded(partial(drafter.begin, self._text.tokens))
-            if self.drafters and self.plan.controller.wants(drafter.name):
+        self._committed = len(self._text.tokens)
+        self._unread = True
+        if not self.first_token_waits:
+            self.prepare()
+        self._check_memory()
+
+    @property
+    def first_token_waits(self) -> bool:
+        """Whether someone waits for the first token, so that it comes by a plain step, before anything is drafted.
+
+        By replay of recorded answers that costs nothing: a first draft of up to `longest` tokens delays the first
+        token by three plain steps on average, and what it would have brought the next draft brings.
+        """
+        return self.plan.asked.mode == "adaptive"
+
+    def prepare(self) -> None:
+        """Drafters that are likely to be used read the text, if they did not yet; its time is in no round's record."""
+        if not self._unread:
+            return
+        self._unread = False
+        for drafter in self.drafters:
+            if self.plan.controller.wants(drafter.name):
                 with mx.stream(generation_stream):
                     self._guarded(partial(drafter.prepare, self._text.tokens))
-        self._committed = len(self._text.tokens)
         self._check_memory()
 
     def commit(self) -> None:

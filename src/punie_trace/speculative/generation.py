@@ -82,6 +82,7 @@ class Generation:
                 yield Emitted(token, verified.logprobs[at], at < last)
                 if not self._left:
                     return
+            self._session.prepare()
 
     def close(self) -> GenerationRecord:
         """Cut the cache back to what was handed out, let the drafters go, sum up. Harmless the second time."""
@@ -149,7 +150,7 @@ class Generation:
         session = self._session
         session.commit()
         pending = len(self._target.pending)
-        if pending > LONGEST_PENDING:
+        if pending > LONGEST_PENDING or (session.first_token_waits and not self._text.emitted):
             return self._plain(begun, ahead=False)
         choice = session.choose(min(self._left - 1, self._longest - self._length - 2), pending)
         if not choice.drafts:
