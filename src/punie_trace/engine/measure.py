@@ -8,6 +8,7 @@ is in it, and its header says at the end how the run ended. Nothing is printed: 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -35,6 +36,7 @@ from punie_trace.runs.writer import RunWriter, new_run_id
 from punie_trace.spans.clock import Clock
 from punie_trace.spans.metric_endpoint import metric_endpoints
 from punie_trace.spans.otlp_endpoint import endpoint_for
+from punie_trace.spans.propagators import check_propagators
 from punie_trace.suite.judging import EvaluatingJudge, Evaluators
 from punie_trace.suite.load import Suite
 
@@ -47,6 +49,7 @@ def prepare(experiment: Experiment, options: Options) -> Prepared:
     secrets = secrets_of(experiment, (*options.argv, options.otlp, options.otlp_metrics))
     experiment = resolved(experiment)
     try:
+        check_propagators(os.environ)  # first: what reads suites and agents imports what fails on them
         questions = questions_of(experiment)
         plan = make_plan(experiment)
         endpoint_for(options.otlp)  # what is neither a word nor a URL is said now
