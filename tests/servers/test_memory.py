@@ -87,7 +87,7 @@ def test_samples_that_fail_end_nothing_and_are_counted() -> None:
         taken.set()
         return [psutil.Process()]
 
-    sampler = MemorySampler(processes)
+    sampler = MemorySampler(processes, every_s=0.05)
     sampler.start()
     assert taken.wait(20), "the sampler's thread ended"
     sampler.stop()

@@ -263,7 +263,7 @@ def cases(pair: Pair, *, whole: bool = False) -> Iterator[Case]:
 
     `whole` crosses them all: many minutes.
     """
-    order = random.Random(0)
+    order, plain = random.Random(0), itertools.count()
     for number, (name, prompt) in enumerate(pair.prompts("discrimination", answered=True)):
         wanted = refer(pair.model, pair.tokenizer, name, prompt)
         yield margin_of(wanted)
@@ -271,7 +271,7 @@ def cases(pair: Pair, *, whole: bool = False) -> Iterator[Case]:
         every = ways()
         order.shuffle(every)  # so that what a drafter has seen before differs
         answered = name.endswith("answered")
-        some = every if whole else ways()[number % 4 :: 4] if not answered else every[:6]
+        some = every if whole else every[:6] if answered else ways()[next(plain) % 4 :: 4]  # a drafter for each
         for at, way in enumerate(some):
             yield attempt(decoder, wanted, way, group="ways", fresh=at < 1)
         for applied in ("penalty", "bias", "both"):

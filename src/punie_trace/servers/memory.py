@@ -69,10 +69,11 @@ def parse_status(text: str) -> MemoryReading | None:
 
 
 class MemorySampler:
-    """Reads the processes that `processes` lists every `EVERY_S` seconds, in a thread, between `start` and `stop`."""
+    """Reads the processes that `processes` lists every `every_s` seconds, in a thread, between `start` and `stop`."""
 
-    def __init__(self, processes: Callable[[], Iterable[psutil.Process]]) -> None:
+    def __init__(self, processes: Callable[[], Iterable[psutil.Process]], every_s: float = EVERY_S) -> None:
         self._processes = processes
+        self._every_s = every_s
         self._pids: list[int] = []
         self._peaks: dict[int, int] = {}
         self._method = ""
@@ -103,14 +104,16 @@ class MemorySampler:
             return self._combined(0)
 
     def _run(self) -> None:
-        count = 0
-        while not self._stopping.wait(EVERY_S):
-            # Whatever keeps one sample from being taken (no descriptor left, say) must not end those that follow.
+        since_look = _TREE_EVERY
+        while not self._stopping.wait(self._every_s):
+            # Whatever keeps one sample from being taken (no descriptor left, say) must not end those that follow, and a
+            # look at the processes that failed is taken again with the next sample.
             try:
-                self._sample(look_again=count % _TREE_EVERY == 0)
+                self._sample(look_again=since_look >= _TREE_EVERY)
             except Exception:
                 self._missed += 1
-            count += 1
+            else:
+                since_look = 1 if since_look >= _TREE_EVERY else since_look + 1
 
     def _sample(self, look_again: bool) -> MemoryReading | None:
         with self._lock:
