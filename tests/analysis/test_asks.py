@@ -83,6 +83,11 @@ def test_cache_salts_keep_apart_what_one_process_remembers() -> None:
     assert list(asked_before(run, [outcome(1, "x", "a"), outcome(2, "y", "a")])) == [0, 0]
 
 
+def test_rounds_tell_more_where_each_query_has_a_salt_or_each_round_a_process() -> None:
+    run = header({"x": "one", "y": "two"}, {"x": {"fresh": "salt"}, "y": {"fresh": "restart"}}, kind="command")
+    assert more_rounds_count(run, "x", "y")
+
+
 def test_what_the_outcome_says_of_itself_goes_first() -> None:
     run = header({"x": "one"})
     forgotten = replace(outcome(2, "x", "a"), asked_before=0)

@@ -96,3 +96,21 @@ def test_each_round_warms_up_with_another_question() -> None:
         "cab",
         "abc",
     ]
+
+
+def test_with_a_salt_for_each_query_every_ask_is_a_first_one(
+    experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    command = experiment().configurations[0].command
+    configurations = [
+        Configuration("salted", kind="command", command=command, fresh="salt"),
+        Configuration("plain", kind="command", command=command),
+    ]
+    salted = experiment(rounds=2, warm_up=0).model_copy(update={"configurations": tuple(configurations)})
+    run = measure(salted, out=tmp_path / "run", otlp="off")
+    assert run.failures == {}
+    assert len({str(record.server) for record in run.header.configurations.values()}) == 1  # one process serves both
+    before = {name: [o.asked_before for o in run.outcomes if o.configuration == name] for name in ("salted", "plain")}
+    assert before["salted"] == [0, 0, 0, 0]
+    assert sorted(before["plain"]) == [0, 0, 1, 1]
+    assert any("salted: its server counts no cached tokens" in finding for finding in run.summary.findings)

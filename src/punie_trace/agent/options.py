@@ -25,3 +25,5 @@ class AskOptions:
     """Which of 'temperature' and 'max_tokens' the configuration sets: an imported agent keeps its own otherwise."""
     tools: ToolMode = "calls"
     """Whether the model calls tools one by one or writes code that does."""
+    salted: bool = False
+    """Whether each query's requests bring a cache salt of its own."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import anyio
+import httpx2
 from anyio import CapacityLimiter, to_thread
 from opentelemetry.trace import Span, format_trace_id, get_current_span
 from pydantic_core import to_json
@@ -30,6 +31,7 @@ from punie_trace.agent.conversation import Conversation
 from punie_trace.agent.plain_transport import PlainTransport
 from punie_trace.agent.program_process import KeptOutputs, ProgramFolder, ProgramProcess, made_folder, text_in
 from punie_trace.agent.proxy import Lane, RecordingProxy
+from punie_trace.agent.salted_transport import SaltedTransport
 from punie_trace.errors import ConfigurationError
 from punie_trace.http_clients import async_transport
 from punie_trace.proxy_routes import route_to
@@ -97,9 +99,12 @@ async def open_asker(stack: AsyncExitStack, context: AskerContext) -> ProgramPat
         context.provider, context.clock, inner if route.proxy is not None else PlainTransport(inner)
     )
     stack.push_async_callback(transport.aclose)
+    passing: httpx2.AsyncBaseTransport = transport
+    if context.options.salted:
+        passing = SaltedTransport(transport, context.base_url)
     key = None if context.api_key == NO_KEY else context.api_key
     proxy = RecordingProxy(
-        transport,
+        passing,
         context.clock,
         context.base_url,
         api_key=key,

@@ -79,8 +79,8 @@ def more_rounds_count(header: RunHeader, baseline: str, other: str) -> bool:
 
 
 def _is_renewed(header: RunHeader, configuration: str) -> bool:
-    """Whether its server is another process in each round: what it is asked there first, it is asked first."""
-    return settings_of(header, configuration).get("fresh") == "restart"
+    """Whether what it is asked in another round it is asked first: by another process, or below another salt."""
+    return settings_of(header, configuration).get("fresh") in ("restart", "salt")
 
 
 def _memory(header: RunHeader, configuration: str) -> Hashable:

@@ -19,6 +19,7 @@ from punie_trace.analysis.memory_gain import remembers
 from punie_trace.analysis.named_figures import comparison_of, failed_queries
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.quick import quick_finding
+from punie_trace.analysis.salt_findings import salt_findings
 from punie_trace.analysis.served_by import MLX_KINDS
 from punie_trace.analysis.steady import start_up
 from punie_trace.runs.header import ConfigurationRecord, RunHeader
@@ -59,6 +60,7 @@ def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Obser
             *_batching(run.header, summary),
             *_caches(summary),
             *_processes(run.header, summary),
+            *salt_findings(run.header, observed),
             *_disturbed(run.header, summary),
             *_unsteady(summary, observed),
             *_not_judged(summary),

@@ -186,7 +186,8 @@ class Driver:
         lost: str | None = None
         with self.open_query(arrival, target.path, stage.warm_up) as span:
             span.mark_sent()
-            asked_before = self.asks.enter(target.memory or target.configuration, item.query.text)
+            memory = target.memory or target.configuration
+            asked_before = self.asks.enter(memory, item.query.text) if target.remembers else 0
             span.asked_before(asked_before)
             session = Session(target, item.query, span, say) if item.query.turns else None
             with stage.in_flight(held=held, late_ns=(span.sent_ns or due_ns) - due_ns) as scope:

@@ -13,6 +13,7 @@ from punie_trace.agent.asker import AskerContext
 from punie_trace.agent.by_workspace import by_workspace
 from punie_trace.agent.options import AskOptions
 from punie_trace.agent.program_process import KeptOutputs
+from punie_trace.agent.salted_transport import SaltedTransport
 from punie_trace.agent.tool_runner import argument_defaults
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.driver.load import COLLECT_S
@@ -23,6 +24,7 @@ from punie_trace.errors import ServerError
 from punie_trace.http_clients import async_transport
 from punie_trace.proxy_routes import route_to
 from punie_trace.records import Generation
+from punie_trace.servers.command import is_salted
 from punie_trace.servers.server import Server
 from punie_trace.servers.server_spans import fetch_spans
 from punie_trace.spans import names
@@ -50,6 +52,7 @@ def ask_options(configuration: PlannedConfiguration, model: str, max_tokens: int
             if value is not None
         ),
         tools=configuration.tools,
+        salted=is_salted(server),
     )
 
 
@@ -84,7 +87,10 @@ async def http_target(
     )
     client = await stack.enter_async_context(
         httpx2.AsyncClient(
-            transport=transport, base_url=base_url, headers={"Authorization": f"Bearer {key}"}, trust_env=False
+            transport=SaltedTransport(transport, base_url) if options.salted else transport,
+            base_url=base_url,
+            headers={"Authorization": f"Bearer {key}"},
+            trust_env=False,
         )
     )
     askers = {
@@ -112,6 +118,7 @@ async def http_target(
         alive=alive,
         served_model=server.identity.model,
         memory=_memory(configuration),
+        remembers=not options.salted,
         defaults=argument_defaults(next(iter(toolboxes.values()))) if configuration.path in ("agent", "http") else {},
         collect=collect,
         prepare=getattr(asker, "prepare", None),

@@ -96,7 +96,8 @@ def build_server_command(config: ServerConfig, port: int) -> list[str]:
 
 def process_part(config: ServerConfig) -> ServerConfig:
     """`config` without what each request carries: what a shared process is started with, so its defaults stay stock."""
-    kept = {name: getattr(config, name) for name in config.model_fields_set if name not in _NOT_OF_THE_PROCESS}
+    of_requests = (*_NOT_OF_THE_PROCESS, "fresh") if is_salted(config) else _NOT_OF_THE_PROCESS
+    kept = {name: getattr(config, name) for name in config.model_fields_set if name not in of_requests}
     return type(config).model_validate(kept)
 
 
@@ -126,6 +127,11 @@ def _speculation(config: PunieConfig) -> dict[str, JsonValue]:
     }
     drafts = config.num_draft_tokens is not None or config.drafter is not None
     return {"mode": "fixed" if drafts else "off", **asked}
+
+
+def is_salted(config: ServerConfig) -> bool:
+    """Whether each query of `config` brings a cache salt of its own."""
+    return getattr(config, "fresh", None) == "salt"
 
 
 def server_key(config: ServerConfig) -> str:

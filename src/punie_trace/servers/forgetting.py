@@ -23,6 +23,8 @@ async def forget(config: ServerConfig, base_url: str) -> str | None:
     """Empty the caches and stores of the server at `base_url`; None where that is done, else why it is not."""
     if not isinstance(config, PunieConfig):
         instead = "restart it" if isinstance(config, UrlConfig) else "fresh = 'restart' starts it anew in each round"
+        if not isinstance(config, MlxLmConfig):
+            instead += ", and with fresh = 'salt' a server that knows cache_salt (vLLM) keeps each query apart"
         if isinstance(config, MlxLmConfig):
             instead += ", and prompt_cache_size = 0 keeps nothing in the first place"
         return f"a server of kind {config.kind!r} cannot be made to forget; {instead}"

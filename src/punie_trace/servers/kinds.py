@@ -180,6 +180,9 @@ class PunieConfig(MlxConfig):
 class ForeignConfig(_Config):
     """What a server that is neither mlx_lm's nor ours is asked for; how it serves was configured where it stands."""
 
+    fresh: Literal["salt"] | None = None
+    """salt: each query brings a `cache_salt` of its own, so that a server that knows the field (vLLM) answers none from
+    another's prompt."""
     model: str | None = None
     """The model name to send; None takes the only one that the server lists."""
     served_model: str | None = None
@@ -220,6 +223,8 @@ class CommandConfig(StartedConfig, ForeignConfig):
     """The argv; `{port}`, `{host}` and `{model}` are filled in, no shell is involved."""
     model_path: str | None = None
     """What `{model}` stands for."""
+    fresh: Literal["restart", "salt"] | None = None
+    """restart: a new process in each round. salt: each query brings a `cache_salt` of its own, which vLLM knows."""
 
     @field_validator("command")
     @classmethod
