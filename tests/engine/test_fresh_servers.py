@@ -84,7 +84,7 @@ def test_a_load_without_rounds_is_refused(
 
 def test_a_server_that_we_do_not_start_cannot_be_started_anew() -> None:
     configurations = [Configuration("theirs", kind="url", url="http://127.0.0.1:9/v1", fresh="restart")]
-    with pytest.raises(ConfigurationError, match="kind 'url' does not take fresh"):
+    with pytest.raises(ConfigurationError, match="a server that runs already is not ours to restart"):
         make_plan(Experiment(configurations=configurations))
 
 

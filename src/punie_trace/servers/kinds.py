@@ -263,6 +263,14 @@ class UrlConfig(ForeignConfig):
 
     model_path: ClassVar[None] = None
 
+    @field_validator("fresh", mode="before")
+    @classmethod
+    def _not_ours_to_restart(cls, value: object) -> object:
+        if value == "restart":
+            msg = "a server that runs already is not ours to restart; fresh = 'salt' is for one that knows cache_salt"
+            raise ValueError(msg)
+        return value
+
     @field_validator("url")
     @classmethod
     def _plain_url(cls, value: str) -> str:
