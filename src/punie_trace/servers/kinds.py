@@ -39,6 +39,10 @@ class _Config(BaseModel):
     stop_sequences: tuple[str, ...] = ()
     """Sent with each request: mlx_lm has no flag for them."""
     chat_template_args: dict[str, JsonValue] | None = None
+    fresh: Literal["restart", "salt"] | None = None
+    """restart: a new process in each round, so that no round profits from what an earlier one taught the server. salt:
+    each query brings a `cache_salt` of its own, so that a server that knows it (vLLM) answers none from another's
+    prompt."""
 
     @field_validator("stop_sequences")
     @classmethod
@@ -68,8 +72,6 @@ class StartedConfig(_Config):
     """None takes a free one."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Set for the server's process, over ours."""
-    fresh: Literal["restart"] | None = None
-    """restart: a new process in each round, so that no round profits from what an earlier one taught the server."""
 
     @field_validator("host")
     @classmethod
@@ -119,6 +121,16 @@ class MlxConfig(StartedConfig):
     model: ClassVar[None] = None
     served_model: ClassVar[None] = None
     check_identity: ClassVar[bool] = True
+
+    @field_validator("fresh")
+    @classmethod
+    def _knows_other_ways(cls, value: str | None) -> str | None:
+        if value == "salt":
+            msg = (
+                "mlx_lm reads no salt; fresh = 'restart', or prompt_cache_size = 0, keeps queries apart (punie: memory)"
+            )
+            raise ValueError(msg)
+        return value
 
 
 class MlxLmConfig(MlxConfig):
@@ -180,9 +192,6 @@ class PunieConfig(MlxConfig):
 class ForeignConfig(_Config):
     """What a server that is neither mlx_lm's nor ours is asked for; how it serves was configured where it stands."""
 
-    fresh: Literal["salt"] | None = None
-    """salt: each query brings a `cache_salt` of its own, so that a server that knows the field (vLLM) answers none from
-    another's prompt."""
     model: str | None = None
     """The model name to send; None takes the only one that the server lists."""
     served_model: str | None = None
@@ -223,8 +232,6 @@ class CommandConfig(StartedConfig, ForeignConfig):
     """The argv; `{port}`, `{host}` and `{model}` are filled in, no shell is involved."""
     model_path: str | None = None
     """What `{model}` stands for."""
-    fresh: Literal["restart", "salt"] | None = None
-    """restart: a new process in each round. salt: each query brings a `cache_salt` of its own, which vLLM knows."""
 
     @field_validator("command")
     @classmethod
@@ -263,9 +270,9 @@ class UrlConfig(ForeignConfig):
 
     model_path: ClassVar[None] = None
 
-    @field_validator("fresh", mode="before")
+    @field_validator("fresh")
     @classmethod
-    def _not_ours_to_restart(cls, value: object) -> object:
+    def _not_ours_to_restart(cls, value: str | None) -> str | None:
         if value == "restart":
             msg = "a server that runs already is not ours to restart; fresh = 'salt' is for one that knows cache_salt"
             raise ValueError(msg)
