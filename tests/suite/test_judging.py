@@ -243,7 +243,10 @@ from punie_trace.suite.judging import Evaluators
 from punie_trace.suite.load import load_suite
 made = Evaluators(load_suite({str(file)!r}), ["mine"])
 threading.Thread(target=made.evaluate, args=(0, Finished("x", 1.0, (), ".")), daemon=True).start()
-time.sleep(0.5)
+for _ in range(1000):
+    if made._process is not None:
+        break
+    time.sleep(0.02)
 print(made._process.group, flush=True)
 time.sleep(60)
 """

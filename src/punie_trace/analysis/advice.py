@@ -13,7 +13,7 @@ from punie_trace.analysis.figures import Advice, Comparison, ConfigurationFigure
 from punie_trace.analysis.levers import Lever, amdahl, levers
 from punie_trace.analysis.statistics import wilson
 
-MOST_ADVICE: Final = 3
+MOST_ADVICE: Final = 4
 GENERATION_BOUND: Final = 0.70
 TOOL_BOUND: Final = 0.40
 FRAMEWORK_BOUND: Final = 0.30

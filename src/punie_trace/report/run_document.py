@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from punie_trace.analysis.advice import MOST_ADVICE
 from punie_trace.analysis.figures import Summary
 from punie_trace.analysis.first_divergence import in_words
 from punie_trace.analysis.named_figures import FEWEST_FOR_P95, comparison_of
@@ -48,6 +47,8 @@ LEDGER_LINES: Final = (
 MOST_ON_SCREEN: Final = 5
 MOST_PROBLEMS: Final = 12
 MOST_DIVERGENCES: Final = 5
+MOST_ADVICE: Final = 3
+"""On one screen; the first are the weightiest."""
 _ASKED: Final = 0.95
 """What an interval is to reach."""
 
