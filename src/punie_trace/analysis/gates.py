@@ -23,7 +23,8 @@ from typing import Final, Literal, TypeAlias, cast
 
 from punie_trace.analysis.figure_kinds import Figures
 from punie_trace.analysis.figures import Summary
-from punie_trace.analysis.named_figures import FIGURES, Measured, NamedFigure, Quantity, failed_queries, named_figure
+from punie_trace.analysis.named_figure import Measured, NamedFigure, Quantity
+from punie_trace.analysis.named_figures import FIGURES, failed_queries, named_figure
 from punie_trace.errors import ConfigurationError, nearest
 
 GateVerdict: TypeAlias = Literal["passed", "failed", "undecided"]

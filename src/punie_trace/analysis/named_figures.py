@@ -7,53 +7,19 @@ decides nothing: that is for `gates`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 from punie_trace.analysis.drafted import FEWEST_QUERIES
 from punie_trace.analysis.evaluations import KINDS
 from punie_trace.analysis.figure_kinds import Bounded, LedgerFigures, Observed
 from punie_trace.analysis.figures import Comparison, ConfigurationFigures, Summary
+from punie_trace.analysis.named_figure import Measured, NamedFigure, Quantity
 from punie_trace.analysis.named_turn_figures import turn_figure
-
-Quantity: TypeAlias = Literal["time", "memory", "share", "ratio", "count", "rate", "score"]
-"""Times are in ms, memory in bytes, shares from 0 to 1, rates per second."""
 
 MOST_CHANCE: Final = 0.05
 """Of being wrong on the side that a gate asks about; bounds that reach less are left out."""
 FEWEST_FOR_P95: Final = 59
 """The smallest n with 1 - 0.95^n >= 0.95: with fewer values even the largest may lie below the p95."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A figure as measured. `value` is None where there is none, bounds are None where there is no interval.
-
-    `note` says why something is missing; `detail` what stands behind the value, such as '5 of 5 queries'.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    note: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedFigure:
-    """What a name stands for.
-
-    On `estimated` figures nothing is decided without an interval; `answered_only` ones leave queries out that ended in
-    an error or a timeout; `compared` ones are relative to the baseline.
-    """
-
-    name: str
-    quantity: Quantity
-    meaning: str
-    read: Callable[[Summary, str], Measured]
-    estimated: bool = False
-    answered_only: bool = False
-    compared: bool = False
 
 
 def _wall_median(summary: Summary, name: str) -> Measured:
@@ -290,14 +256,7 @@ def named_figure(name: str) -> NamedFigure | None:
     if name in FIGURES:
         return FIGURES[name]
     if (of_turn := turn_figure(name)) is not None:
-
-        def read_turn(summary: Summary, configuration: str) -> Measured:
-            found = of_turn.read(summary.configurations[configuration].turns)
-            return Measured(found.value, found.low, found.high, found.note, found.detail)
-
-        return NamedFigure(
-            name, of_turn.quantity, of_turn.meaning, read_turn, of_turn.estimated, answered_only=not of_turn.estimated
-        )
+        return of_turn
     kind, _, of = name.partition(".")
     if not of or kind not in KINDS:
         return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from punie_trace.analysis.gates import GateResult, Reading
-from punie_trace.analysis.named_figures import Quantity
+from punie_trace.analysis.named_figure import Quantity
 from punie_trace.report.units import duration, memory, number
 
 _LENIENT: Final = "undecided, which this gate lets pass"
