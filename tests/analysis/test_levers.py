@@ -8,7 +8,17 @@ import pytest
 
 from punie_trace.analysis.figure_kinds import Observed
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
-from punie_trace.analysis.levers import CODE_MODE, CONCISE, DRAFTS, SHORTER_RESULTS, Lever, amdahl, levers
+from punie_trace.analysis.levers import (
+    CODE_MODE,
+    CODE_MODE_BESIDE,
+    CONCISE,
+    DRAFTS,
+    DRAFTS_BESIDE,
+    SHORTER_RESULTS,
+    Lever,
+    amdahl,
+    levers,
+)
 from punie_trace.analysis.summary import summarize
 from punie_trace.runs.reader import read_run
 from tests.synthetic_run import ARMS, write_run
@@ -23,7 +33,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 
 def found(summary: Summary, beside: dict[str, Any] | None = None, **changed: Any) -> dict[str, Lever]:
     """The levers of a baseline of three turns with 80 % of its time in generation, by name."""
-    base: ConfigurationFigures = summary.configurations[summary.baseline or ""]
+    base: ConfigurationFigures = summary.configurations["baseline"]
     assert base.ledger_share is not None
     split = {name: Observed(value=value, n=1, of=1) for name, value in SPLIT.items()}
     figures = {
@@ -52,6 +62,19 @@ def test_each_lever_is_a_bound_from_the_split_with_its_command_and_the_most_come
         ("output tokens twice as fast", round(1 / (1 - 0.48 / 2), 3), DRAFTS),
         ("half the input tokens", round(1 / (1 - 0.24 / 2), 3), SHORTER_RESULTS),
     ]
+
+
+def test_of_a_server_that_others_serve_nothing_is_told_that_it_cannot_follow(summary: Summary) -> None:
+    asked = found(summary, kind="url")
+    assert asked["half the output tokens"].command == ""
+    assert asked["output tokens twice as fast"].command == ""
+    assert asked["one turn in place of all"].command == CODE_MODE
+
+
+def test_a_run_of_ones_own_configurations_is_told_no_names_that_it_does_not_have(summary: Summary) -> None:
+    asked = found(summary.model_copy(update={"baseline": "mine"}))
+    assert asked["one turn in place of all"].command == CODE_MODE_BESIDE
+    assert asked["output tokens twice as fast"].command == DRAFTS_BESIDE
 
 
 def test_what_was_tried_in_the_run_is_not_told_to_be_tried(summary: Summary) -> None:

@@ -118,4 +118,6 @@ def test_with_a_salt_for_each_query_every_ask_is_a_first_one(
     assert len({str(record.server) for record in run.header.configurations.values()}) == 1  # one process serves both
     before = Counter((one.configuration, one.asked_before) for one in run.outcomes)
     assert before == {("salted", 0): 4, ("plain", 0): 2, ("plain", 1): 2}
-    assert any("salted: its server counts no cached tokens" in finding for finding in run.summary.findings)
+    findings = run.summary.findings
+    assert any("salted: its server counts no cached tokens" in finding for finding in findings)
+    assert not any("share one server process and its prompt cache" in finding for finding in findings)

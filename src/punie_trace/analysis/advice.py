@@ -131,10 +131,10 @@ def _time(summary: Summary, base: ConfigurationFigures) -> Iterator[Advice]:
 
 def _levers(found: tuple[Lever, ...]) -> Iterator[Advice]:
     if found:
-        said = [f"{one.name} {one.factor:.2f}x{f' ({one.command})' if one.command else ''}" for one in found]
+        lines = [f"{one.name} {one.factor:.2f}x{f' ({one.command})' if one.command else ''}" for one in found]
         yield Advice(
             about="levers",
-            text=f"What could gain how much at most, by this run's own split: {'; '.join(said)}.",
+            text=f"What could gain how much at most, by this run's own split: {'; '.join(lines)}.",
             bound=found[0].factor,
         )
 

@@ -19,7 +19,7 @@ from punie_trace.analysis.memory_gain import remembers
 from punie_trace.analysis.named_figures import comparison_of, failed_queries
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.quick import quick_finding
-from punie_trace.analysis.salt_findings import salt_findings
+from punie_trace.analysis.salt_findings import salt_findings, salted
 from punie_trace.analysis.served_by import MLX_KINDS
 from punie_trace.analysis.steady import start_up
 from punie_trace.runs.header import ConfigurationRecord, RunHeader
@@ -236,8 +236,9 @@ def _processes(header: RunHeader, summary: Summary) -> Iterator[str]:
     """Of configurations that one process serves: what it remembers is one as well."""
     named: set[str] = set()
     for name, figures in summary.configurations.items():
-        others = [one for one in figures.memory_shared_with if summary.configurations.get(one)]
-        if name in named or not others or not figures.tokens.cached or forgets(header, name):
+        shared = [one for one in figures.memory_shared_with if not salted(header, one)]
+        others = [one for one in shared if summary.configurations.get(one)]
+        if salted(header, name) or name in named or not others or not figures.tokens.cached or forgets(header, name):
             continue
         named.update(others)
         remedy = "; prompt_cache_size = 0 under [server] keeps it out of all" if figures.kind in MLX_KINDS else ""

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from punie_trace.analysis.figures import ConfigurationFigures, Summary
+from punie_trace.analysis.served_by import MLX_KINDS
 
 WORTH_TRYING: Final = 1.05
+_OFFERED: Final = "baseline"
 CODE_MODE: Final = "--only baseline --only code"
 CONCISE: Final = "punie-trace train concise --model MODEL --from RUN"
+CODE_MODE_BESIDE: Final = 'tools = "code" in another configuration'
+DRAFTS_BESIDE: Final = "draft_model and num_draft_tokens in another configuration"
 SHORTER_RESULTS: Final = "a smaller tool_output_chars under [agent]"
 DRAFTS: Final = "--only baseline --only speculative-3"
 
@@ -24,7 +28,8 @@ DRAFTS: Final = "--only baseline --only speculative-3"
 class Lever:
     """One way to spend less time in generation: the factor on speed that it could bring at most, and what tries it.
 
-    `command` is '' where the run tried it already, or no command of this package does.
+    `command` is '' where the run tried it already, or nothing of this package can do it for that server. Configurations
+    by name are offered where a run has none of its own.
     """
 
     name: str
@@ -49,16 +54,24 @@ def _levers(summary: Summary, base: ConfigurationFigures) -> Iterator[Lever]:
     share = base.ledger_share.generation
     others = list(summary.configurations.values())
     turns = base.generations_per_query or 0.0
+    offered = summary.baseline == _OFFERED
     if turns > 1:
         coded = any(one.tools == "code" for one in others) or base.path not in ("agent", "imported")
-        yield Lever("one turn in place of all", amdahl(share * (1 - 1 / turns)), "" if coded else CODE_MODE)
+        in_code = CODE_MODE if offered else CODE_MODE_BESIDE
+        yield Lever("one turn in place of all", amdahl(share * (1 - 1 / turns)), _unless(coded, in_code))
     decode, prefill = (share * part for part in _parts(base))
     if decode:
-        drafted = any(one.draft_model is not None for one in others)
-        yield Lever("half the output tokens", amdahl(decode, 2), CONCISE)
-        yield Lever("output tokens twice as fast", amdahl(decode, 2), "" if drafted else DRAFTS)
+        theirs = base.kind not in MLX_KINDS  # we neither train nor start what others serve
+        drafted = theirs or any(one.draft_model is not None for one in others)
+        yield Lever("half the output tokens", amdahl(decode, 2), _unless(theirs, CONCISE))
+        drafts = DRAFTS if offered else DRAFTS_BESIDE
+        yield Lever("output tokens twice as fast", amdahl(decode, 2), _unless(drafted, drafts))
     if prefill:
         yield Lever("half the input tokens", amdahl(prefill, 2), SHORTER_RESULTS)
+
+
+def _unless(done: bool, command: str) -> str:
+    return "" if done else command
 
 
 def _parts(base: ConfigurationFigures) -> tuple[float, float]:

@@ -9,6 +9,11 @@ from punie_trace.analysis.served_by import settings_of
 from punie_trace.runs.header import RunHeader
 
 
+def salted(header: RunHeader, configuration: str) -> bool:
+    """Whether each of its queries brought a salt of its own, so that it shares no prompt cache with others."""
+    return settings_of(header, configuration).get("fresh") == "salt"
+
+
 def salt_findings(header: RunHeader, observed: Mapping[str, Sequence[Observation]]) -> Iterator[str]:
     """Of configurations with salts, those whose server did not heed them, or cannot be seen to.
 
@@ -16,7 +21,7 @@ def salt_findings(header: RunHeader, observed: Mapping[str, Sequence[Observation
     came before them in the query.
     """
     for name, observations in observed.items():
-        if settings_of(header, name).get("fresh") != "salt":
+        if not salted(header, name):
             continue
         first = [one.splits[0].cached_share for one in observations if one.splits]
         known = [share for share in first if share is not None]
