@@ -13,13 +13,11 @@ from punie_trace.driver.target import Target
 from punie_trace.engine.bring_up import ServerGroups
 from punie_trace.engine.plan import Plan
 from punie_trace.records import Query
-from punie_trace.servers.kinds import StartedConfig
 
 
 def is_renewed(plan: Plan, group: str) -> bool:
     """Whether the server of `group` is a new one in each round."""
-    config = plan.of_group(group)[0].server
-    return isinstance(config, StartedConfig) and config.fresh == "restart"
+    return plan.of_group(group)[0].server.fresh == "restart"
 
 
 class FreshServers:

@@ -204,7 +204,7 @@ def _check_rounds(
             "--repeat-contaminated asks a round again in all configurations, so that their servers must be up "
             "together: give --together, or narrow them with --only"
         )
-    renewed = [c.name for c in configurations if getattr(c.server, "fresh", None) == "restart"]
+    renewed = [c.name for c in configurations if c.server.fresh == "restart"]
     if renewed and experiment.load != LoadSettings():
         raise ConfigurationError(
             f"configuration {renewed[0]!r}: fresh = 'restart' starts servers anew between rounds, and a load (rate, "

@@ -131,7 +131,7 @@ def _speculation(config: PunieConfig) -> dict[str, JsonValue]:
 
 def is_salted(config: ServerConfig) -> bool:
     """Whether each query of `config` brings a cache salt of its own."""
-    return getattr(config, "fresh", None) == "salt"
+    return config.fresh == "salt"
 
 
 def server_key(config: ServerConfig) -> str:
