@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 
 from punie_trace.cli.main import app
 from punie_trace.errors import RunFolderError
-from punie_trace.records import Outcome, ToolCall, Verdict
+from punie_trace.records import EnergySample, Outcome, ToolCall, Verdict
 from punie_trace.runs.outcome_line import decode_outcome, encode_outcome
 from punie_trace.runs.reader import read_run
 
 KILLED = Path(__file__).parent / "folders" / "killed"
-FILES = ("run.json", "outcomes.jsonl", "spans.jsonl", "conditions.jsonl")
+FILES = ("run.json", "outcomes.jsonl", "spans.jsonl", "conditions.jsonl", "energy.jsonl")
+SIDE_FILES = ("conditions.jsonl", "energy.jsonl")  # no other figure hangs on them
 EXAMPLES = int(os.environ.get("PUNIE_TRACE_EXAMPLES", "40"))
 STRANGE = (
     b"null", b"-1", b"1e300", b'"x"', b"[]", b"{}", b"true", b"NaN", b"9" * 400, b'"' + b"9" * 30 + b'"',
@@ -89,7 +90,7 @@ def test_a_damaged_folder_is_reported_or_refused_in_words(
         (folder / name).write_bytes(data)
         code, output = report(folder)
     if code == 4:  # a time that was changed is found out by the ledger, which does not close then
-        assert name == "spans.jsonl"
+        assert name == "spans.jsonl", output
         assert json.loads(output)["ledger_errors"]
         return
     assert code in (0, 2), output
@@ -101,7 +102,7 @@ def test_a_pipe_in_a_folder_hangs_nothing(folder: Path, name: str) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)
     code, output = report(folder)
-    assert code == (0 if name == "conditions.jsonl" else 2), output
+    assert code == (0 if name in SIDE_FILES else 2), output
     assert code == 0 or "no ordinary file" in " ".join(output.split())
 
 
@@ -121,13 +122,44 @@ def test_an_absurd_year_is_an_error_in_words(folder: Path, year: str) -> None:
         read_run(folder)
 
 
+HUGE = "9" * 400
+
+
 @pytest.mark.parametrize(
-    "line", ['{"start_ns": "x", "end_ns": 1}', '{"start_ns": 1, "end_ns": 2, "other_cpu": []}', "7"]
-)
-def test_samples_of_wrong_types_are_left_aside(folder: Path, line: str) -> None:
+    "line",
+    [
+        '{"start_ns": "x", "end_ns": 1}', '{"start_ns": 1, "end_ns": 2, "other_cpu": []}', "7",
+        f'{{"start_ns": 1, "end_ns": {HUGE}}}', '{"start_ns": 2, "end_ns": 1}', '{"start_ns": -1, "end_ns": 1}',
+        '{"start_ns": 1, "end_ns": 2, "other_cpu": NaN}', f'{{"start_ns": 1, "end_ns": 2, "swapped_bytes": {HUGE}}}',
+        '{"start_ns": 1, "end_ns": 2, "memory_pressure": 1e300}',
+    ],
+)  # fmt: skip
+def test_samples_from_which_nothing_can_be_computed_are_left_aside(folder: Path, line: str) -> None:
     whole = (folder / "conditions.jsonl").read_text()
+    assert read_run(folder).samples
     (folder / "conditions.jsonl").write_text(f"{line}\n{whole}")
     assert read_run(folder).samples == ()
+    assert report(folder)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"at_ns": 1}', f'{{"at_ns": 1, "joules": {HUGE}}}', f'{{"at_ns": {HUGE}, "joules": 1}}',
+        '{"at_ns": 1, "joules": NaN}', '{"at_ns": true, "joules": 1}', "[" * 5000 + "]" * 5000,
+    ],
+)  # fmt: skip
+def test_energy_from_which_nothing_can_be_computed_is_left_aside(folder: Path, line: str) -> None:
+    whole = (folder / "energy.jsonl").read_text()
+    assert read_run(folder).energy
+    (folder / "energy.jsonl").write_text(f"{line}\n{whole}")
+    assert read_run(folder).energy == ()
+    assert report(folder)[0] == 0
+
+
+def test_what_a_sample_of_energy_may_lack_is_left_out_where_it_is_no_number(folder: Path) -> None:
+    (folder / "energy.jsonl").write_text(f'{{"at_ns": 1, "joules": 2, "watts": {HUGE}, "gpu_utilization": 0.5}}\n')
+    assert read_run(folder).energy == (EnergySample(1, 2.0, gpu_utilization=0.5),)
     assert report(folder)[0] == 0
 
 

@@ -35,7 +35,7 @@ _FIELDS: Final = tuple(field.name for field in fields(Outcome))
 _TURN_FIELDS: Final = tuple(field.name for field in fields(TurnOutcome))
 _DEEPEST: Final = 64
 """Levels of nesting that are kept where there are more than can be written."""
-_TIME_LIMIT: Final = 2**63
+TIME_LIMIT: Final = 2**63
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
@@ -88,7 +88,7 @@ def decode_outcome(line: str) -> Outcome:
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     _check_kinds(values)
-    if not 0 <= values["due_ns"] <= values["sent_ns"] <= values["done_ns"] < _TIME_LIMIT:
+    if not 0 <= values["due_ns"] <= values["sent_ns"] <= values["done_ns"] < TIME_LIMIT:
         raise ValueError("'due_ns', 'sent_ns' and 'done_ns' are not times one after another")
     path, verdict, model = values.get("path"), values.get("verdict"), values["served_model"]
     if path not in _PATHS:
@@ -134,7 +134,7 @@ def _turn(values: object, number: int) -> TurnOutcome:
             raise ValueError(f"{name!r} of turn {number} is missing")
         if name in _KINDS and type(values[name]) not in _KINDS[name]:
             raise ValueError(f"{name!r} of turn {number} is {values[name]!r}")
-    if not 0 <= values["due_ns"] <= values["sent_ns"] <= values["done_ns"] < _TIME_LIMIT:
+    if not 0 <= values["due_ns"] <= values["sent_ns"] <= values["done_ns"] < TIME_LIMIT:
         raise ValueError(f"'due_ns', 'sent_ns' and 'done_ns' of turn {number} are not times one after another")
     read = {"tool_calls": _tool_calls(values["tool_calls"]), "verdict": Verdict(values["verdict"])}
     return TurnOutcome(**{name: read.get(name, values[name]) for name in _TURN_FIELDS})

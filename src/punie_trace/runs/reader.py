@@ -7,7 +7,6 @@ named. Nothing here writes, which is `run_writer`'s part, or computes anything.
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import TypeAdapter
-
 from punie_trace.errors import RunFolderError
 from punie_trace.records import EnergySample, MachineSample, Outcome
 from punie_trace.runs.header import RunHeader
 from punie_trace.runs.merge import complete
 from punie_trace.runs.outcome_line import decode_outcome
+from punie_trace.runs.sample_line import decode_energy_sample, decode_machine_sample
 from punie_trace.runs.stored_header import (
     CONDITIONS_FILE,
     ENERGY_FILE,
@@ -34,8 +32,6 @@ from punie_trace.runs.stored_header import (
     read_header,
 )
 from punie_trace.spans.span import Span
-
-_MORE_ENERGY: Final = ("watts", "gpu_utilization", "gpu_memory_bytes")
 
 MOST_SPAN_BYTES: Final = 96 * 2**20
 """A file of spans that is larger is read in part: a span takes about three times its line in memory."""
@@ -94,7 +90,7 @@ class RunRecord:
     def samples(self) -> tuple[MachineSample, ...]:
         """What else the machine did while the run went on; empty where it was not watched or cannot be read."""
         try:
-            return _read_lines(self.folder / CONDITIONS_FILE, _sample)[0]
+            return _read_lines(self.folder / CONDITIONS_FILE, decode_machine_sample)[0]
         except RunFolderError:
             return ()  # they bear on no figure
 
@@ -102,7 +98,7 @@ class RunRecord:
     def energy(self) -> tuple[EnergySample, ...]:
         """The machine's energy counters while the run went on; empty where nothing told them."""
         try:
-            return _read_lines(self.folder / ENERGY_FILE, _energy_sample)[0]
+            return _read_lines(self.folder / ENERGY_FILE, decode_energy_sample)[0]
         except RunFolderError:
             return ()  # they bear on no other figure
 
@@ -128,24 +124,6 @@ def read_run(folder: Path) -> RunRecord:
     outcomes, problems = _read_lines(folder / OUTCOMES_FILE, decode_outcome)
     problems = (*problems, *more)
     return RunRecord(folder, header, outcomes, problems)
-
-
-_SAMPLE: Final = TypeAdapter(MachineSample)
-
-
-def _sample(line: str) -> MachineSample:
-    return _SAMPLE.validate_json(line, strict=True)  # a ValidationError is a ValueError
-
-
-def _energy_sample(line: str) -> EnergySample:
-    values = json.loads(line)
-    kinds = {"at_ns": int, "joules": (int, float)}
-    if not isinstance(values, dict) or not all(
-        isinstance(values.get(name), kind) and not isinstance(values[name], bool) for name, kind in kinds.items()
-    ):
-        raise ValueError("no sample of energy: it needs a time and a counter")
-    more = {name: values[name] for name in _MORE_ENERGY if isinstance(values.get(name), int | float)}
-    return EnergySample(values["at_ns"], float(values["joules"]), **more)
 
 
 @contextmanager
