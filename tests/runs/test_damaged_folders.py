@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from punie_trace.records import EnergySample, Outcome, ToolCall, Verdict
 from punie_trace.runs.outcome_line import decode_outcome, encode_outcome
 from punie_trace.runs.reader import read_run
 
+HUGE = "9" * 400
 KILLED = Path(__file__).parent / "folders" / "killed"
 FILES = ("run.json", "outcomes.jsonl", "spans.jsonl", "conditions.jsonl", "energy.jsonl")
 SIDE_FILES = ("conditions.jsonl", "energy.jsonl")  # no other figure hangs on them
@@ -113,6 +115,15 @@ def test_a_header_that_is_nested_deeply_is_an_error_in_words(folder: Path, depth
         read_run(folder)
 
 
+@pytest.mark.parametrize("name", ["wall_s", "ttft_s", "seed"])
+def test_a_header_with_a_number_beyond_all_measure_is_an_error_in_words(folder: Path, name: str) -> None:
+    text, changed = re.subn(rf'("{name}": )[^,\n]+', rf"\g<1>{HUGE}", (folder / "run.json").read_text())
+    assert changed
+    (folder / "run.json").write_text(text)
+    with pytest.raises(RunFolderError, match="a number of 400 digits"):
+        read_run(folder)
+
+
 @pytest.mark.parametrize("year", ["0001", "1969", "9999"])
 def test_an_absurd_year_is_an_error_in_words(folder: Path, year: str) -> None:
     values = json.loads((folder / "run.json").read_text())
@@ -120,9 +131,6 @@ def test_an_absurd_year_is_an_error_in_words(folder: Path, year: str) -> None:
     (folder / "run.json").write_text(json.dumps(values))
     with pytest.raises(RunFolderError, match="started"):
         read_run(folder)
-
-
-HUGE = "9" * 400
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ PROGRAMS_FOLDER: Final = "programs"
 PARTS_FOLDER: Final = "parts"
 """What each of several generators wrote, in folders of a run's own form."""
 _MOST_HEADER_BYTES: Final = 64 * 2**20
+_MOST_DIGITS: Final = 30
+"""No whole number that a run writes is longer; one of over 308 digits cannot even be divided."""
 
 
 def read_header(folder: Path) -> RunHeader:
@@ -31,7 +33,7 @@ def read_header(folder: Path) -> RunHeader:
         raise RunFolderError(f"{folder}: there is no such folder. Give the folder of a run, such as runs/<id>")
     check_is_file(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole_number)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunFolderError(
             f"{folder} is not a run: it has no {HEADER_FILE}. Give the folder that 'punie-trace run' named at its end"
@@ -54,6 +56,12 @@ def read_header(folder: Path) -> RunHeader:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RunFolderError(f"{path}: {where}: {first['msg']}. The file was changed or is not whole") from error
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
 
 
 def check_is_file(path: Path) -> None:
