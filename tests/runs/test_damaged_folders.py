@@ -92,7 +92,7 @@ def test_a_damaged_folder_is_reported_or_refused_in_words(
         (folder / name).write_bytes(data)
         code, output = report(folder)
     if code == 4:  # a time that was changed is found out by the ledger, which does not close then
-        assert name == "spans.jsonl", output
+        assert name in ("spans.jsonl", "outcomes.jsonl"), output
         assert json.loads(output)["ledger_errors"]
         return
     assert code in (0, 2), output
@@ -122,6 +122,18 @@ def test_a_header_with_a_number_beyond_all_measure_is_an_error_in_words(folder: 
     (folder / "run.json").write_text(text)
     with pytest.raises(RunFolderError, match="a number of 400 digits"):
         read_run(folder)
+
+
+@pytest.mark.parametrize("value", [HUGE, "-1"])
+@pytest.mark.parametrize("name", ["seq", "generations", "input_tokens", "output_tokens", "cached_tokens", "ttft_ns"])
+def test_a_count_that_there_cannot_be_is_an_error_in_words(folder: Path, name: str, value: str) -> None:
+    lines = (folder / "outcomes.jsonl").read_text()
+    changed, count = re.subn(rf'("{name}": ?)[^,\n]+', rf"\g<1>{value}", lines)
+    assert count
+    (folder / "outcomes.jsonl").write_text(changed)
+    code, output = report(folder)
+    assert code == 2
+    assert f"'{name}' is no count" in " ".join(output.split())
 
 
 @pytest.mark.parametrize("year", ["0001", "1969", "9999"])

@@ -29,6 +29,7 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
 """What a line must hold. A bool is no int here: JSON tells them apart."""
 _KNOWN_KINDS: Final[set[tuple[type, ...]]] = set()
 _of_all: Final = itemgetter(*_KINDS)
+_COUNTS: Final = ("seq", "round", "generations", "input_tokens", "output_tokens", "cached_tokens", "ttft_ns")
 _PATHS: Final = get_args(AskPath)
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _FIELDS: Final = tuple(field.name for field in fields(Outcome))
@@ -36,6 +37,7 @@ _TURN_FIELDS: Final = tuple(field.name for field in fields(TurnOutcome))
 _DEEPEST: Final = 64
 """Levels of nesting that are kept where there are more than can be written."""
 TIME_LIMIT: Final = 2**63
+"""No time and no count reaches it: a number of 400 digits cannot even be divided."""
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
@@ -90,6 +92,7 @@ def decode_outcome(line: str) -> Outcome:
     _check_kinds(values)
     if not 0 <= values["due_ns"] <= values["sent_ns"] <= values["done_ns"] < TIME_LIMIT:
         raise ValueError("'due_ns', 'sent_ns' and 'done_ns' are not times one after another")
+    _check_counts(values)
     path, verdict, model = values.get("path"), values.get("verdict"), values["served_model"]
     if path not in _PATHS:
         raise ValueError(f"'path' is {path!r}")
@@ -134,6 +137,7 @@ def _turn(values: object, number: int) -> TurnOutcome:
             raise ValueError(f"{name!r} of turn {number} is missing")
         if name in _KINDS and type(values[name]) not in _KINDS[name]:
             raise ValueError(f"{name!r} of turn {number} is {values[name]!r}")
+    _check_counts(values)
     if not 0 <= values["due_ns"] <= values["sent_ns"] <= values["done_ns"] < TIME_LIMIT:
         raise ValueError(f"'due_ns', 'sent_ns' and 'done_ns' of turn {number} are not times one after another")
     read = {"tool_calls": _tool_calls(values["tool_calls"]), "verdict": Verdict(values["verdict"])}
@@ -152,6 +156,14 @@ def _check_kinds(values: dict[str, Any]) -> None:
         if kind not in _KINDS[name]:
             raise ValueError(f"{name!r} is {values[name]!r}")
     _KNOWN_KINDS.add(kinds)
+
+
+def _check_counts(values: dict[str, Any]) -> None:
+    """Raises `ValueError` for a count that is none; a turn has not all of them."""
+    for name in _COUNTS:
+        value = values.get(name)
+        if value is not None and not 0 <= value < TIME_LIMIT:
+            raise ValueError(f"{name!r} is no count that there can be")
 
 
 @lru_cache(maxsize=4096)
@@ -179,7 +191,7 @@ def _calls_held_once(text: str) -> tuple[ToolCall, ...]:
 
 
 def _count(value: object, name: str) -> int | None:
-    if value is not None and (type(value) is not int or value < 0):
+    if value is not None and (type(value) is not int or not 0 <= value < TIME_LIMIT):
         raise ValueError(f"{name!r} is {value!r}")
     return value
 
@@ -199,6 +211,8 @@ def _evaluation(value: object) -> Evaluation:
     found, reason = value.get("value"), value.get("reason")
     if found is not None and not isinstance(found, bool | int | float | str):
         raise ValueError(f"the evaluation {value['name']!r} is neither a truth, a number nor a text")
+    if isinstance(found, int) and abs(found) >= TIME_LIMIT:
+        found = str(found)  # an evaluator may return it; no mean can be taken of it
     return Evaluation(
         sys.intern(value["name"]),
         found,

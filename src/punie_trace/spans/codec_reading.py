@@ -205,7 +205,10 @@ def _json_text(value: object) -> str:
 
 def _integer(value: object) -> int:
     if value.__class__ is str or value.__class__ is int:
-        return int(value)
+        number = int(value)
+        if -_TIME_LIMIT <= number < 2 * _TIME_LIMIT:
+            return number
+        raise ValueError("an integer of more than 64 bits")
     raise TypeError(f"{value!r} is not an integer")
 
 
