@@ -1,8 +1,8 @@
 """Training conversations that take two to seven calls: the questions of `multi_tool`, about synthetic projects.
 
-A task is drawn from a project's syntax trees; `chain` asks it one call after the other, as the tools really answer, and
-ends with an answer that is worked out in steps that a small model can take: a sum digit by digit, the longest so far,
-methods counted as they are named. `code_mode` asks the same tasks in one run of code.
+A task is drawn from a project's syntax trees; `chain` asks it one call after the other, as the tools really answer.
+Between the calls stands what a small model needs to say to keep its place: the next name, a sum digit by digit, the
+longest so far, methods counted as they are named. `code_mode` asks the same tasks in one run of code.
 
 The words of the questions may be those of the shipped suite, and often are. The names may not: no task is about a
 class, function or file that the sample code base has (`Names`).
@@ -18,82 +18,67 @@ from typing import Final
 
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.suite.fresh.names import noun
+from punie_trace.suite.fresh.project_facts import ProjectFacts
+from punie_trace.suite.fresh.tasks import TIMES, WORDS, Task, listed, words
 from punie_trace.suite.load import sample_workspace
 from recipes.chat import Call, Conversation, Turn
-from recipes.multi_tool import MOST_CHARS, CodeBase, Definition
 
 R = random.Random
-TIMES: Final = ("", "once", "twice", "three times")
-LIKE_THE_SUITE: Final = 0.4  # this share is put in the suite's own words: the first phrasing of its kind
+LIKE_THE_SUITE: Final = 0.4  # this share is put in the suite's own words
 PHRASINGS: Final[dict[str, tuple[str, ...]]] = {
     "serializer": (
-        "In which file is the serializer defined that {x} uses, and what is its name?",
         "Which serializer does {x} use, and where is it defined?",
         "Name the serializer of {x} and the file that it is in.",
         "{x} uses a serializer. Which one, and in which file?",
     ),
     "model": (
-        "Which model is the serializer of {x} for, and in which file is it defined?",
         "What model does the serializer of {x} serve, and in which file is that model?",
         "Find the model behind the serializer of {x}, and the file that defines it.",
         "{x} has a serializer. Which model is it for, and where is the model defined?",
     ),
     "related": (
-        "Begin with the model that the serializer of {x} is for, and go where the first field leads that refers to "
-        "another model, {t}. To which model do you come, and in which file is it defined?",
-        "Start at the model that the serializer of {x} is for and follow the first field that refers to another model, "
-        "{t}. Which model is that, and in which file?",
-        "Take the model behind the serializer of {x}, and follow its first relation {t}. Name the model and its file.",
+        "Start at the model that the serializer of {x} is for and follow the first field that refers to "
+        "another model, {t}. Which model is that, and in which file?",
+        "Take the model behind the serializer of {x}, and follow its first relation {t}. Name the model "
+        "and its file.",
     ),
     "settings": (
-        "Which numbers of the project's settings does {x} use? Write each as NAME = value.",
         "Which settings does {x} use, and what are their values?",
         "List the settings that {x} reads, each as NAME = value.",
         "What are the values of the settings in {x}?",
     ),
     "lines": (
-        "How many lines do {x} have together? End with 'total: ' and the number.",
         "Add up the lines of {x}. End with 'total: ' and the sum.",
         "How many lines are there in {x} in all?",
         "Count the lines of {x} and give the total.",
     ),
     "longest": (
-        "Which of {x} has the most lines? End with 'longest: ' and its path.",
         "Which is the longest of {x}? End with 'longest: ' and the path.",
         "Find the file with the most lines among {x}.",
         "Of {x}, which file is the longest?",
     ),
     "docstrings": (
-        "Quote the docstrings of {x}.",
         "What do the docstrings of {x} say?",
         "Show me the docstrings of {x}.",
         "Give the docstring of each of {x}.",
     ),
     "methods": (
-        "How many methods do the classes {x} define together? End with 'total: ' and the number.",
         "Count the methods of the classes {x}. End with 'total: ' and the sum.",
         "How many methods do {x} have in all?",
         "Add up the methods of the classes {x}.",
     ),
 }  # fmt: skip
+"""Other words for each kind than the suite's own (`WORDS`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One thing to find out: its kind, what it is about, the relations to follow, and the calls that lead there."""
-
-    kind: str
-    about: tuple[str, ...]
-    relations: int
-    calls: tuple[tuple[str, str], ...]
-    """Tool and argument of each call, in order."""
+COUNTS: Final = (2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6)
 
 
 class Names:
     """The names and paths that the sample code base has, which no task may be about."""
 
     def __init__(self) -> None:
-        code = CodeBase(sample_workspace())
+        code = ProjectFacts.of_folder(sample_workspace())
         self._taken = {*code.definitions, *code.lines}
 
     def free(self, task: Task) -> bool:
@@ -101,144 +86,122 @@ class Names:
         return not self._taken.intersection((*task.about, *(argument for _, argument in task.calls)))
 
 
-def draw_task(rng: R, code: CodeBase) -> Task | None:
-    """A task of a random kind; None where this project has none of that kind."""
-    kind = rng.choice(tuple(PHRASINGS))
-    if kind in ("serializer", "model", "related"):
-        return _chain(rng, code, kind)
-    if kind == "settings":
-        return _settings(rng, code)
-    count = rng.choice((2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6))
-    if kind in ("lines", "longest"):
-        found = sorted(path for path in code.lines if not path.startswith("config/"))
-        if kind == "longest":
-            rng.shuffle(found)
-            found = list({code.lines[path]: path for path in found}.values())  # one of each length: no two are longest
-        tool = "read_file"
-    else:
-        fitting = [one for one in code.definitions.values() if one.chars <= MOST_CHARS]
-        fitting = [one for one in fitting if (one.docstring if kind == "docstrings" else one.methods)]
-        found = [one.name for one in fitting]
-        tool = "find_definition"
-    if len(found) < count:
-        return None
-    about = tuple(rng.sample(found, count))
-    return Task(kind, about, 0, tuple((tool, one) for one in about))
-
-
-def _chain(rng: R, code: CodeBase, kind: str) -> Task | None:
-    views = [one for one in code.classes() if one.assigned("serializer_class")]
-    if not views:
-        return None
-    way: list[Definition] = [rng.choice(views)]
-    relations = rng.choice((1, 1, 2, 2, 3)) if kind == "related" else 0
-    steps = ["serializer", "model", *["related"] * relations][: {"serializer": 1, "model": 2}.get(kind)]
-    for step in steps:
-        named = way[-1].assigned("serializer_class") if step == "serializer" else None
-        name = getattr(named, "id", None) if step == "serializer" else _next(way[-1], step)
-        following = code.definitions.get(name or "")
-        if following is None or following in way or following.chars > MOST_CHARS:
-            return None
-        way.append(following)
-    return Task(kind, (way[0].name,), relations, tuple(("find_definition", one.name) for one in way))
-
-
-def _next(definition: Definition, step: str) -> str | None:
-    return definition.serialized() if step == "model" else definition.related()
-
-
-def _settings(rng: R, code: CodeBase) -> Task | None:
-    users = [one for one in code.definitions.values() if code.settings_of(one) and one.chars <= MOST_CHARS]
-    if not users:
-        return None
-    user = rng.choice(users)
-    searches = tuple(("search_code", f"{name} =") for name in code.settings_of(user))
-    return Task("settings", (user.name,), 0, (("find_definition", user.name), *searches))
-
-
 def question(rng: R, task: Task) -> str:
     """The task in words."""
-    phrasings = PHRASINGS[task.kind]
-    chosen = phrasings[0] if rng.random() < LIKE_THE_SUITE else rng.choice(phrasings)
-    return chosen.format(x=listed(task.about), t=TIMES[task.relations])
-
-
-def listed(names: Sequence[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    others = PHRASINGS[task.kind]
+    return words(task, WORDS[task.kind] if rng.random() < LIKE_THE_SUITE else rng.choice((WORDS[task.kind], *others)))
 
 
 def chain(asked: str, task: Task, tools: Toolbox) -> Conversation | None:
     """The task by one call after the other; None where a result was cut before what it is asked for."""
     functions = tools.functions()
     argument_of = {"read_file": "path", "find_definition": "name", "search_code": "pattern"}
+    results = [functions[tool](argument) for tool, argument in task.calls]
+    work = worked_out(task, results)
+    if work is None:
+        return None
     turns = [
-        Turn(functions[tool](argument), Call(tool, {argument_of[tool]: argument})) for tool, argument in task.calls
+        Turn(result, Call(tool, {argument_of[tool]: argument}), said)
+        for (tool, argument), result, said in zip(task.calls, results, work.said, strict=True)
     ]
-    answer = chain_answer(task, [turn.text for turn in turns])
-    return None if answer is None else Conversation(asked, (*turns, Turn(answer)), f"chain {task.kind}")
+    return Conversation(asked, (*turns, Turn(work.answer)), f"chain {task.kind}")
 
 
-def chain_answer(task: Task, results: Sequence[str]) -> str | None:
-    """The answer, from what the calls returned and nothing else; None where it is not in there."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How a chain of calls goes: what is said before each call, the answer, and what alone would answer."""
+
+    said: tuple[str, ...]
+    answer: str
+    result: str
+
+
+def worked_out(task: Task, results: Sequence[str]) -> Work | None:
+    """The task from what the calls returned and nothing else; None where it is not in there.
+
+    Before a call the model says how far it is: the name just looked at and the next one as the question has them, a
+    sum so far, how often a relation was followed. Each is copied from near by or worked out from the result just
+    read, which a small model can do; to find the next name without it would take two steps of looking up at once.
+    """
+    count = len(task.calls)
     if task.kind in ("serializer", "model", "related"):
         place = re.match(r"(\S+):\d+-\d+\n", results[-1])
-        return f"{task.calls[-1][1]}, defined in {place[1]}." if place else None
+        followed = tuple(f"{TIMES[n + 1]} of {TIMES[task.relations]}" for n in range(task.relations))
+        answer = f"{task.calls[-1][1]}, defined in {place[1]}." if place else ""
+        return Work((*[""] * (count - len(followed)), *followed), answer, answer.removesuffix(".")) if place else None
     if task.kind == "settings":
         found = [re.search(r"^\d+: (\w+ = .*)$", text, re.MULTILINE) for text in results[1:]]
-        return "\n".join(one[1] for one in found if one) if all(found) else None
+        names = [argument.removesuffix(" =") for _, argument in task.calls[1:]]
+        said = ("", f"{listed(names)}.", *_cursors(names)[1:-1])
+        result = "\n".join(one[1] for one in found if one)
+        return Work(said, f"{_cursors(names)[-1]}\n{result}", result) if all(found) else None
     if task.kind == "docstrings":
-        found = [re.search(r'"""(.*?)(?:"""|$)', text, re.MULTILINE) for text in results]
-        return (
-            "\n".join(f"{n}: {one[1]}" for n, one in zip(task.about, found, strict=True) if one) if all(found) else None
-        )
+        quoted = [re.search(r'"""(.*?)(?:"""|$)', text, re.MULTILINE) for text in results]
+        result = "\n".join(f"{name}: {one[1]}" for name, one in zip(task.about, quoted, strict=True) if one)
+        return _listed_work(task.about, [""] * count, result) if all(quoted) else None
     if task.kind == "methods":
         return _counted_methods(task.about, results)
     lines = [re.search(r", (\d+) lines?$", text.partition("\n")[0]) for text in results]
     if not all(lines):
         return None
     numbers = [int(one[1]) for one in lines if one]
-    return (added if task.kind == "lines" else longest)(task.about, numbers)
+    if task.kind == "lines":
+        return _listed_work(task.about, added(numbers), f"total: {sum(numbers)}")
+    best = task.about[numbers.index(max(numbers))]
+    return _listed_work(task.about, compared(task.about, numbers), f"longest: {best}")
 
 
-def _counted_methods(names: Sequence[str], results: Sequence[str]) -> str | None:
-    number, said = 0, []
-    for name, text in zip(names, results, strict=True):
+def _cursors(names: Sequence[str]) -> list[str]:
+    """What is said of the place in a list before each name, and at its end: 'a, b', 'b and c', 'c is the last.'."""
+    marks = [", "] * (len(names) - 2) + [" and "]
+    pairs = [f"{a}{mark}{b}" for a, mark, b in zip(names[:-1], marks, names[1:], strict=False)]
+    return ["", *pairs, f"{names[-1]} is the last."]
+
+
+def _listed_work(names: Sequence[str], readings: Sequence[str], result: str) -> Work:
+    """The work on names of a list; `readings` are what is said of each one's result."""
+    *said, last = (
+        "\n".join(part for part in (reading, cursor) if part)
+        for reading, cursor in zip(("", *readings), _cursors(names), strict=True)
+    )
+    return Work(tuple(said), f"{last}\n{result}", result)
+
+
+def _counted_methods(names: Sequence[str], results: Sequence[str]) -> Work | None:
+    number, readings = 0, []
+    for text in results:
         if re.search(r"^\(\d+ more lines?\)$", text, re.MULTILINE):
             return None
         methods = re.findall(r"^    (?:async )?def (\w+)", text, re.MULTILINE)
-        said.append(f"{name}: " + ", ".join(f"{method} {number + n}" for n, method in enumerate(methods, start=1)))
+        readings.append(", ".join(f"{method} {number + n}" for n, method in enumerate(methods, start=1)))
         number += len(methods)
-    return "\n".join((*said, f"total: {number}"))
+    return _listed_work(names, readings, f"total: {number}")
 
 
-def added(names: Sequence[str], numbers: Sequence[int]) -> str:
+def added(numbers: Sequence[int]) -> list[str]:
     """The sum, a number at a time and in each a digit at a time from the right, with what is carried.
 
     Numbers have three digits, so that the same place means the same thing everywhere.
     """
-    total, said = numbers[0], [f"{names[0]}: {numbers[0]:03}"]
-    for name, number in zip(names[1:], numbers[1:], strict=True):
+    total, said = numbers[0], [f"{numbers[0]:03} so far."]
+    for number in numbers[1:]:
         steps, carried = [], None
         for a, b in zip(f"{number:03}"[::-1], f"{total:03}"[::-1], strict=True):
             result = int(a) + int(b) + (carried or 0)
             steps.append(f"{a}+{b}{'' if carried is None else f'+{carried}'}={result:02}")
             carried = result // 10
         total += number
-        said.append(f"{name}: {number:03}, {' '.join(steps)}, {total:03}")
-    return "\n".join((*said, f"total: {total}"))
+        said.append(f"{number:03} more: {' '.join(steps)}, {total:03} so far.")
+    return said
 
 
-def longest(names: Sequence[str], numbers: Sequence[int]) -> str:
-    """The path with the highest number, by the highest so far."""
-    best, said = 0, []
-    for place, (name, number) in enumerate(zip(names, numbers, strict=True)):
-        if place == 0:
-            said.append(f"{name}: {number:03}")
-            continue
+def compared(names: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """The highest number so far and whose it is, after each one."""
+    best, said = 0, [f"{numbers[0]:03}, most {numbers[0]:03}: {names[0]}"]
+    for place, number in enumerate(numbers[1:], start=1):
         best = place if number > numbers[best] else best
-        said.append(f"{name}: {number:03}, most {numbers[best]:03} {names[best]}")
-    return "\n".join((*said, f"longest: {names[best]}"))
+        said.append(f"{number:03}, most {numbers[best]:03}: {names[best]}")
+    return said
 
 
 def sums(rng: R) -> Conversation:
@@ -247,5 +210,7 @@ def sums(rng: R) -> Conversation:
     numbers = [rng.choice((rng.randint(1, 60), rng.randint(1, 160))) for _ in names]
     given = listed([f"{name} {number}" for name, number in zip(names, numbers, strict=True)])
     if rng.random() < 0.65:
-        return Conversation(f"Add up {given}.", (Turn(added(names, numbers)),), "sum")
-    return Conversation(f"Which is the longest, {given}?", (Turn(longest(names, numbers)),), "most")
+        return Conversation(f"Add up {given}.", (Turn("\n".join((*added(numbers), f"total: {sum(numbers)}"))),), "sum")
+    best = names[numbers.index(max(numbers))]
+    text = "\n".join((*compared(names, numbers), f"longest: {best}"))
+    return Conversation(f"Which is the longest, {given}?", (Turn(text),), "most")

@@ -45,10 +45,11 @@ CHAT_TEMPLATE = """\
 {%- if message.role == 'user' or (message.role == 'system' and not loop.first) -%}
 {{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
 {%- elif message.role == 'assistant' -%}
-{{ '<|im_start|>assistant\\n' + (message.content or '') }}
+{%- set said = (message.content or '').rstrip('\\n') if message.tool_calls else message.content or '' -%}
+{{ '<|im_start|>assistant\\n' + said }}
 {%- for call in message.tool_calls or [] -%}
 {%- set tool_call = call.function if call.function is defined else call -%}
-{{ '\\n' if message.content or not loop.first else '' }}
+{{ '\\n' if said or not loop.first else '' }}
 {{- '<tool_call>\\n{"name": ' }}{{ tool_call.name | tojson }}{{ ', "arguments": ' }}{{ tool_call.arguments | tojson }}
 {{- '}\\n</tool_call>' }}
 {%- endfor -%}
@@ -72,10 +73,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the assistant said: a call and what the tool answered, or (call is None) the final answer in `text`."""
+    """What the assistant said: a call and what the tool answered, or (call is None) the final answer in `text`.
+
+    `said` is what the assistant said before a call.
+    """
 
     text: str
     call: Call | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def messages(question: str, turns: tuple[Turn, ...] | list[Turn]) -> list[dict[s
         sent.append(
             {
                 "role": "assistant",
-                "content": "",
+                "content": turn.said,
                 "tool_calls": [{"id": identity, "type": "function", "function": function}],
             }
         )

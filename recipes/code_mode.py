@@ -1,8 +1,9 @@
 """Training conversations in code mode: one run of code whose program answers the question, and its result copied.
 
 What the model is sent in code mode comes from the agent itself (`code_schemas`). A program is put together from the
-task's kind and names; what it prints is worked out from what the tools return, and a test runs programs in the real
-sandbox to hold the two together. The tasks are those of `chains`; questions of one call and of none are here too.
+task's kind and names, which stand in it as they do in the question: a small model copies best word by word. What it
+prints is worked out from what the tools return, and a test runs programs in the real sandbox to hold the two together.
+The tasks are those of `chains`; questions of one call and of none are here too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any, Final
 
 from punie_trace.agent.code_mode import code_capability
 from punie_trace.agent.toolbox import Toolbox
-from recipes.chains import Task, chain_answer
+from punie_trace.suite.fresh.tasks import TIMES, WORDS, Task, listed
+from recipes.chains import PHRASINGS, worked_out
 from recipes.chat import Call, Conversation, Turn
 
 R = random.Random
@@ -25,6 +27,10 @@ _STEP: Final = {
     "model": "name = text.split(' model = ')[1].split('\\n')[0]",
     "related": "name = re.findall(r'(?:Key|OneField|ManyField)\\(\\s*(\\w+)', text)[0]",
 }
+_RESULT_WORDS: Final = """
+    models.ForeignKey models.OneToOneField models.ManyToManyField class Meta: model = serializer_class = settings. async
+    def total: longest: most so far. is the last. more: of defined in lines line (more
+"""
 _FIND: Final = "text = await find_definition(name=name)"
 
 
@@ -72,21 +78,21 @@ def program(task: Task) -> str:
                 "'\\n'.join(lines)",
             )
         )
-    names = "', '".join(task.about)
+    names = f"'{listed(task.about)}'.replace(' and ', ', ').split(', ')"
     if task.kind == "docstrings":
         return "\n".join(
             (
                 "lines = []",
-                f"for name in ['{names}']:",
+                f"for name in {names}:",
                 f"    {_FIND}",
                 "    lines.append(name + ': ' + text.split('\"\"\"')[1].split('\\n')[0])",
                 "'\\n'.join(lines)",
             )
         )
     if task.kind == "methods":
-        count = ("total = 0", f"for name in ['{names}']:", f"    {_FIND}", "    total += text.count(' def ')")
+        count = ("total = 0", f"for name in {names}:", f"    {_FIND}", "    total += text.count(' def ')")
         return "\n".join((*count, "f'total: {total}'"))
-    lines = [f"for path in ['{names}']:", "    text = await read_file(path=path)"]
+    lines = [f"for path in {names}:", "    text = await read_file(path=path)"]
     number = "int(text.split(', ')[1].split(' ')[0])"
     if task.kind == "lines":
         return "\n".join(("total = 0", *lines, f"    total += {number}", "f'total: {total}'"))
@@ -94,23 +100,24 @@ def program(task: Task) -> str:
     return "\n".join(("most = 0", "longest = ''", *lines, *compare, "f'longest: {longest}'"))
 
 
+def kept_words() -> list[str]:
+    """The words that say what to do, in questions, programs, results and between calls: no names among them."""
+    tasks = [
+        Task(kind, ("_", "_"), relations, ()) for kind in PHRASINGS for relations in range(1 + 3 * (kind == "related"))
+    ]
+    asked = [phrasing for phrasings in PHRASINGS.values() for phrasing in phrasings]
+    return [*map(program, tasks), *WORDS.values(), *asked, *TIMES, _RESULT_WORDS]
+
+
 def coded(asked: str, task: Task, tools: Toolbox) -> Conversation | None:
     """The task by one run of code; None where a result is cut before what the program reads in it."""
     functions = tools.functions()
     results = [functions[tool](argument) for tool, argument in task.calls]
-    worked_out = chain_answer(task, results)
-    if worked_out is None:
+    work = worked_out(task, results)
+    if work is None:
         return None
-    result = printed(task, worked_out)
-    turns = (Turn(result, Call("run_code", {"code": program(task)})), Turn(result))
+    turns = (Turn(work.result, Call("run_code", {"code": program(task)})), Turn(work.result))
     return Conversation(asked, turns, f"code {task.kind}", mode="code")
-
-
-def printed(task: Task, worked_out: str) -> str:
-    """What the program of a task returns, from the answer that a chain of calls would give."""
-    if task.kind in ("lines", "longest", "methods"):
-        return worked_out.rpartition("\n")[2]
-    return worked_out.removesuffix(".") if task.kind in ("serializer", "model", "related") else worked_out
 
 
 def one_call(conversation: Conversation) -> Conversation | None:

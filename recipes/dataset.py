@@ -23,12 +23,13 @@ from punie_trace.agent.workspace import Workspace
 from punie_trace.records import ToolMode
 from punie_trace.suite.fresh.codebase import make_codebase
 from punie_trace.suite.fresh.django_project import make_project
-from recipes.chains import Names, chain, draw_task, question, sums
+from punie_trace.suite.fresh.project_facts import ProjectFacts
+from punie_trace.suite.fresh.tasks import draw_task
+from recipes.chains import COUNTS, Names, chain, question, sums
 from recipes.chat import Conversation, messages, tool_schemas
 from recipes.code_mode import code_schemas, coded, one_call
 from recipes.conversations import facts, tool_conversation
 from recipes.direct import direct_conversation
-from recipes.multi_tool import CodeBase
 from recipes.overlap import OverlapCheck
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ DIRECT_SHARE = 0.42
 CONVERSATIONS_PER_CODEBASE = 24
 RESULT_LIMITS = (600, 600, 600, 600, 800, 400)  # characters; the default run gives the shipped model 600
 TASKS_PER_PROJECT = 24
-READING_LIMITS = (20, 20, 20, 20, 60, 60, 120, 300)  # characters; of a file's text only the first line is needed
-QUOTING_LIMITS = (150, 200, 200, 300)
+READING_LIMITS = (20, 20, 20, 60, 60, 120, 300, 600)  # characters; of a file's text only the first line is needed
+QUOTING_LIMITS = (150, 200, 200, 300, 600)
 SHARE_OF_CHAINS = 0.65  # of the tasks that are asked in code are asked by calls too: those are twice as long
 SHARE_OF_SUMS = 0.5  # of the rest: practice without the calls
 SHARE_OF_ONE_CALL = 0.3
@@ -111,10 +112,11 @@ def several_calls(seed: int, count: int) -> Iterator[Conversation]:
     while made < count:
         batch: list[Conversation | None] = []
         with tempfile.TemporaryDirectory(prefix="punie-project-") as folder:
-            write_codebase(make_project(rng), Path(folder))
-            code, workspace = CodeBase(Path(folder)), MemoryReadingWorkspace(Path(folder))
+            files = make_project(rng)
+            write_codebase(files, Path(folder))
+            project, workspace = ProjectFacts(files), MemoryReadingWorkspace(Path(folder))
             for _ in range(TASKS_PER_PROJECT):
-                task = draw_task(rng, code)
+                task = draw_task(rng, project, counts=COUNTS)
                 if task is None or not names.free(task):
                     continue
                 limits = {"lines": READING_LIMITS, "longest": READING_LIMITS, "docstrings": QUOTING_LIMITS}
@@ -189,7 +191,7 @@ class Encoder:
                 continue
             start += header
             end = ids.index(self._end, start) + 1
-            weights[start:end] = CALL_WEIGHT if ids[start] == self._call else 1.0
+            weights[start:end] = CALL_WEIGHT if self._call in ids[start:end] else 1.0
             start = end
         return Example(np.array(ids, dtype=np.int32), weights)
 

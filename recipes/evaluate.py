@@ -84,7 +84,7 @@ class Asker:
             if call is None or function is None:
                 return Reply(tuple(turns), broken=text)
             try:
-                turns.append(Turn(function(**call.arguments), call))
+                turns.append(Turn(function(**call.arguments), call, text.partition("<tool_call>")[0].strip()))
             except TypeError:
                 return Reply(tuple(turns), broken=text)
         return Reply(tuple(turns))

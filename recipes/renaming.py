@@ -12,7 +12,7 @@ any token: what looks unlikely has to be copied all the same, and where code and
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -31,12 +31,13 @@ KEPT_TEXT = (
 
 
 class Renaming:
-    """Swaps words in examples of one tokenizer."""
+    """Swaps words in examples of one tokenizer. `kept_texts` are texts whose words are never swapped."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, kept_texts: Iterable[str] = ()) -> None:
         tokenizer = encoder.tokenizer
-        kept = set(tokenizer.encode(KEPT_TEXT, add_special_tokens=False)) | set(encoder.prefix.tolist())
-        kept |= set(tokenizer.encode(KEPT_TEXT.replace(" ", "\n"), add_special_tokens=False))
+        kept = set(encoder.prefix.tolist())
+        for text in (KEPT_TEXT, KEPT_TEXT.replace(" ", "\n"), *kept_texts):
+            kept |= set(tokenizer.encode(text, add_special_tokens=False))
         texts = {token: str(tokenizer.decode([token])) for token in range(len(tokenizer)) if token not in kept}
         # Swapped within its kind only: with a space before it or not, capitalised or not, short or long.
         kinds: dict[tuple[bool, bool, bool], list[int]] = {}
@@ -77,15 +78,33 @@ class Renaming:
             # How a question is put stays as it is: what it shares with a result is names, or small words with a space.
             put = {token for token in question if token not in told or token in self._spaced}
             share, present = SHARE_OF_WORDS, (told & self._kind_of.keys()) - put
-        chosen = [token for token in sorted(present) if rng.random() < share]
+        others = dict.fromkeys(present, self._ordinary) if share == SHARE_OF_TOKENS else self._kind_of
+        return self._swapped(example, rng, present, share, others)
+
+    def _swapped(
+        self, example: Example, rng: random.Random, present: set[int], share: float, others: Mapping[int, list[int]]
+    ) -> Example:
+        tokens = example.tokens.tolist()
         taken = set(tokens)
         swap: dict[int, int] = {}
-        for token in chosen:
-            other = rng.choice(self._ordinary if share == SHARE_OF_TOKENS else self._kind_of[token])
+        for token in [token for token in sorted(present) if rng.random() < share]:
+            other = rng.choice(others[token])
             if other not in taken:
                 taken.add(other)
                 swap[token] = other
         return Example(np.array([swap.get(token, token) for token in tokens], dtype=np.int32), example.weights)
+
+    def rename_shared(self, example: Example, rng: random.Random) -> Example:
+        """The example with a share of the words swapped that its question, its calls and its results have in common.
+
+        For conversations of several calls, in which nearly all other words say what to do.
+        """
+        tokens = example.tokens.tolist()
+        told, _ = self._told(tokens)
+        trained = {token for token, weight in zip(tokens, example.weights, strict=True) if weight}
+        question = set(tokens[: tokens.index(self._end)])
+        present = (told | question & trained) & self._kind_of.keys()
+        return self._swapped(example, rng, present, SHARE_OF_WORDS, self._kind_of)
 
     def _told(self, tokens: list[int]) -> tuple[set[int], set[int]]:
         """The tokens of what the tools returned, and those of the question and the calls."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from punie_trace.records import ToolMode
+from recipes.code_mode import kept_words
 from recipes.dataset import (
     Encoder,
     Example,
@@ -143,15 +144,27 @@ def fresh_examples(plan: Plan, encoder: Encoder, chunk: int) -> list[Example]:
     return examples
 
 
+def several_examples(plan: Plan, encoders: dict[ToolMode, Encoder], chunk: int) -> dict[ToolMode, list[Example]]:
+    """The examples of one chunk that take several calls or a run of code, by mode; most with other names."""
+    rng = random.Random(f"several names {plan.seed} {chunk}")
+    renaming = {mode: Renaming(encoder, kept_words()) for mode, encoder in encoders.items()}
+    examples: dict[ToolMode, list[Example]] = {mode: [] for mode in encoders}
+    for one in several_calls(plan.seed * 100_003 + chunk, round(plan.several * plan.chunk)):
+        example = encoders[one.mode].example(one)
+        if one.turns[0].call and rng.random() < plan.renamed:
+            example = renaming[one.mode].rename_shared(example, rng)
+        examples[one.mode].append(example)
+    return examples
+
+
 def _stream(plan: Plan, rank: int, encoders: dict[ToolMode, Encoder]) -> Iterator[tuple[ToolMode, tuple[Rows, Rows]]]:
     chunk = plan.first_chunk
     while True:
         rng = random.Random(f"{plan.seed} {chunk}")
         examples: dict[ToolMode, list[Example]] = {"calls": fresh_examples(plan, encoders["calls"], chunk)}
         if plan.several:
-            several = list(several_calls(plan.seed * 100_003 + chunk, round(plan.several * plan.chunk)))
-            examples["calls"] += [encoders["calls"].example(one) for one in several if one.mode == "calls"]
-            examples["code"] = [encoders["code"].example(one) for one in several if one.mode == "code"]
+            several = several_examples(plan, encoders, chunk)
+            examples = {"calls": examples["calls"] + several["calls"], "code": several["code"]}
         steps = [
             (mode, step[rank])
             for mode, some in examples.items()

@@ -95,6 +95,17 @@ def test_what_may_hold_secrets_is_read_where_the_experiment_says_so(tmp_path: Pa
         assert Toolbox(workspace).read_file(".env").startswith(starts)
 
 
+def test_fresh_questions_of_several_calls_have_a_code_base_of_their_own_too(tmp_path: Path) -> None:
+    alone = questions_of(Experiment(suite="fresh-multi-tool:8", seed=7))
+    assert {query.category for query in alone.suite.queries} <= {
+        f"{n} calls" for n in ("two", "three", "four", "five", "six")
+    }
+    assert any(path.endswith("config/settings.py") for path in alone.files)
+    joined = questions_of(Experiment(suite="discrimination+fresh-multi-tool:3", seed=7))
+    assert sum(query.once for query in joined.suite.queries) == 3
+    assert len(joined.workspaces_in(tmp_path)) == 2
+
+
 def test_fresh_questions_are_made_by_seed_and_number_with_their_code_base(tmp_path: Path) -> None:
     first, again = (questions_of(Experiment(suite="fresh:12", seed=7)) for _ in range(2))
     other = questions_of(Experiment(suite="fresh:12", seed=8))
@@ -114,6 +125,8 @@ def test_fresh_questions_are_made_by_seed_and_number_with_their_code_base(tmp_pa
         ({"suite": "fresh:many"}, SuiteError, "names no number of questions; write fresh:60"),
         ({"suite": "fresh:"}, SuiteError, "names no number"),
         ({"suite": "fresh:0"}, SuiteError, "1 to 1000"),
+        ({"suite": "fresh-multi-tool:x"}, SuiteError, "write fresh-multi-tool:60"),
+        ({"suite": "fresh-multi-tool:0"}, SuiteError, "fresh-multi-tool:40 for forty"),
         ({"suite": "fresh:99999"}, SuiteError, "1 to 1000"),
         ({"suite": "discrimination+fresh:x"}, SuiteError, "names no number"),
         ({"suite": "fresh:2+discrimination"}, SuiteError, "names no number"),

@@ -13,9 +13,9 @@ from punie_trace.agent.options import AskOptions
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.agent.workspace import Workspace
 from punie_trace.models import shipped_model
+from punie_trace.suite.fresh.tasks import WORDS, Task
 from punie_trace.suite.load import sample_workspace
 from punie_trace.testing import ToolCall
-from recipes.chains import PHRASINGS, Task
 from recipes.chat import CHAT_TEMPLATE, Call, Conversation, Turn, messages
 from recipes.code_mode import code_schemas, coded, one_call
 from recipes.dataset import load_tokenizer
@@ -67,7 +67,7 @@ async def test_a_training_prompt_is_what_the_agent_sends_in_code_mode_to_the_let
     )
 
 
-@pytest.mark.parametrize("kind", sorted(PHRASINGS))
+@pytest.mark.parametrize("kind", sorted(WORDS))
 async def test_a_program_returns_in_the_sandbox_what_its_conversation_says(kind: str) -> None:
     made = coded("?", TASKS[kind], TOOLS)
     assert made is not None

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from punie_trace.models import shipped_model
-from recipes.dataset import Encoder, conversations, load_tokenizer
+from punie_trace.records import ToolMode
+from recipes.code_mode import kept_words
+from recipes.dataset import Encoder, conversations, load_tokenizer, several_calls
 from recipes.renaming import Renaming
 
 
@@ -47,6 +49,25 @@ def test_calls_stay_in_a_scrambled_example(encoder: Encoder, monkeypatch: pytest
         assert calls[0] == calls[1]
         changed += texts[0] != texts[1]
     assert changed > 5
+
+
+@pytest.mark.parametrize("mode", ["calls", "code"])
+def test_names_of_several_calls_are_swapped_and_what_says_what_to_do_stays(mode: ToolMode) -> None:
+    encoder = Encoder(load_tokenizer(shipped_model()[0]), mode)
+    renaming = Renaming(encoder, kept_words())
+    swapped, kept = 0, 0
+    for number, conversation in enumerate(several_calls(5, 30)):
+        if conversation.mode != mode or conversation.turns[0].call is None:
+            continue
+        before = encoder.example(conversation)
+        after = renaming.rename_shared(before, random.Random(number))
+        swapped += not np.array_equal(before.tokens, after.tokens)
+        texts = [str(encoder.tokenizer.decode(one.tokens)) for one in (before, after)]
+        for word in ("serializer_class = ", "for name in ", "so far.", "is the last.", "total: ", ".split('"):
+            assert texts[0].count(word) == texts[1].count(word)
+            kept += texts[0].count(word)
+    assert swapped > 5
+    assert kept > 5
 
 
 def test_the_wording_of_a_question_stays(encoder: Encoder) -> None:

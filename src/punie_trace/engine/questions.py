@@ -1,7 +1,8 @@
 """What is asked, and about which code base: a suite and a workspace that are there, or both made for this run.
 
 `fresh`, or `fresh:200`, are questions never asked before about a code base never seen before, made by the experiment's
-seed. That code base is written into the run's folder, where the tools read it and a reader of the run finds it.
+seed; `fresh-multi-tool:40` are such that take two to six calls. That code base is written into the run's folder, where
+the tools read it and a reader of the run finds it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from punie_trace.errors import ConfigurationError, RunFolderError, SuiteError
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 
 FRESH: Final = "fresh"
+FRESH_MULTI_TOOL: Final = "fresh-multi-tool"
 FRESH_COUNT: Final = 60
 """How many questions `fresh` asks where it names no number."""
 WORKSPACE_FOLDER: Final = "workspace"
@@ -94,7 +96,7 @@ def _all_of(experiment: Experiment) -> Questions:
 
 
 def _is_fresh(name: str) -> bool:
-    return name.partition(":")[0] == FRESH
+    return name.partition(":")[0] in (FRESH, FRESH_MULTI_TOOL)
 
 
 def _in_files(experiment: Experiment, name: str) -> Questions:
@@ -103,12 +105,14 @@ def _in_files(experiment: Experiment, name: str) -> Questions:
 
 
 def _fresh(experiment: Experiment, name: str) -> Questions:
-    _, colon, number = name.partition(":")
+    kind, colon, number = name.partition(":")
     if colon and not (number.isascii() and number.isdigit() and len(number) < 6):
-        raise SuiteError(f"the suite {name!r} names no number of questions; write {FRESH}:{FRESH_COUNT}, or {FRESH}")
+        raise SuiteError(f"the suite {name!r} names no number of questions; write {kind}:{FRESH_COUNT}, or {kind}")
+    from punie_trace.suite.fresh.multi_tool import make_fresh_multi_tool
     from punie_trace.suite.fresh.questions import make_fresh
 
-    fresh = make_fresh(int(number) if colon else FRESH_COUNT, experiment.seed)
+    make = make_fresh if kind == FRESH else make_fresh_multi_tool
+    fresh = make(int(number) if colon else FRESH_COUNT, experiment.seed)
     return Questions(Suite(name, fresh.queries, fresh.digest), None, fresh.files)
 
 

@@ -33,7 +33,7 @@ def test_there_are_as_many_questions_as_were_asked_for_each_with_a_name_of_its_o
     assert len({query.text.casefold() for query in suite.queries}) == count
 
 
-def _write(suite: FreshSuite, folder: Path) -> Toolbox:
+def write_files(suite: FreshSuite, folder: Path) -> Toolbox:
     for path, text in suite.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
@@ -43,7 +43,7 @@ def _write(suite: FreshSuite, folder: Path) -> Toolbox:
 @pytest.mark.parametrize("seed", range(3))
 def test_an_agent_that_calls_the_right_tool_and_quotes_its_result_is_right(tmp_path: Path, seed: int) -> None:
     suite = make_fresh(40, seed)
-    tools = _write(suite, tmp_path)
+    tools = write_files(suite, tmp_path)
     for query in suite.queries:
         if query.expected == "direct":
             assert judge(query, Answer("It is an idea.")) is Verdict.CORRECT

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -78,8 +78,13 @@ def make_fresh(count: int, seed: int) -> FreshSuite:
     queries += [_about_ideas(rng, idea) for idea in sorted(asked)]
     rng.shuffle(queries)
     numbered = tuple(replace(query, name=f"{query.name}-{number}") for number, query in enumerate(queries, start=1))
-    written = json.dumps([[q.text, q.answer_contains] for q in numbered] + sorted(files.items()), sort_keys=True)
-    return FreshSuite(numbered, files, hashlib.sha256(written.encode()).hexdigest())
+    return FreshSuite(numbered, files, digest_of(numbered, files))
+
+
+def digest_of(queries: Sequence[Query], files: Mapping[str, str]) -> str:
+    """SHA-256, in hex, over the questions, what is right, and the files."""
+    written = json.dumps([[q.text, q.answer_contains] for q in queries] + sorted(files.items()), sort_keys=True)
+    return hashlib.sha256(written.encode()).hexdigest()
 
 
 def _codebase(rng: random.Random, wanted: Mapping[str, int]) -> tuple[dict[str, str], dict[str, tuple[Subject, ...]]]:
