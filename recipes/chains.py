@@ -119,9 +119,10 @@ class Work:
 def worked_out(task: Task, results: Sequence[str]) -> Work | None:
     """The task from what the calls returned and nothing else; None where it is not in there.
 
-    Before a call the model says how far it is: the name just looked at and the next one as the question has them, a
-    sum so far, how often a relation was followed. Each is copied from near by or worked out from the result just
-    read, which a small model can do; to find the next name without it would take two steps of looking up at once.
+    Before a call the model says what it read and how far it is: a file's first line, a sum so far, the name just
+    looked at and the next one as the question has them, how often a relation was followed. Each is copied from near by
+    or worked out from the result just read, which a small model can do; to find the next name without it would take
+    two steps of looking up at once.
     """
     count = len(task.calls)
     if task.kind in ("serializer", "model", "related"):
@@ -138,23 +139,27 @@ def worked_out(task: Task, results: Sequence[str]) -> Work | None:
     if task.kind == "docstrings":
         quoted = [re.search(r'"""(.*?)(?:"""|$)', text, re.MULTILINE) for text in results]
         result = "\n".join(f"{name}: {one[1]}" for name, one in zip(task.about, quoted, strict=True) if one)
-        return _listed_work(task.about, [""] * count, result) if all(quoted) else None
+        return _listed_work(task.about, result.split("\n"), result) if all(quoted) else None
     if task.kind == "methods":
         return _counted_methods(task.about, results)
     lines = [re.search(r", (\d+) lines?$", text.partition("\n")[0]) for text in results]
     if not all(lines):
         return None
     numbers = [int(one[1]) for one in lines if one]
-    if task.kind == "lines":
-        return _listed_work(task.about, added(numbers), f"total: {sum(numbers)}")
+    heads = [text.partition("\n")[0] for text in results]
     best = task.about[numbers.index(max(numbers))]
-    return _listed_work(task.about, compared(task.about, numbers), f"longest: {best}")
+    said, result = (
+        (added(numbers), f"total: {sum(numbers)}")
+        if task.kind == "lines"
+        else (compared(task.about, numbers), f"longest: {best}")
+    )
+    return _listed_work(task.about, ["\n".join(pair) for pair in zip(heads, said, strict=True)], result)
 
 
 def _cursors(names: Sequence[str]) -> list[str]:
-    """What is said of the place in a list before each name, and at its end: 'a, b', 'b and c', 'c is the last.'."""
+    """What is said of the place in a list: nothing, 'After a, b', 'After b and c', and at the end 'c is the last.'."""
     marks = [", "] * (len(names) - 2) + [" and "]
-    pairs = [f"{a}{mark}{b}" for a, mark, b in zip(names[:-1], marks, names[1:], strict=False)]
+    pairs = [f"After {a}{mark}{b}" for a, mark, b in zip(names[:-1], marks, names[1:], strict=False)]
     return ["", *pairs, f"{names[-1]} is the last."]
 
 

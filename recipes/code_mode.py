@@ -29,7 +29,7 @@ _STEP: Final = {
 }
 _RESULT_WORDS: Final = """
     models.ForeignKey models.OneToOneField models.ManyToManyField class Meta: model = serializer_class = settings. async
-    def total: longest: most so far. is the last. more: of defined in lines line (more
+    def total: longest: most so far. is the last. After more: of defined in lines line (more
 """
 _FIND: Final = "text = await find_definition(name=name)"
 

@@ -41,9 +41,10 @@ RESULT_LIMITS = (600, 600, 600, 600, 800, 400)  # characters; the default run gi
 TASKS_PER_PROJECT = 24
 READING_LIMITS = (20, 20, 20, 60, 60, 120, 300, 600)  # characters; of a file's text only the first line is needed
 QUOTING_LIMITS = (150, 200, 200, 300, 600)
-SHARE_OF_CHAINS = 0.65  # of the tasks that are asked in code are asked by calls too: those are twice as long
-SHARE_OF_SUMS = 0.5  # of the rest: practice without the calls
-SHARE_OF_ONE_CALL = 0.3
+SHARE_OF_CHAINS = 0.85  # of the tasks are asked by calls
+SHARE_OF_CODE = 0.4  # of the tasks; code is learned sooner
+SHARE_OF_SUMS = 1.0  # of the rest: practice without the calls
+SHARE_OF_ONE_CALL = 0.2
 CALL_WEIGHT = 2.0  # a wrong token in a call spoils the whole answer
 
 
@@ -102,9 +103,9 @@ def conversations(
 
 
 def several_calls(seed: int, count: int) -> Iterator[Conversation]:
-    """About `count` conversations of code, and fewer of several calls, which are longer; the same for the same seed.
+    """Conversations about `count` tasks, most by several calls, some by a run of code; the same for the same seed.
 
-    In code mode three in ten are questions of one call or of none, so that code is written where it is of use.
+    In code mode two in ten are questions of one call or of none, so that code is written where it is of use.
     """
     rng, names = random.Random(f"several calls {seed}"), Names()
     plain = conversations(seed, count)
@@ -125,6 +126,9 @@ def several_calls(seed: int, count: int) -> Iterator[Conversation]:
                     batch.append(chain(question(rng, task), task, tools))
                 elif rng.random() < SHARE_OF_SUMS:
                     batch.append(sums(rng))
+                made += 1
+                if rng.random() >= SHARE_OF_CODE:
+                    continue
                 one = next(plain) if rng.random() < SHARE_OF_ONE_CALL else None
                 if one is None:
                     batch.append(coded(question(rng, task), task, tools))
@@ -132,7 +136,6 @@ def several_calls(seed: int, count: int) -> Iterator[Conversation]:
                     batch.append(replace(one, mode="code"))
                 else:
                     batch.append(one_call(one))
-                made += 1
         yield from (one for one in batch if one is not None)
 
 

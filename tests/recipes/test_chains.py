@@ -71,7 +71,7 @@ def test_before_a_call_stands_the_last_name_and_the_next_as_the_question_has_the
         assert made is not None
         assert made.turns[0].said == ""
         for turn, last, following in zip(made.turns[1:], task.about, task.about[1:], strict=False):
-            place = turn.said.splitlines()[-1]
+            place = turn.said.splitlines()[-1].removeprefix("After ")
             assert place in made.question
             assert place in (f"{last}, {following}", f"{last} and {following}")
         assert f"{task.about[-1]} is the last.\n" in made.turns[-1].text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 from typing import Any
 
@@ -74,16 +75,26 @@ def test_another_text_is_followed_through_the_automaton(store: list[int], text: 
         assert store[end - matched + 1 : end + 1] == text[-matched:]
 
 
-def test_the_memory_of_an_automaton_is_not_understated() -> None:
-    text = [(i * i + i // 7) % 50 for i in range(2000)]
+RANDOM = random.Random(5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        [(i * i + i // 7) % 50 for i in range(2000)], [i % 97 for i in range(2000)], [1] * 2000,
+        [RANDOM.randrange(2) for _ in range(2000)], [RANDOM.randrange(1500) for _ in range(2000)],
+    ],
+    ids=["squares", "a loop", "one token", "two tokens", "many tokens"],
+)  # fmt: skip
+def test_the_memory_of_an_automaton_is_not_understated_and_little_overstated(text: list[int]) -> None:
     tracemalloc.start()
     automaton = SuffixAutomaton()
     for token in text:
         automaton.read(token)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert held < automaton.nbytes == BYTES_PER_TOKEN * len(text)
-    assert held > 0.2 * automaton.nbytes
+    assert held < automaton.nbytes <= BYTES_PER_TOKEN * len(text)
+    assert held > 0.75 * automaton.nbytes
 
 
 @settings(deadline=None)
@@ -125,15 +136,15 @@ def test_earlier_requests_are_remembered_until_there_is_no_room() -> None:
     drafter.end(context, 3)
     drafter.begin([9, 9, 1, 2, 3])
     assert drafter.propose([], 6).ids == tuple(answer)
-    for start in range(100, 200, 10):
+    for start in range(100, 600, 10):
         drafter.begin([start, start + 1])
         drafter.commit(range(start + 2, start + 8))
         drafter.end(list(range(start, start + 8)), 2)
         assert drafter.earlier.nbytes <= drafter.earlier.limit
     drafter.begin([9, 9, 1, 2, 3])
     assert drafter.propose([], 6).ids == ()
-    drafter.begin([190, 191])
-    assert drafter.propose([], 3).ids == (192, 193, 194)
+    drafter.begin([590, 591])
+    assert drafter.propose([], 3).ids == (592, 593, 594)
 
 
 def test_the_same_answer_again_takes_no_more_memory() -> None:
