@@ -30,7 +30,7 @@ class SuffixDrafter(FreeDrafter):
 
     name = "suffix"
 
-    def __init__(self, *, shortest: int = 2, window: int = 16_384, store_limit: int = 1 << 20) -> None:
+    def __init__(self, *, shortest: int = 2, window: int = 32_768, store_limit: int = 1 << 20) -> None:
         self.shortest = shortest
         self.window = window
         self.stores = TextStores(store_limit)
