@@ -41,9 +41,9 @@ RESULT_LIMITS = (600, 600, 600, 600, 800, 400)  # characters; the default run gi
 TASKS_PER_PROJECT = 24
 READING_LIMITS = (20, 20, 20, 60, 60, 120, 300, 600)  # characters; of a file's text only the first line is needed
 QUOTING_LIMITS = (150, 200, 200, 300, 600)
-SHARE_OF_CHAINS = 0.85  # of the tasks are asked by calls
-SHARE_OF_CODE = 0.4  # of the tasks; code is learned sooner
-SHARE_OF_SUMS = 1.0  # of the rest: practice without the calls
+SHARE_OF_CHAINS = 0.65  # of the tasks are asked by calls
+SHARE_OF_CODE = 0.7  # of the tasks
+SHARE_OF_SUMS = 0.5  # of the tasks that are not asked by calls: practice without them
 SHARE_OF_ONE_CALL = 0.2
 CALL_WEIGHT = 2.0  # a wrong token in a call spoils the whole answer
 
