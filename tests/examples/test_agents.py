@@ -74,7 +74,9 @@ def test_an_mcp_server_over_stdio(tmp_path: Path) -> None:
     assert {call.name for one in found.outcomes for call in one.tool_calls} >= {"find_definition"}
 
 
-@pytest.mark.parametrize(("name", "package"), [("openai_agents", "openai-agents"), ("langgraph_agent", "langchain-openai")])
+@pytest.mark.parametrize(
+    ("name", "package"), [("openai_agents", "openai-agents"), ("langgraph_agent", "langchain-openai")]
+)
 def test_frameworks_by_a_function(name: str, package: str, tmp_path: Path) -> None:
     # By its distribution: what other tests imported as 'agents' is not it.
     try:
