@@ -69,9 +69,8 @@ PHRASINGS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 """Other words for each kind than the suite's own (`WORDS`)."""
-
-
 COUNTS: Final = (2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6)
+"""Of files or names in a task: few more often, since a conversation about six is long."""
 
 
 class Names:

@@ -100,7 +100,7 @@ def train_more(
     `train_demo`, but for the suite of several calls, whose words are shared and whose names are kept out. Two
     processes.
 
-    In three sittings of two hours in all, with these rates and shares moved about, a target got 30 of 38 of
+    In four sittings of 109 minutes in all, with these rates and shares moved about, a target got 30 of 38 of
     `multi-tool` in code and 9 by calls; quoting long results it then got wrong (discrimination 2 of 5,
     discrimination-40 34 of 40). Weights a part of the way back to the start lose little of either, and training goes
     on well from there.

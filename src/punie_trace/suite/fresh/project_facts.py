@@ -1,7 +1,7 @@
 """What a Python project's own text says of it: lines of files, definitions and what they refer to, settings.
 
 Read from syntax trees, so that a tool that finds the wrong thing cannot agree with itself. Which questions are made of
-it is `tasks`' concern. Nothing is read from a disk.
+it is `tasks`' concern.
 """
 
 from __future__ import annotations
