@@ -10,6 +10,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Final
 
 import httpx2
@@ -75,16 +76,17 @@ async def read_within(response: httpx2.Response, most: int, deadline: float) -> 
         raise httpx2.DecodingError(f"the answer is compressed as {encoding!r}, which was not asked for")
     inflater = None if encoding in ("identity", "") else zlib.decompressobj(_EITHER_FORM)
     body = bytearray()
-    async for raw in response.aiter_raw(65536):
-        data = raw
-        if inflater is not None:
-            try:
-                data = inflater.decompress(raw, most + 1 - len(body))
-            except zlib.error as error:
-                raise httpx2.DecodingError(f"the answer is not compressed as it says: {error}") from error
-        body += data
-        if len(body) > most or (inflater is not None and inflater.unconsumed_tail):
-            raise TooLongError
-        if time.monotonic() > deadline:
-            raise TimeoutError
+    async with aclosing(response.aiter_raw(65536)) as pieces:
+        async for raw in pieces:
+            data = raw
+            if inflater is not None:
+                try:
+                    data = inflater.decompress(raw, most + 1 - len(body))
+                except zlib.error as error:
+                    raise httpx2.DecodingError(f"the answer is not compressed as it says: {error}") from error
+            body += data
+            if len(body) > most or (inflater is not None and inflater.unconsumed_tail):
+                raise TooLongError
+            if time.monotonic() > deadline:
+                raise TimeoutError
     return bytes(body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
@@ -17,6 +17,8 @@ Path: TypeAlias = Literal["agent", "imported", "program", "http", "inprocess"]
 ServerKind: TypeAlias = Literal["mlx_lm", "punie", "command", "url"]
 ToolMode: TypeAlias = Literal["calls", "code"]
 """How a model uses tools: call by call, or by code that it writes and a sandbox runs."""
+MOST_TOKENS: Final = 2**53
+"""A server that counts more counts nothing: JSON's numbers are inexact there, and sums have to stay writable."""
 
 
 class Verdict(StrEnum):

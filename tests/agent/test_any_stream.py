@@ -82,8 +82,8 @@ VALUES: st.SearchStrategy[JsonValue] = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-5, 5),
-    st.sampled_from([10**18, 1.5, -0.0, 1e300, "", "x", "null", "\ud800", "a" * 5000, "<think>", "</think>", deep]),
-    st.sampled_from(["<tool_call>", "[DONE]", "tool_calls", "length", "error", '{"name": "x"}', "{", "[1]"]),
+    st.sampled_from([10**18, 10**30, 1.5, -0.0, 1e300, "", "x", "\ud800", "a" * 5000, "<think>", "error", deep]),
+    st.sampled_from(["</think>", "<tool_call>", "[DONE]", "tool_calls", "length", '{"name": "x"}', "{", "null", "[1]"]),
     st.lists(st.sampled_from([None, 1, "x", {}, {"type": "text", "text": "y"}, {"type": "thinking"}]), max_size=3),
     st.dictionaries(st.sampled_from(["name", "text", "type", "message", "content"]), st.just("x"), max_size=2),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_trace.records import Evaluation, Outcome, ToolCall, TurnOutcome, Verdict
-from punie_trace.runs.outcome_line import decode_outcome, encode_outcome
+from punie_trace.runs.outcome_line import TIME_LIMIT, decode_outcome, encode_outcome
 
 OUTCOME = Outcome(
     seq=3,
@@ -38,7 +38,9 @@ arguments = st.dictionaries(
     texts, st.one_of(texts, st.integers(), st.booleans(), st.none(), st.lists(texts, max_size=3)), max_size=3
 )
 
-found = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
+# Whoever makes an evaluation keeps its number within 63 bits, and a count of tokens within 53.
+numbers = st.integers(-TIME_LIMIT + 1, TIME_LIMIT - 1)
+found = st.none() | st.booleans() | numbers | st.floats(allow_nan=False, allow_infinity=False) | texts
 
 
 @given(
@@ -46,7 +48,7 @@ found = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, a
     error=st.none() | texts,
     calls=st.lists(st.builds(ToolCall, texts, arguments, st.booleans()), max_size=3),
     verdict=st.sampled_from(Verdict),
-    tokens=st.none() | st.integers(min_value=0),
+    tokens=st.none() | st.integers(0, TIME_LIMIT - 1),
     evaluations=st.lists(st.builds(Evaluation, texts, found, st.none() | texts, texts), max_size=3),
 )
 def test_an_outcome_comes_back_as_it_was(

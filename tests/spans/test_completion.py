@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie_trace.records import JsonValue
 from punie_trace.spans.completion import CompletionReader, Form
 
 DONE = b"data: [DONE]\n\n"
@@ -170,6 +171,13 @@ def test_a_malformed_chunk_is_told_and_the_rest_is_read() -> None:
 def test_an_error_within_the_stream_is_told() -> None:
     assert read(event(error={"message": "no memory"})).error_message == "no memory"
     assert read(event(error="no memory")).error_message == "no memory"
+
+
+@pytest.mark.parametrize("count", [-1, 2**53 + 1, 10**30, 1e300, True, "9"])
+def test_a_count_of_tokens_that_cannot_be_is_none(count: JsonValue) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": count}}
+    reader = read(event(choices=[], usage=usage))
+    assert (reader.input_tokens, reader.output_tokens, reader.cached_tokens) == (None, 2, None)
 
 
 def test_a_json_body() -> None:

@@ -180,6 +180,11 @@ def test_usage_that_cannot_be_read_is_not_said(details: str) -> None:
     assert usage_of(span(1, attributes)) == Usage("gpt-4o", None, None, None, None)
 
 
+@pytest.mark.parametrize("count", [-1, 2**53 + 1])
+def test_a_count_of_tokens_that_cannot_be_is_not_said(count: int) -> None:
+    assert usage_of(span(1, {**OTEL_CHAT, "gen_ai.usage.input_tokens": count})).input_tokens is None
+
+
 def test_our_own_requests_count_before_what_conventions_say() -> None:
     ours = span(3, {names.SEGMENT: names.SEGMENT_GENERATION}, parent=2)
     assert generations([span(1, OTEL_TOOL), span(2, OTEL_CHAT, parent=1), ours]) == [ours]

@@ -71,7 +71,7 @@ MINE = '''
     @dataclass
     class Odd(Evaluator):
         def evaluate(self, ctx: EvaluatorContext) -> object:
-            return {"nan": float("nan"), "list": [1], "none": None}
+            return {"nan": float("nan"), "list": [1], "none": None, "huge": 10**5000}
 
     class NoDataclass(Evaluator):
         def evaluate(self, ctx: EvaluatorContext) -> bool:
@@ -202,7 +202,7 @@ async def test_one_that_fails_leaves_its_case_not_judged_and_the_others_are_aske
 async def test_what_is_no_finding_says_what_it_was(suite: Suite, evaluators: Evaluators):
     found = await judged(suite, evaluators, ended(suite, "odd"))
     assert found.verdict is Verdict.NOT_JUDGED
-    assert values(found) == {"nan": None, "list": None, "none": None}
+    assert values(found) == {"nan": None, "list": None, "none": None, "huge": None}
     assert found.reason == "nan: it gave nan, which is neither a truth, a finite number nor a text"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Final
 
 import anyio
@@ -80,11 +80,12 @@ class HttpPath:
                 raise ResponseError(f"the server answered {response.status_code}: {message}")
             reader = response.extensions[COMPLETION]
             assert isinstance(reader, CompletionReader)
-            pieces = response.aiter_raw()
-            async for _ in pieces:
-                if reader.done:
-                    await _read_out(pieces)
-                    break
+            # Closed here and now: one that is left half read is closed whenever memory is collected, by anybody.
+            async with aclosing(response.aiter_raw()) as pieces:
+                async for _ in pieces:
+                    if reader.done:
+                        await _read_out(pieces)
+                        break
         finally:
             await response.aclose()
         completion = reader.completion()

@@ -7,7 +7,7 @@ piece as they arrive: all times are taken there, so that a thread which waits fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import httpx2
@@ -72,15 +72,25 @@ class _Body(httpx2.SyncByteStream):
     def __init__(self, response: httpx2.Response, loop: _Loop) -> None:
         self._response = response
         self._loop = loop
+        self._pieces: AsyncGenerator[bytes, None] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        pieces = self._response.aiter_raw()
-        while (piece := self._loop.run(_next(pieces))) is not None:
+        self._pieces = self._response.aiter_raw()
+        while (piece := self._loop.run(_next(self._pieces))) is not None:
             yield piece
 
     def close(self) -> None:
-        self._loop.run(self._response.aclose())
+        self._loop.run(_let_go(self._response, self._pieces))
 
 
-async def _next(pieces: Any) -> bytes | None:
+async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes | None:
     return await anext(pieces, None)
+
+
+async def _let_go(response: httpx2.Response, pieces: AsyncGenerator[bytes, None] | None) -> None:
+    """In the loop, both: a body that is left half read is else closed wherever memory happens to be collected."""
+    try:
+        if pieces is not None:
+            await pieces.aclose()
+    finally:
+        await response.aclose()

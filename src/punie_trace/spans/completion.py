@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from punie_trace.records import JsonValue
+from punie_trace.records import MOST_TOKENS, JsonValue
 from punie_trace.spans import names
 from punie_trace.spans.chunk_template import ChunkTemplate
 from punie_trace.spans.families import reasoning_of, split_reasoning, texts_of, unparsed_mark
@@ -340,7 +340,7 @@ def _text(value: JsonValue) -> str | None:
 def _count(value: JsonValue, before: int | None) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else before
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else before
 
 
 def _shown(data: bytes) -> str:

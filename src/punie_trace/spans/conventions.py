@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from punie_trace.records import JsonValue
+from punie_trace.records import MOST_TOKENS, JsonValue
 from punie_trace.spans import names
 from punie_trace.spans.span import AttributeValue, Span
 
@@ -233,7 +233,8 @@ def _text(attributes: Attributes, keys: Iterable[str]) -> str | None:
 
 def _count(attributes: Attributes, keys: Iterable[str], details: Mapping[str, JsonValue], kind: str) -> int | None:
     values = (*(attributes.get(key) for key in keys), *(details.get(key) for key in _LANGFUSE_TOKENS[kind]))
-    return next((one for one in values if isinstance(one, int) and not isinstance(one, bool)), None)
+    counts = (one for one in values if isinstance(one, int) and not isinstance(one, bool))
+    return next((one for one in counts if 0 <= one <= MOST_TOKENS), None)
 
 
 def _object(value: object) -> dict[str, JsonValue]:

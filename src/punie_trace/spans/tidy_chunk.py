@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from punie_trace.records import JsonValue
+from punie_trace.records import MOST_TOKENS, JsonValue
 from punie_trace.spans.written_calls import CallPiece
 
 _LATEST_TIME: Final = 32_503_680_000
 """Seconds: the year 3000. What is beyond is in other units."""
 _ID: Final = "chatcmpl-tidied"
 _COUNTS: Final = ("prompt_tokens", "completion_tokens")
-_MOST_TOKENS: Final = 2**53
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -51,7 +50,7 @@ class TidyChunk:
             "choices": [{"index": 0, "delta": delta, "finish_reason": self.finish_reason}],
         }
         if self.usage is not None:
-            sent, received, cached = (min(one, _MOST_TOKENS) if one is not None else None for one in self.usage)
+            sent, received, cached = self.usage
             chunk["usage"] = {
                 "prompt_tokens": sent,
                 "completion_tokens": received,
@@ -115,7 +114,7 @@ def _is_time(value: JsonValue) -> bool:
 
 
 def _is_count(value: JsonValue) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
 
 def _call(piece: CallPiece) -> JsonValue:

@@ -28,6 +28,7 @@ from punie_trace.user_code import load_object
 
 _WHAT = "evaluator"
 _MOST_TEXT = 2000
+_NUMBER_LIMIT = 2**63
 _DATASET_KEYS = ("cases", "evaluators")
 _CASE_KEYS = ("name", "inputs", "metadata", "expected_output", "evaluators")
 Evaluating = Evaluator[Any, Any, Any]
@@ -194,6 +195,8 @@ def _finding(name: str, source: str, found: object) -> Evaluation:
     shown = None if reason is None else str(reason)[:_MOST_TEXT]
     if isinstance(value, str):
         return Evaluation(name, value[:_MOST_TEXT], shown, source)
+    if isinstance(value, int) and abs(value) >= _NUMBER_LIMIT:
+        return Evaluation(name, None, "it gave a whole number of more than 63 bits: no mean can be taken of it", source)
     if isinstance(value, bool | int | float) and abs(value) < float("inf"):
         return Evaluation(name, value, shown, source)
     returned = f"{value!r}"[:200]
