@@ -21,9 +21,10 @@ import psutil
 
 from punie_trace.engine.conditions_macos import macos_conditions
 from punie_trace.records import MachineSample
+from punie_trace.servers.descendants import descendants
 
 INTERVAL_S: Final = 1.0
-_LOOK_FOR_CHILDREN: Final = 30  # samples: going through all processes costs more than all the rest
+_LOOK_FOR_CHILDREN: Final = 30  # samples: what runs below us changes seldom
 _PSI: Final = Path("/proc/pressure/memory")
 _VMSTAT: Final = Path("/proc/vmstat")
 _SWAPS: Final = (b"pswpin", b"pswpout")
@@ -134,7 +135,7 @@ class _OtherLoad:
 
     def _follow(self) -> None:
         here = psutil.Process()
-        for process in (here, *here.children(recursive=True)):
+        for process in (here, *descendants(here.pid)):
             if process.pid not in self._own:
                 with contextlib.suppress(psutil.Error):
                     self._own[process.pid] = process, _cpu_s(process)

@@ -21,7 +21,8 @@ from punie_trace.servers import memory_macos
 
 EVERY_S = 2.0
 """Both systems keep the peak themselves, so a sample matters only shortly before a process ends."""
-_TREE_EVERY = 10  # samples: walking the process table costs milliseconds, reading one status file microseconds
+_TREE_EVERY = 2 if sys.platform == "linux" else 10
+"""Samples until a server's processes are looked for again: elsewhere all processes of the machine have to be asked."""
 
 
 @dataclass(frozen=True, slots=True)

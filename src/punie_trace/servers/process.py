@@ -22,6 +22,7 @@ import psutil
 from punie_trace.bound_process import LAUNCHER
 from punie_trace.errors import ServerError
 from punie_trace.servers import ports
+from punie_trace.servers.descendants import descendants
 from punie_trace.servers.server_log import LogLimit, log_tail
 
 _KILL_S = 5.0
@@ -72,7 +73,7 @@ class ServerProcess:
     def processes(self) -> list[psutil.Process]:
         """The server and all that it started and that still runs, the server first; the launcher is left out."""
         with suppress(psutil.Error, OSError):
-            for process in psutil.Process(self.group).children(recursive=True):
+            for process in descendants(self.group):
                 self._seen.setdefault(process.pid, process)
         return [process for process in self._seen.values() if _runs(process)]
 

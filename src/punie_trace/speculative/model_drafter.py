@@ -23,7 +23,7 @@ from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, DraftToken, 
 from punie_trace.speculative.memory import Memory
 from punie_trace.speculative.registry import without_draft_model
 
-_LEAST_LIMIT = 4 << 20
+_LEAST_LIMIT = 1 << 20
 _AT_ONCE = 64  # tokens read together with the one that is proposed after
 
 
@@ -232,5 +232,5 @@ def weights_of(model: nn.Module) -> int:
 
 
 def cache_measure(model: nn.Module) -> int:
-    """Bytes for all caches of a draft model unless told: a quarter of its weights, and 4 MiB at least."""
+    """Bytes for all caches of a draft model unless told: a quarter of its weights, and 1 MiB at least."""
     return max(_LEAST_LIMIT, weights_of(model) // 4)
