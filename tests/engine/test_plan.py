@@ -145,6 +145,10 @@ def test_code_mode_is_there_by_name_beside_what_it_is_compared_with() -> None:
     assert groups["code"] == groups["baseline"]
     assert groups["code-speculative-3"] == groups["speculative-3"]
     assert {"code", "code-speculative-3"} & {c.name for c in make_plan(config(server=MODEL)).configurations} == set()
+    ours = make_plan(config(server=MODEL, only=["adaptive", "code-adaptive"])).configurations
+    assert [one.tools for one in ours] == ["calls", "code"]
+    assert ours[0].group == ours[1].group, "one process"
+    assert [one.server.model_dump()["cache_salt"] for one in ours] == ["adaptive", "code-adaptive"]
     url = config(server={"kind": "url", "url": "http://127.0.0.1:1/v1"}, only=["baseline", "code"])
     assert [c.tools for c in make_plan(url).configurations] == ["calls", "code"]
 

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from punie_trace import models
 from punie_trace.errors import ModelError
+from punie_trace.models.weights_digest import weights_digest
 
 
 @pytest.fixture
@@ -70,3 +71,12 @@ def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv(models.CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert models.cache_folder() == tmp_path / "punie-trace"
+
+
+def test_both_targets_of_the_package_are_known_by_their_weights_wherever_they_lie(monkeypatch, tmp_path):
+    monkeypatch.setenv(models.CACHE_VARIABLE, str(tmp_path))
+    one, several = (models.shipped_model(several_calls=several)[0] for several in (False, True))
+    found = [weights_digest(folder.glob("*.safetensors")) for folder in (one, several)]
+    assert found[0] != found[1]
+    assert all(digest is not None and models.is_shipped("m", digest.hex) for digest in found)
+    assert not models.is_shipped("m", "0" * 64)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from punie_trace.engine.experiment import Experiment
+from punie_trace.engine.questions import takes_several_calls
 from punie_trace.records import ToolMode
 from punie_trace.speculative.registry import names_without_draft_model
 
 DRAFT_LENGTHS: Final = (2, 3, 5)
 CODE: Final = "code"
+ADAPTIVE: Final = "adaptive"
 ON_DEMAND: Final = (
     "speculative-2",
     "speculative-5",
@@ -21,6 +23,7 @@ ON_DEMAND: Final = (
     "plain",
     CODE,
     *(f"{CODE}-speculative-{length}" for length in DRAFT_LENGTHS),
+    f"{CODE}-{ADAPTIVE}",
 )
 """Presets that are measured only where they are asked for by name.
 
@@ -59,7 +62,10 @@ def offer(experiment: Experiment) -> Offer:
     if shipped:
         from punie_trace.models import shipped_model
 
-        target, small = shipped_model()
+        several = takes_several_calls(experiment.suite)
+        if several:
+            notes.append("these questions are asked of the package's second model, which was trained for several calls")
+        target, small = shipped_model(several_calls=several)
         shared["model_path"] = str(target)
         draft = draft or str(small)
     if experiment.named:
@@ -67,7 +73,7 @@ def offer(experiment: Experiment) -> Offer:
         for own in chosen.values():
             if draft and "num_draft_tokens" in own and "draft_model" not in own:
                 own["draft_model"] = draft
-        return Offer(shared, chosen, frozenset(), shipped)
+        return Offer(shared, chosen, frozenset(), shipped, tuple(notes))
     chosen = {"baseline": {}}
     if draft and not external:
         if experiment.concurrency > 1 and experiment.path != "inprocess":
@@ -82,8 +88,11 @@ def offer(experiment: Experiment) -> Offer:
         notes.append("no draft model was given: 'adaptive' drafts from what was said alone; --draft-model gives more")
     if not external and experiment.path != "inprocess":
         chosen |= _served_by_us(str(draft) if draft else None, experiment.concurrency)
-    in_code = {CODE: "baseline"} | {f"{CODE}-{name}": name for name in chosen if name.startswith("speculative-")}
-    chosen |= {name: dict(chosen[like]) for name, like in in_code.items()}
+    faster = [name for name in chosen if name.startswith("speculative-") or name == ADAPTIVE]
+    in_code = {CODE: "baseline"} | {f"{CODE}-{name}": name for name in faster}
+    for name, like in in_code.items():
+        salt = {"cache_salt": name} if "cache_salt" in chosen[like] else {}
+        chosen[name] = {**chosen[like], **salt}
     return Offer(shared, chosen, frozenset(ON_DEMAND), shipped, tuple(notes), dict.fromkeys(in_code, "code"))
 
 
@@ -91,7 +100,7 @@ def _served_by_us(draft: str | None, concurrency: int) -> dict[str, dict[str, An
     """The configurations of our own server, one process for all of them."""
     common: dict[str, Any] = {"kind": "punie", **({"draft_model": draft} if draft else {})}
     chosen: dict[str, dict[str, Any]] = {
-        "adaptive": {"speculation": "adaptive", "drafter": "hybrid" if draft else "suffix"},
+        ADAPTIVE: {"speculation": "adaptive", "drafter": "hybrid" if draft else "suffix"},
         **{name: {"speculation": "adaptive", "drafter": name} for name in names_without_draft_model()},
         "plain": {"speculation": "off"},
     }

@@ -23,35 +23,43 @@ SHIPPED_NAME = "punie-trace-shipped"
 """What the shipped model is called where it is served by name, as from a GGUF file: a name that begins so is it."""
 CACHE_VARIABLE = "PUNIE_TRACE_CACHE"
 _HERE = Path(__file__).resolve().parent
+_TARGETS = ("target", "multi_tool_target")
 _REMEDY = "reinstall punie-trace, or name other models with --model and --draft-model"
 
 
-def shipped_model() -> tuple[Path, Path]:
+def shipped_model(*, several_calls: bool = False) -> tuple[Path, Path]:
     """The folders of the shipped target and of its draft, each with config.json, weights and tokenizer.
+
+    With `several_calls` the target that was trained on for chains of calls and for code that makes them: at this size
+    one that quotes to the letter and one that keeps its place among six calls are two.
 
     The first call on a machine other than a Mac writes 23 MB to the cache (`$PUNIE_TRACE_CACHE`, else
     `$XDG_CACHE_HOME/punie-trace`, else `~/.cache/punie-trace`); later calls find them there. Safe when several
     processes call it at once. Raises `ModelError` where the packaged weights are absent or damaged, or the cache
     cannot be written.
     """
-    return ready(_HERE / "target"), ready(_HERE / "draft")
+    return ready(_HERE / (_TARGETS[1] if several_calls else _TARGETS[0])), ready(_HERE / "draft")
 
 
 def is_shipped(name: str | None, digest: str | None) -> bool:
-    """Whether a model is the shipped target, by the digest of its weights or by the name that it is served under."""
+    """Whether a model is a shipped target, by the digest of its weights or by the name that it is served under."""
     if name is not None and name.replace("\\", "/").rpartition("/")[2].lower().startswith(SHIPPED_NAME):
         return True
     return digest is not None and digest in _shipped_digests()
 
 
-@lru_cache(maxsize=1)
 def _shipped_digests() -> frozenset[str]:
-    """Of the weights as they are packaged, and as they are served here."""
+    """Of the weights as they are packaged, and as they are served here where they have been."""
     try:
-        folders = {_HERE / "target", ready(_HERE / "target")}
-        found = [weights_digest(folder.glob("model*.safetensors")) for folder in folders]
-    except (ModelError, OSError):
+        packaged = [_HERE / name for name in _TARGETS]
+        return _digests(tuple(one for one in (*packaged, *map(_served_from, packaged)) if one.is_dir()))
+    except OSError:
         return frozenset()
+
+
+@lru_cache(maxsize=4)
+def _digests(folders: tuple[Path, ...]) -> frozenset[str]:
+    found = [weights_digest(folder.glob("model*.safetensors")) for folder in folders]
     return frozenset(one.hex for one in found if one is not None)
 
 
@@ -62,10 +70,7 @@ def ready(packaged: Path, *, platform: str = sys.platform) -> Path:
         raise ModelError(f"there is no packaged model in {str(packaged)!r}; {_REMEDY}")
     if platform == "darwin":
         return packaged
-    digest = hashlib.sha256()
-    for file in sorted(p for p in packaged.iterdir() if p.is_file()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    wanted = cache_folder() / "models" / digest.hexdigest()[:16] / packaged.name
+    wanted = _served_from(packaged)
     if wanted.is_dir():
         return wanted
     try:
@@ -75,6 +80,14 @@ def ready(packaged: Path, *, platform: str = sys.platform) -> Path:
             f"cannot write the shipped model to {str(wanted)!r}: {error.strerror or error}; "
             f"make room there, or set {CACHE_VARIABLE} to a folder that can be written"
         ) from error
+
+
+def _served_from(packaged: Path) -> Path:
+    """Where the single-precision copy of a packaged model lies, or is to lie."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in packaged.iterdir() if p.is_file()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return cache_folder() / "models" / digest.hexdigest()[:16] / packaged.name
 
 
 def cache_folder() -> Path:
