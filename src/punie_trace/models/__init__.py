@@ -84,10 +84,18 @@ def ready(packaged: Path, *, platform: str = sys.platform) -> Path:
 
 def _served_from(packaged: Path) -> Path:
     """Where the single-precision copy of a packaged model lies, or is to lie."""
+    files = sorted(p for p in packaged.iterdir() if p.is_file())
+    as_they_are = tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return cache_folder() / "models" / _digest(as_they_are)[:16] / packaged.name
+
+
+@lru_cache(maxsize=16)
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of names and contents. Sizes and times are told so that a changed file is read again, and no other."""
     digest = hashlib.sha256()
-    for file in sorted(p for p in packaged.iterdir() if p.is_file()):
+    for file, _, _ in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return cache_folder() / "models" / digest.hexdigest()[:16] / packaged.name
+    return digest.hexdigest()
 
 
 def cache_folder() -> Path:

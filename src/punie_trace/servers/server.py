@@ -101,7 +101,7 @@ class Server:
         if (failure := self.process.failure()) is not None:
             return failure
         pid, port = self.identity.pid, self.identity.port
-        if pid is not None and port is not None and not self.process.listens(pid, port):
+        if pid is not None and port is not None and not self.process.listens(pid, port) and self.process.processes():
             return f"no longer listens: its process {pid} has ended, though others that it started still run"
         return None
 
