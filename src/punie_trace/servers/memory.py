@@ -21,8 +21,8 @@ from punie_trace.servers import memory_macos
 
 EVERY_S = 2.0
 """Both systems keep the peak themselves, so a sample matters only shortly before a process ends."""
-_TREE_EVERY = 2 if sys.platform == "linux" else 10
-"""Samples until a server's processes are looked for again: elsewhere all processes of the machine have to be asked."""
+_TREE_EVERY = 10
+"""Samples until a server's processes are looked for again, and what they share read: that walks all of their pages."""
 
 
 @dataclass(frozen=True, slots=True)
