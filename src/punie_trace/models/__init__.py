@@ -31,7 +31,7 @@ def shipped_model(*, several_calls: bool = False) -> tuple[Path, Path]:
     """The folders of the shipped target and of its draft, each with config.json, weights and tokenizer.
 
     With `several_calls` the target that was trained on for chains of calls and for code that makes them: at this size
-    one that quotes to the letter and one that keeps its place among six calls are two.
+    one that quotes to the letter and one that writes such code are two.
 
     The first call on a machine other than a Mac writes 23 MB to the cache (`$PUNIE_TRACE_CACHE`, else
     `$XDG_CACHE_HOME/punie-trace`, else `~/.cache/punie-trace`); later calls find them there. Safe when several
