@@ -101,8 +101,8 @@ def train_more(
     processes.
 
     With these rates and shares moved about, 109 minutes made a target that got 30 of 38 of `multi-tool` in code and 9
-    by calls; quoting long results it then got wrong (discrimination 2 of 5, discrimination-40 34 of 40). Another 64
-    minutes of mixtures with more that is old did not bring that back (34, then 32): so the package has two targets.
+    by calls; quoting long results it then got wrong (discrimination 2 of 5, discrimination-40 34 of 40), and another
+    64 minutes did not mend that. What mends it is many more tokens: docs/model.md says how many.
     """
     from safetensors.numpy import load_file, save_file
 

@@ -7,8 +7,11 @@ answer that names them: the model must not invent facts, and must not look into 
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import random
 import re
+from functools import cache
 
 from punie_trace.suite.fresh import phrasings
 from punie_trace.suite.fresh.names import DOMAIN, VERBS, camel, made_up_word, noun, plural, word_list
@@ -48,7 +51,17 @@ _DOING = word_list(
     log
     """
 )
+_DOCUMENTED = (
+    "argparse asyncio collections concurrent.futures configparser csv datetime decimal difflib email.message functools "
+    "gettext heapq http.client imaplib inspect ipaddress itertools json locale logging mailbox multiprocessing os "
+    "optparse pathlib pickle random re sched selectors shutil socket statistics string subprocess tarfile tempfile "
+    "textwrap threading unittest urllib.request uuid weakref zipfile"
+)
+"""Modules of the standard library whose docstrings lend words; another Python may lend others."""
 _MAKING = ("add", "introduce", "use", "build", "choose", "replace", "remove", "start with")
+UNKNOWN = "In short, "
+"""How the generic answers begin: what was asked about then follows as it was asked, with no capital to be put on a word
+that was never seen with one."""
 UNKNOWN_ONE = (
     "a general idea in software, not a part of this code base, so I looked nothing up. I know no more about it."
 )
@@ -79,6 +92,26 @@ SMALL_TALK = (
 SUMS = ("What is {a} plus {b}?", "How much is {a} + {b}?", "{a}+{b}?", "add {a} and {b}")
 
 
+@cache
+def _words() -> tuple[str, ...]:
+    """Some thousand English words, in order: those of the docstrings of `_DOCUMENTED`."""
+    found: set[str] = set()
+    for name in dict.fromkeys(_DOCUMENTED.split()):
+        module = importlib.import_module(name)
+        holders = [held for held in vars(module).values() if inspect.isclass(held) or inspect.isfunction(held)]
+        holders += [held for one in holders if inspect.isclass(one) for held in vars(one).values()]
+        for held in (module, *holders):
+            text = getattr(held, "__doc__", None)
+            if isinstance(text, str):
+                found.update(re.findall(r"(?<![\w.'<-])[a-z]{4,12}(?![\w'>(=-])", text))
+    return tuple(sorted(found))
+
+
+def _modifier(rng: R) -> str:
+    """Half of them any word: a model that only ever saw those of a list puts one of them for a word that is new."""
+    return rng.choice(_MODIFIERS if rng.random() < 0.5 else _words())
+
+
 def unknown_subject(rng: R) -> str:
     """A term that sounds like software, composed or made up."""
     if rng.random() < 0.2:
@@ -89,7 +122,7 @@ def unknown_subject(rng: R) -> str:
         return rng.choice(PRODUCTS)
     form = rng.random()
     if form < 0.4:
-        return f"{rng.choice(_MODIFIERS)} {rng.choice(_KINDS)}"
+        return f"{_modifier(rng)} {rng.choice(_KINDS)}"
     if form < 0.55:
         return f"{made_up_word(rng)} {rng.choice(_KINDS)}"
     if form < 0.7:
@@ -97,7 +130,8 @@ def unknown_subject(rng: R) -> str:
     if form < 0.8:
         return f"{rng.choice(('a', 'an', 'the'))} {noun(rng, 0.2)} {rng.choice(_KINDS)}"
     if form < 0.9:
-        return f"a {rng.choice(_MODIFIERS)} {rng.choice(_KINDS)}"
+        modifier = _modifier(rng)
+        return f"{'an' if modifier[0] in 'aeiou' else 'a'} {modifier} {rng.choice(_KINDS)}"
     return "".join(rng.choice("ABCDEFGHIKLMNOPRSTUVW") for _ in range(rng.randint(2, 5)))
 
 
@@ -113,14 +147,16 @@ def concept(rng: R, held_out: bool) -> Conversation:
     elif rng.random() < 0.06:
         subject = "".join(rng.choice("ABCDEFGHIKLMNOPRSTUVW") for _ in range(rng.randint(2, 5)))
         template = phrasings.choose(rng, phrasings.CONCEPT_ACRONYM, held_out)
-        text = f"{subject} is {UNKNOWN_ONE}"
+        text = f"{UNKNOWN}{subject} is {UNKNOWN_ONE}"
     else:
         subject = unknown_subject(rng)
         if rng.random() < 0.1:
             subject = f"{rng.choice(LIBRARY)} in {rng.choice(('Django', 'Python', 'DRF', 'general'))}"
-        text = f"{_capital(subject)} is {UNKNOWN_ONE}"
+        if rng.random() < 0.3:
+            subject = subject.removeprefix("a ").removeprefix("an ").removeprefix("the ")
+        text = f"{UNKNOWN}{subject} is {UNKNOWN_ONE}"
     said = subject
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and UNKNOWN not in text:
         said = subject.removeprefix("a ").removeprefix("an ").removeprefix("the ")
     return Conversation(phrasings.vary(rng, template.format(x=said)), (Turn(text),), "concept")
 
@@ -141,7 +177,7 @@ def _several(rng: R, held_out: bool) -> Conversation:
         if rng.random() < 0.3 and thing != "view":
             thing = f"{rng.choice(FRAMEWORKS)} {thing}"
         asked = plural(thing)
-        text = f"{_capital(asked)} are {UNKNOWN_SEVERAL}"
+        text = f"{UNKNOWN}{asked} are {UNKNOWN_SEVERAL}"
     return Conversation(phrasings.vary(rng, template.format(x=asked)), (Turn(text),), "concept")
 
 
@@ -157,7 +193,7 @@ def comparison(rng: R, held_out: bool) -> Conversation:
         a, b = (rng.choice(known) if rng.random() < 0.4 else unknown_subject(rng) for _ in range(2))
         if rng.random() < 0.35:
             a, b = rng.sample(LIBRARY if rng.random() < 0.7 else PRODUCTS, 2)
-        text = f"{_capital(a)} and {b} are {UNKNOWN_TWO}"
+        text = f"{UNKNOWN}{a} and {b} are {UNKNOWN_TWO}"
     question = template.format(a=a, b=b)
     return Conversation(phrasings.vary(rng, question), (Turn(text),), "comparison")
 

@@ -8,10 +8,8 @@ import pytest
 from punie_trace.agent.toolbox import Toolbox
 from punie_trace.engine.default_run import FRESH, resolved
 from punie_trace.engine.experiment import Experiment
-from punie_trace.engine.presets import offer
-from punie_trace.engine.questions import FRESH_COUNT, Questions, questions_of, takes_several_calls
+from punie_trace.engine.questions import FRESH_COUNT, Questions, questions_of
 from punie_trace.errors import ConfigurationError, PunieTraceError, RunFolderError, SuiteError
-from punie_trace.models import shipped_model
 from punie_trace.suite.load import load_suite, sample_workspace
 
 
@@ -145,28 +143,3 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "workspace").write_text("in the way")
     with pytest.raises(RunFolderError, match="cannot be written"):
         questions_of(Experiment(suite="fresh:3")).workspaces_in(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("suite", "several"),
-    [
-        ("multi-tool", True),
-        ("fresh-multi-tool:8", True),
-        ("multi-tool+fresh-multi-tool", True),
-        ("discrimination+fresh-multi-tool:3", False),
-        ("discrimination+fresh:12", False),
-        ("multi-tool-mine", False),
-    ],
-)
-def test_questions_of_several_calls_are_known_by_their_suite(suite: str, several: bool) -> None:
-    assert takes_several_calls(suite) is several
-    offered = offer(Experiment(suite=suite))
-    assert offered.shared["model_path"] == str(shipped_model(several_calls=several)[0])
-    assert offered.shipped_model
-    assert any("second model" in note for note in offered.notes) is several
-
-
-def test_a_file_that_is_called_as_a_suite_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("multi-tool").write_text("cases: []")
-    assert not takes_several_calls("multi-tool")

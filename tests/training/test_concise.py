@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,26 @@ def test_what_is_held_out_is_in_no_example_and_is_the_same_each_time(run: Run, t
     experiment = Experiment.from_file(compare)
     assert [one.name for one in experiment.named] == ["baseline", "concise"]
     assert {one["name"] for one in json.loads(Path(experiment.suite).read_text())["cases"]} == held_out
+
+
+def test_the_comparison_asks_about_the_code_base_that_was_made_for_the_run(run: Run, tmp_path: Path) -> None:
+    plan = plan_concise(run.record, run.summary, model="m", anyway=True)
+    made = tmp_path / "run" / "workspace"
+    made.mkdir(parents=True)
+    compare = write_plan(plan, replace(run.record, folder=made.parent), tmp_path / "concise")
+    assert Experiment.from_file(compare).workspace == str(made)
+    assert "workspace" not in write_plan(plan, run.record, tmp_path / "sample").read_text().replace(str(tmp_path), "")
+
+
+def test_questions_about_several_code_bases_are_not_compared_in_one(run: Run) -> None:
+    header = run.record.header
+    queries = [
+        replace(query, workspace="" if number % 2 else "-made") for number, query in enumerate(header.suite.queries)
+    ]
+    suite = header.suite.model_copy(update={"queries": tuple(queries)})
+    mixed = replace(run.record, header=header.model_copy(update={"suite": suite}))
+    with pytest.raises(ConfigurationError, match=r"about 2 code bases.*--suite fresh:120"):
+        plan_concise(mixed, run.summary, model="m", anyway=True)
 
 
 def test_examples_end_with_what_the_model_is_to_say(run: Run) -> None:

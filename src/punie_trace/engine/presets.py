@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from punie_trace.engine.experiment import Experiment
-from punie_trace.engine.questions import takes_several_calls
 from punie_trace.records import ToolMode
 from punie_trace.speculative.registry import names_without_draft_model
 
@@ -62,10 +61,7 @@ def offer(experiment: Experiment) -> Offer:
     if shipped:
         from punie_trace.models import shipped_model
 
-        several = takes_several_calls(experiment.suite)
-        if several:
-            notes.append("these questions are asked of the package's second model, which was trained for several calls")
-        target, small = shipped_model(several_calls=several)
+        target, small = shipped_model()
         shared["model_path"] = str(target)
         draft = draft or str(small)
     if experiment.named:
@@ -73,7 +69,7 @@ def offer(experiment: Experiment) -> Offer:
         for own in chosen.values():
             if draft and "num_draft_tokens" in own and "draft_model" not in own:
                 own["draft_model"] = draft
-        return Offer(shared, chosen, frozenset(), shipped, tuple(notes))
+        return Offer(shared, chosen, frozenset(), shipped)
     chosen = {"baseline": {}}
     if draft and not external:
         if experiment.concurrency > 1 and experiment.path != "inprocess":

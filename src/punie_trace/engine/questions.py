@@ -17,14 +17,13 @@ from punie_trace.agent.workspace import Workspace
 from punie_trace.engine.experiment import Experiment
 from punie_trace.engine.quick import few_of, short_of
 from punie_trace.errors import ConfigurationError, RunFolderError, SuiteError
+from punie_trace.runs.reader import WORKSPACE_FOLDER
 from punie_trace.suite.load import Suite, load_suite, sample_workspace
 
 FRESH: Final = "fresh"
-MULTI_TOOL: Final = "multi-tool"
 FRESH_MULTI_TOOL: Final = "fresh-multi-tool"
 FRESH_COUNT: Final = 60
 """How many questions `fresh` asks where it names no number."""
-WORKSPACE_FOLDER: Final = "workspace"
 OWN: Final = ""
 """What queries call the code base that the run is about; others have names."""
 JOINED: Final = "+"
@@ -76,12 +75,6 @@ def questions_of(experiment: Experiment) -> Questions:
     queries = questions.suite.queries
     few = few_of([query for query in queries if query.once] or queries)
     return replace(questions, suite=replace(questions.suite, queries=few), of=len(queries))
-
-
-def takes_several_calls(suite: str | Path) -> bool:
-    """Whether a suite, by its name, is one of those whose questions take two calls and more."""
-    kinds = {part.partition(":")[0] for part in str(suite).split(JOINED)}
-    return not Path(suite).is_file() and kinds <= {MULTI_TOOL, FRESH_MULTI_TOOL}
 
 
 def _all_of(experiment: Experiment) -> Questions:

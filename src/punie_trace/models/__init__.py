@@ -23,26 +23,22 @@ SHIPPED_NAME = "punie-trace-shipped"
 """What the shipped model is called where it is served by name, as from a GGUF file: a name that begins so is it."""
 CACHE_VARIABLE = "PUNIE_TRACE_CACHE"
 _HERE = Path(__file__).resolve().parent
-_TARGETS = ("target", "multi_tool_target")
 _REMEDY = "reinstall punie-trace, or name other models with --model and --draft-model"
 
 
-def shipped_model(*, several_calls: bool = False) -> tuple[Path, Path]:
+def shipped_model() -> tuple[Path, Path]:
     """The folders of the shipped target and of its draft, each with config.json, weights and tokenizer.
-
-    With `several_calls` the target that was trained on for chains of calls and for code that makes them: at this size
-    one that quotes to the letter and one that writes such code are two.
 
     The first call on a machine other than a Mac writes 23 MB to the cache (`$PUNIE_TRACE_CACHE`, else
     `$XDG_CACHE_HOME/punie-trace`, else `~/.cache/punie-trace`); later calls find them there. Safe when several
     processes call it at once. Raises `ModelError` where the packaged weights are absent or damaged, or the cache
     cannot be written.
     """
-    return ready(_HERE / (_TARGETS[1] if several_calls else _TARGETS[0])), ready(_HERE / "draft")
+    return ready(_HERE / "target"), ready(_HERE / "draft")
 
 
 def is_shipped(name: str | None, digest: str | None) -> bool:
-    """Whether a model is a shipped target, by the digest of its weights or by the name that it is served under."""
+    """Whether a model is the shipped target, by the digest of its weights or by the name that it is served under."""
     if name is not None and name.replace("\\", "/").rpartition("/")[2].lower().startswith(SHIPPED_NAME):
         return True
     return digest is not None and digest in _shipped_digests()
@@ -51,8 +47,8 @@ def is_shipped(name: str | None, digest: str | None) -> bool:
 def _shipped_digests() -> frozenset[str]:
     """Of the weights as they are packaged, and as they are served here where they have been."""
     try:
-        packaged = [_HERE / name for name in _TARGETS]
-        return _digests(tuple(one for one in (*packaged, *map(_served_from, packaged)) if one.is_dir()))
+        packaged = _HERE / "target"
+        return _digests(tuple(one for one in (packaged, _served_from(packaged)) if one.is_dir()))
     except OSError:
         return frozenset()
 

@@ -28,6 +28,7 @@ from punie_trace.runs.stored_header import (
     PARTS_FOLDER,
     SERVERS_FOLDER,
     SPANS_FILE,
+    WORKSPACE_FOLDER,
     check_is_file,
     read_header,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "PARTS_FOLDER",
     "SERVERS_FOLDER",
     "SPANS_FILE",
+    "WORKSPACE_FOLDER",
     "RunRecord",
     "not_collecting",
     "read_run",

@@ -15,6 +15,8 @@ from punie_trace.runs.header import SCHEMA_VERSION, RunHeader
 HEADER_FILE: Final = "run.json"
 OUTCOMES_FILE: Final = "outcomes.jsonl"
 SPANS_FILE: Final = "spans.jsonl"
+WORKSPACE_FOLDER: Final = "workspace"
+"""Below it lies the code base that was made for a run; others of the run have a name behind it."""
 CONDITIONS_FILE: Final = "conditions.jsonl"
 ENERGY_FILE: Final = "energy.jsonl"
 SERVERS_FOLDER: Final = "servers"

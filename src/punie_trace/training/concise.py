@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from typing import Any, Final
 from punie_trace.analysis.figures import Summary
 from punie_trace.errors import ConfigurationError, nearest
 from punie_trace.records import Query
-from punie_trace.runs.reader import RunRecord
+from punie_trace.runs.reader import WORKSPACE_FOLDER, RunRecord
 from punie_trace.training.lora import LoraSettings, Trained, train_lora
 from punie_trace.training.pairs import FEWEST_DIRECT, FEWEST_TOOL, Pair, Pairs, concise_pairs
 
@@ -73,6 +73,11 @@ def plan_concise(
         raise ConfigurationError(
             f"too few right answers to learn from: {' and '.join(short)} ones, with {len(pairs.held_out)} questions "
             f"held out{why}. Run more questions; --anyway trains on what there is"
+        )
+    if len(about := {query.workspace for query in pairs.held_out}) > 1:
+        raise ConfigurationError(
+            f"its questions are about {len(about)} code bases, and the comparison would have one: train from a run of "
+            "one suite, such as --suite fresh:120"
         )
     return ConcisePlan(model, name, share, pairs)
 
@@ -134,12 +139,19 @@ def _comparison(plan: ConcisePlan, run: RunRecord, held_out: Path, adapters: Pat
         "# trained on.",
         f"suite = {_toml(str(held_out.resolve()))}",
     ]
-    workspace = settings.get("workspace")
-    lines += [f"workspace = {_toml(workspace)}"] if isinstance(workspace, str) else []
+    workspace = _workspace(plan.pairs.held_out, run)
+    lines += [f"workspace = {_toml(workspace)}"] if workspace is not None else []
     lines += ["", "[agent]", *(f"{key} = {_toml(value)}" for key, value in agent.items())]
     lines += ["", "[server]", f"model_path = {_toml(plan.model)}", "", "[configurations.baseline]", ""]
     lines += ["[configurations.concise]", f"adapter_path = {_toml(str(adapters.resolve()))}", ""]
     return "\n".join(lines)
+
+
+def _workspace(held_out: Sequence[Query], run: RunRecord) -> str | None:
+    """The code base that the held-out questions are about: one made for the run, or the run's own; None: the sample."""
+    made = run.folder.resolve() / f"{WORKSPACE_FOLDER}{held_out[0].workspace if held_out else ''}"
+    given = run.header.configuration.get("workspace")
+    return str(made) if made.is_dir() else given if isinstance(given, str) else None
 
 
 def _toml(value: object) -> str:
