@@ -6,7 +6,8 @@ steps give the same data and first weights; a limit in minutes stops at a step t
 weights came out of this code in several sittings while its settings were still being found, so it will make others, not
 those.
 
-`train_more` goes on from a target, for several calls and for code; what is shipped has been through it, and through more (docs/model.md).
+`train_more` goes on from a target, for several calls and for code; what is shipped has been through it, and through
+more (docs/model.md).
 """
 
 from __future__ import annotations
