@@ -22,13 +22,14 @@ from recipes.dataset import load_tokenizer
 from recipes.shape import Shape
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-
-
 KEPT_BITS = 7  # of the ten that float16 has after the leading one
 
 
 def rounded(weights: np.ndarray, bits: int = KEPT_BITS) -> np.ndarray:
-    """As float16, each value to the nearest (half to even) that needs no more than `bits` after the leading one."""
+    """As float16, and then each as the nearest value (half to even) that needs `bits` after the leading one, or fewer.
+
+    Beyond 65,344 it becomes infinite; weights are about 1.
+    """
     whole = weights.astype(np.float16).view(np.uint16).astype(np.uint32)
     dropped = 10 - bits
     step = 1 << dropped
