@@ -47,6 +47,9 @@ class Wanting:
     def asks(self) -> bool:
         return self.taken < self.most
 
+    def asks_again(self) -> bool:
+        return self.taken + 1 < self.most
+
     def copied(self, drafter: str, matched: int) -> None:
         self.taken += 1
 
@@ -104,6 +107,26 @@ def test_the_tail_that_is_not_worth_it_is_cut_and_what_it_cost_is_kept() -> None
     draft = composed(TEXT, [Counting()], Wanting(99, most=6, keep=2), 32)
     assert (draft.ids, draft.computed) == ((4, 5), 6)
     assert composed(TEXT, [Counting()], Wanting(99, most=0), 32).ids == ()
+
+
+class Ahead(Counting):
+    """Notes what it was told of further tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+
+    def go_ahead(self) -> None:
+        self.told.append(len(self.asked))
+
+
+def test_a_model_hears_that_it_will_be_asked_again_only_where_there_is_room_and_it_is_likely() -> None:
+    model = Ahead()
+    composed(TEXT, [model], Wanting(99, most=9), 4)
+    assert (len(model.asked), model.told) == (4, [0, 1, 2])
+    model = Ahead()
+    composed(TEXT, [model], Wanting(99, most=3), 8)
+    assert (len(model.asked), model.told) == (3, [0, 1])
 
 
 class Drawing(Counting):

@@ -104,3 +104,34 @@ def test_the_promise_of_a_copy() -> None:
     assert rule.promise("suffix", range(32, 36)) > rule.promise("suffix", range(2, 6))
     chance = CopyAcceptance().chance(False, 2)
     assert abs(rule.promise("suffix", [2]) - (1 + chance - 1.05)) < 1e-9
+
+
+@settings(deadline=None)
+@given(
+    st.floats(0.0, 0.4),
+    st.floats(0.5, 4.0),
+    st.floats(0.0, 30.0),
+    st.floats(0.3, 1.0),
+    chances,
+    st.sampled_from([None, 0.5, 0.8]),
+)
+def test_it_expects_to_ask_again_exactly_where_it_then_does_if_the_token_is_as_sure_as_usual(
+    slope: float, r: float, step: float, usual: float, confidence: list[float], least: float | None
+) -> None:
+    rule = growth(line(slope, 24), r / 100, usual=usual, step=step, min_acceptance=least)
+    model = rule._model
+    assert model is not None
+    for sure in confidence:
+        expected = rule.asks_again()
+        twin = growth(line(slope, 24), r / 100, usual=usual, step=step, min_acceptance=least)
+        for reach in rule._reaches:
+            twin._add(reach / twin._reach)
+        twin._add(model.usual(False))
+        assert expected == twin.asks(spend=False)
+        rule.computed(sure)
+
+
+def test_without_a_model_or_room_for_two_nothing_is_expected() -> None:
+    assert not growth(line(0.0), 0.01).asks_again()
+    assert not growth(line(0.0, 1), 0.01, usual=0.99).asks_again()
+    assert growth(line(0.0, 2), 0.01, usual=0.99).asks_again()

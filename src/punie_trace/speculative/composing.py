@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from punie_trace.speculative.controller import Growth
-from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, DraftToken, KnownSampler, repetitions
+from punie_trace.speculative.drafting import EMPTY, Draft, Drafter, DraftToken, GoesAhead, KnownSampler, repetitions
 
 LONGEST_COPY = 32
 """Tokens a free drafter is asked for at once."""
@@ -64,6 +64,7 @@ def composed(
     """
     copy = _Copy([drafter for drafter in drafters if drafter.free], context, first)
     model = next((drafter for drafter in drafters if not drafter.free), None)
+    ahead = model if isinstance(model, GoesAhead) else None
     tokens: list[DraftToken] = []
     ids: list[int] = []
     computed = drawn = 0
@@ -75,6 +76,8 @@ def composed(
                 token = token._replace(matched=matches[0])
             growth.copied(token.origin, token.matched)
         elif model is not None and growth.asks():
+            if ahead is not None and len(tokens) + 1 < k and growth.asks_again():
+                ahead.go_ahead()
             step = model.propose(context, 1, after=ids, sampler=sampler, alternatives=alternatives)
             if not step.tokens:
                 break

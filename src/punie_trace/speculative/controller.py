@@ -45,6 +45,10 @@ class Growth(Protocol):
         """Whether else to ask the model for it."""
         ...
 
+    def asks_again(self) -> bool:
+        """Whether the model is likely to be asked for the token after that, too."""
+        ...
+
     def copied(self, drafter: str, matched: int) -> None:
         """It was copied."""
         ...

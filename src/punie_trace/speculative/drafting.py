@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import mlx.core as mx
 import numpy as np
@@ -171,6 +171,15 @@ class Drafter(Protocol):
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
         """The request is over; the first `prompt_length` tokens of the context were its prompt."""
+        ...
+
+
+@runtime_checkable
+class GoesAhead(Protocol):
+    """A drafter that can compute a token more while what it proposed is looked at. It need not be able to."""
+
+    def go_ahead(self) -> None:
+        """Said before `propose`: one more token than that call asks for is likely to be asked for right after it."""
         ...
 
 

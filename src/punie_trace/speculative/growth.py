@@ -77,6 +77,13 @@ class MeasuredGrowth:
             return True
         return False
 
+    def asks_again(self) -> bool:
+        """Whether the model, asked for the next token, will be asked for another if it is as sure as usual."""
+        if self._model is None or self._left() < 2:
+            return False
+        usual = self._model.usual(self._inside)
+        return self._worth(repeat(usual, self._left() - 1), self._step, before=(usual,))
+
     def copied(self, drafter: str, matched: int) -> None:
         """The next token was copied."""
         self._add(self._copied(drafter, matched))
@@ -120,14 +127,20 @@ class MeasuredGrowth:
         self._sum += self._reach
         self._reaches.append(self._reach)
 
-    def _worth(self, chances: Iterable[float], step: float) -> bool:
-        """Whether tokens of such chances, at `step` each, win more than they take, the first or the first few."""
-        drafted = len(self._reaches)
-        reach, gained, cost = self._reach, 0.0, 0.0
+    def _worth(self, chances: Iterable[float], step: float, before: Sequence[float] = ()) -> bool:
+        """Whether tokens of such chances, at `step` each, win more than they take, the first or the first few.
+
+        `before` are chances of tokens that come in front of them in any case.
+        """
+        drafted, total, reach = len(self._reaches), self._sum, self._reach
+        for chance in before:
+            reach *= chance
+            drafted, total = drafted + 1, total + reach
+        gained, cost = 0.0, 0.0
         for further, chance in enumerate(chances, start=1):
             reach *= chance
             gained += reach
-            if self._least is not None and (self._sum + gained) / (drafted + further) < self._least:
+            if self._least is not None and (total + gained) / (drafted + further) < self._least:
                 return bool(step) and not drafted  # how sure a model is shows only once it was asked
             cost = step * further + self._curve[drafted + further] - self._curve[drafted]
             if gained > cost * self._rate:

@@ -3,6 +3,9 @@
 It reads a context only when it is asked to propose, so a request in which it is never asked costs nothing; `lag` says
 what it would have to read. What it has read survives from one request to the next, as far as their texts begin alike,
 for a few conversations that take turns (`draft_caches`).
+
+Where one more token is expected to be asked for, its step is begun before the last one's token is known to Python, so
+that the next step is described while this one is computed. A step that nobody asks for then is dropped.
 """
 
 from __future__ import annotations
@@ -62,6 +65,8 @@ class ModelDrafter:
                 f"{without_draft_model()}, which need no model"
             )
         self._layer_bytes = 0
+        self._expected = False  # one more token than the next call asks for
+        self._begun: mx.array | None = None  # logits (1, V) after all that its cache holds
         self._memory: Memory = "server"
         self._salt = ""
         self._agreed = 0  # how much of what it has read is known to be the context's
@@ -125,6 +130,10 @@ class ModelDrafter:
         """Keeps what it has read of the text, as far as there is room."""
         self._caches.shrink()
 
+    def go_ahead(self) -> None:
+        """One more token than the next call asks for is likely to be asked for."""
+        self._expected = True
+
     def propose(
         self,
         context: Sequence[int],
@@ -135,16 +144,24 @@ class ModelDrafter:
         alternatives: bool = False,
     ) -> Draft:
         """The model's own continuation, token by token."""
-        k = min(k, self.room(context) - len(after))
+        room, expected = self.room(context) - len(after), self._expected
+        k, self._expected = min(k, room), False
         if k < 1:
             return EMPTY
         logits = self._catch_up(context, after)
+        steps = min(k + expected, room)
         tokens: list[DraftToken] = []
         rows: list[mx.array] = []
-        while True:
+        while len(tokens) < k:
             token, sure = self._chosen(logits, sampler, rows)
-            mx.eval(token, sure)
+            mx.async_eval(token, sure)
+            following = None
+            if len(tokens) + 1 < steps:
+                following = self._logits(token[:, None])
+                mx.async_eval(following)
             [chosen], [chance] = integers(token), numbers(sure)
+            if following is not None:
+                self._read.append(chosen)
             if not 0.0 <= chance <= 1.0001:
                 raise ModelError("the draft model's logits are not numbers (NaN or infinite); check its weights")
             runner_up = None
@@ -152,10 +169,9 @@ class ModelDrafter:
                 others = mx.where(mx.arange(logits.shape[-1]) == token, -mx.inf, logits)
                 runner_up = integers(mx.argmax(others, axis=-1))[0]
             tokens.append(DraftToken(chosen, self.name, chance, runner_up=runner_up))
-            if len(tokens) == k:
-                break
-            logits = self._logits(token[:, None])
-            self._read.append(chosen)
+            if following is not None:
+                logits = following
+        self._begun = logits if steps > k else None
         if self._cache[0].nbytes != self._layer_bytes:  # it grew, in steps
             self._layer_bytes = self._cache[0].nbytes
             self._caches.shrink()
@@ -187,11 +203,15 @@ class ModelDrafter:
         """Read what is new; the logits (1, V) after the context and the tokens drafted after it."""
         self._agree(context)
         length, read = len(context), self._read
+        begun, self._begun = self._begun, None
         held = self._agreed
         if after and held == length - 1 and len(read) >= length and read[held] == context[held]:
             held += 1  # a draft is being carried on: what the cache holds of it need not be read again
             while held < min(len(read), length + len(after) - 1) and read[held] == after[held - length]:
                 held += 1
+            if begun is not None and held + 1 == len(read) == length + len(after) and read[held] == after[-1]:
+                self._agreed = length
+                return begun
         self._cut_to(held)
         if length - held > _AT_ONCE:
             self._read_up_to(context, length - 1)
