@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 # As the command line has it, for all that tests start: logfire's plug-in for pydantic takes half a second each time.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
@@ -18,6 +19,32 @@ from tests.receiver import receiver as receiver
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("punie_trace", deadline=None)
 settings.load_profile("punie_trace")
+
+
+TESTS = Path(__file__).parent
+LONGEST = (
+    "speculative/test_identity.py",
+    "test_main_path.py",
+    "examples/test_agents.py",
+    "examples/test_library.py",
+    "engine/fleet/test_fleet.py",
+    "serving/test_conversations.py",
+    "serving/test_hostile_clients.py",
+    "report/test_page_in_chromium.py",
+    "speculative/test_decoder.py",
+    "agent/test_any_stream.py",
+    "recipes/test_trainer.py",
+    "cli/test_interrupted.py",
+)
+"""Files that take longest. They come first, so that none is begun when the other process has nothing left to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first, all others as they were."""
+    rank = {TESTS / name: at for at, name in enumerate(LONGEST)}
+    if gone := [path for path in rank if not path.is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py, LONGEST: {gone[0]} is not there; take it out")
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture
