@@ -40,6 +40,7 @@ from punie_trace.speculative import (
 )
 
 ROWS = (1, 2, 4, 8, 16, 33)
+FLOOR = 0.98
 
 
 def main() -> None:
@@ -134,6 +135,10 @@ def measure(model, tokenizer, asked: dict[str, list[int]], most: int) -> None:
         print(
             f"  all: {math.exp(mean):.2f}x ({math.exp(mean - half):.2f}-{math.exp(mean + half):.2f}), least "
             f"{min(ratios):.2f}x; as counted {statistics.geometric_mean(counted):.2f}x, least {min(counted):.2f}x"
+        )
+        slower = [name for name, ratio in zip(asked, ratios, strict=True) if ratio < FLOOR]
+        print(
+            f"  {'MISSED' if slower else 'met   '} never below {FLOOR}x of plain: {', '.join(slower) or 'no prompt is'}"
         )
 
 

@@ -24,9 +24,11 @@ Workloads: `tool` (the call that a query needs), `quote` (the answer after the t
 Output: V(m) and c; a table for each workload; the theoretical limit, which is emitted V(1) / (sum over rounds of
 V(rows) + proposed c V(1)), and how near each of our arms comes; memory; the cost of records; and the aims, met or not.
 
-    uv run python bench/speculative.py [--size 150] [--prompts 24] [--rounds 3] [--moe]
+    uv run python bench/speculative.py [--size 150] [--prompts 24] [--rounds 3] [--dtype bfloat16] [--moe]
 
-On Linux it starts itself anew with OpenBLAS in front, where that is installed.
+In half precision rows that are verified together round otherwise than single ones, so that near ties may be decided
+differently: the column 'same' says how often. On Linux it starts itself anew with OpenBLAS in front, where that is
+installed.
 """
 
 from __future__ import annotations
@@ -197,9 +199,13 @@ def measure(args: argparse.Namespace) -> None:
     target_path, draft_path = shipped_model()
     model, tokenizer = load(str(target_path))[:2]
     draft = load(str(draft_path))[0]
+    for one in (model, draft):
+        one.set_dtype(getattr(mx, args.dtype))
     prompts = workloads(model, tokenizer, args.prompts, args.most)
     if args.size:
         pad(model, args.size * 1_000_000)
+    device = mx.device_info().get("device_name") or mx.default_device()
+    print(f"{args.dtype} on {device}")
     print(f"target {weights_of(model) / 1e6:.0f} MB, draft {weights_of(draft) / 1e6:.1f} MB, {len(prompts)} prompts")
     passes, steps = PassTimes(model), PassTimes(draft)
     arms = answered(model, draft, tokenizer, prompts, args.rounds, args.seed, passes, steps)
@@ -336,6 +342,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--most", type=int, default=96, help="tokens of an answer at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of weights, caches and passes"
+    )
     parser.add_argument("--moe", action="store_true", help="V(m) and choices for a mixture of experts instead")
     args = parser.parse_args()
     if "LD_PRELOAD" in (added := variables_for(os.environ)):

@@ -141,7 +141,7 @@ def simulate(case: Case, runs: int, most_rounds: int, seed: int) -> Result:
     naive = [[_bound(ALPHA / (one + 1), case.queries)] * len(looks) for one in range(many)]
     truth = np.sign(np.log(case.gains))
     wrong = naive_wrong = found = rounds = 0.0
-    for number, logs in enumerate(_chunks(case, runs, most_rounds, seed)):
+    for number, logs in enumerate(chunks(case, runs, most_rounds, seed)):
         sizes = np.stack([_student(logs[..., : look.rounds]) for look in looks])
         said, at = _decided(sizes, bounds)
         if number == 0:
@@ -163,7 +163,7 @@ def coverage(case: Case, rounds: int, runs: int, seed: int) -> tuple[float, floa
     held = bootstrapped = 0
     random = np.random.default_rng([seed, 1])
     drawn = random.integers(case.queries, size=(RESAMPLES, case.queries))
-    for logs in _chunks(case, runs, rounds, seed):
+    for logs in chunks(case, runs, rounds, seed):
         medians = np.median(logs[:, 0], axis=2)
         off = np.log(case.gains[0]) - medians.mean(axis=1)
         half = _bound(0.05, case.queries) * medians.std(axis=1, ddof=1) / math.sqrt(case.queries)
@@ -178,7 +178,7 @@ def coverage(case: Case, rounds: int, runs: int, seed: int) -> tuple[float, floa
     return held / runs, bootstrapped / runs
 
 
-def _chunks(case: Case, runs: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
+def chunks(case: Case, runs: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     """Logarithms of baseline's time over the other's, as (runs, comparisons, queries, rounds), some runs at a time."""
     random = np.random.default_rng(seed)
     for begin in range(0, runs, CHUNK):

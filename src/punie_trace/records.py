@@ -84,6 +84,11 @@ class Query:
     """The turns of a session, in their order; empty for a query of one question."""
 
     @property
+    def opening(self) -> str:
+        """What is said first: whoever was asked it before may answer at least that from memory."""
+        return self.turns[0].text if self.turns else self.text
+
+    @property
     def has_facts(self) -> bool:
         """Whether the case says what is right of the query as a whole, evaluators aside."""
         return bool(self.expected or self.tools or self.arguments_contain or self.answer_contains)

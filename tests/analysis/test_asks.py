@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from punie_trace.analysis.asks import asked_before, counted_walls, forgets, more_rounds_count
-from punie_trace.records import Outcome, Query, ServerKind, Verdict
+from punie_trace.records import Outcome, Query, ServerKind, Turn, Verdict
 from punie_trace.runs.header import ConfigurationRecord, RunHeader
 from tests.synthetic_run import make_header
 
@@ -135,3 +135,26 @@ def test_no_question_is_first_twice_where_one_process_serves(asks: list[tuple[st
     outcomes = [outcome(n, name, query) for n, (name, query) in enumerate(asks)]
     first = [one.query for one, before in zip(outcomes, asked_before(run, outcomes), strict=True) if not before]
     assert sorted(first) == sorted({query for _, query in asks})
+
+
+def test_a_session_was_asked_before_where_its_first_turn_was() -> None:
+    turns = (Turn("What is a?"), Turn("And why?"))
+    run = header({"x": "one"})
+    sessions = (Query("s", "What is a?\nAnd why?", turns=turns), Query("t", "Other\nAnd why?", turns=(Turn("Other"),)))
+    run = run.model_copy(update={"suite": run.suite.model_copy(update={"queries": (*QUERIES, *sessions)})})
+    outcomes = [outcome(n, "x", name) for n, name in enumerate(("a", "s", "t", "b"))]
+    assert list(asked_before(run, outcomes)) == [0, 1, 0, 0]
+
+
+def test_within_our_process_a_prompt_cache_is_always_there() -> None:
+    settings: dict[str, JsonValue] = {"x": {"prompt_cache_size": 0}}
+    run = header({"x": "one"}, settings, kind="mlx_lm")
+    assert forgets(run, "x")
+    record = ConfigurationRecord(path="inprocess", server="one", kind="mlx_lm")
+    assert not forgets(run.model_copy(update={"configurations": {"x": record}}), "x")
+
+
+def test_another_round_tells_more_of_servers_that_were_made_to_forget() -> None:
+    run = header({"x": "one", "y": "two"}, {"x": {"fresh": "forget"}, "y": {}})
+    assert more_rounds_count(run, "x", "x")
+    assert not more_rounds_count(run, "x", "y")

@@ -19,6 +19,7 @@ SHOWN = {
     "--workspace",
     "--model",
     "--draft-model",
+    "--memory",
     "--url",
     "--agent",
     "--only",

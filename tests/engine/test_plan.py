@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from punie_trace.engine.experiment import Experiment
-from punie_trace.engine.plan import make_plan
+from punie_trace.engine.plan import PlannedConfiguration, make_plan
 from punie_trace.errors import ConfigurationError
 from punie_trace.servers.kinds import MlxLmConfig
 
@@ -60,6 +60,51 @@ def test_a_configuration_of_ours_among_the_users_own() -> None:
     plan = make_plan(config(server=MODEL, configurations={"plain": {}, "quick": {"kind": "punie", "drafter": "ngram"}}))
     assert [c.server.kind for c in plan.configurations] == ["mlx_lm", "punie"]
     assert plan.configurations[1].request["speculation"] == {"mode": "fixed", "drafter": "ngram"}
+
+
+def test_the_users_own_configurations_of_our_server_have_caches_and_stores_of_their_own() -> None:
+    own = {
+        "one": {"kind": "punie", "drafter": "ngram"},
+        "two": {"kind": "punie", "drafter": "suffix"},
+        "salted": {"kind": "punie", "drafter": "suffix", "cache_salt": "mine"},
+        "theirs": {},
+    }
+    plan = make_plan(config(server=MODEL, configurations=own))
+    assert [c.request.get("cache_salt") for c in plan.configurations] == ["one", "two", "mine", None]
+    assert len({c.group for c in plan.configurations}) == 2
+    batched = make_plan(config(server=MODEL, configurations=own, concurrency=4)).configurations
+    assert [c.request.get("cache_salt") for c in batched] == [None, None, "mine", None]
+    for load in ({"rate": 2.0, "duration_s": 5}, {"sweep": "concurrency=1,2"}):  # what batches has no salt
+        loaded = make_plan(config(server=MODEL, configurations={"one": own["one"]}, load=load)).configurations
+        assert all("cache_salt" not in c.request for c in loaded)
+    shared = make_plan(config(server={**MODEL, "kind": "punie"}, configurations={"all": {}})).configurations
+    assert shared[0].request["cache_salt"] == "all"
+    presets = make_plan(config(server={**MODEL, "kind": "punie"})).configurations
+    assert all(c.request["cache_salt"] == c.name for c in presets)
+
+
+def remembers(configuration: PlannedConfiguration) -> Any:
+    speculation = configuration.request.get("speculation")
+    return speculation.get("memory") if isinstance(speculation, dict) else None
+
+
+def test_memory_is_a_setting_of_our_servers_among_the_presets() -> None:
+    names = ["baseline", "adaptive", "suffix", "code-adaptive"]
+    chosen = make_plan(config(server={**MODEL, "memory": "server"}, only=names)).configurations
+    assert [c.server.kind for c in chosen] == ["mlx_lm", "punie", "punie", "punie"]
+    assert [remembers(c) for c in chosen] == [None, "server", "server", "server"]
+    with pytest.raises(ConfigurationError, match=r"memory = 'server' is a setting of our own server"):
+        make_plan(config(server={**MODEL, "memory": "server"}, path="inprocess"))
+    own = {"theirs": {}, "ours": {"kind": "punie"}, "told": {"kind": "punie", "memory": "request"}}
+    named = make_plan(config(server={**MODEL, "memory": "server"}, configurations=own)).configurations
+    assert [remembers(c) for c in named] == [None, "server", "request"]
+    with pytest.raises(ConfigurationError, match="no configuration here is one"):
+        make_plan(config(server={**MODEL, "memory": "server"}, configurations={"theirs": {}}))
+    with pytest.raises(ConfigurationError, match="memory"):
+        make_plan(config(server={**MODEL, "memory": "always"}))
+    url = {"kind": "url", "url": "http://127.0.0.1:1/v1", "memory": "server"}
+    with pytest.raises(ConfigurationError, match="memory"):
+        make_plan(config(server=url))
 
 
 def test_above_concurrency_one_a_serial_baseline_stands_beside() -> None:

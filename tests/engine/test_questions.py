@@ -64,6 +64,12 @@ def test_the_default_run_has_one_round_unless_more_were_asked_for() -> None:
     assert Experiment(suite="discrimination").rounds == 3
 
 
+def test_the_default_run_asks_twice_where_servers_are_to_remember() -> None:
+    assert resolved(Experiment(server={"memory": "server"})).rounds == 2
+    assert resolved(Experiment(server={"memory": "server"}, rounds=5)).rounds == 5
+    assert resolved(Experiment(server={"memory": "request"})).rounds == 1
+
+
 def test_where_no_fresh_question_is_short_the_suites_own_first_warms_up() -> None:
     queries = questions_of(Experiment(suite="discrimination+fresh:1")).suite.queries
     assert [query.once for query in queries] == [False] * 5 + [True]

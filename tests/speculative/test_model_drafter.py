@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import mlx.core as mx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_trace.errors import ModelError
-from punie_trace.speculative import ModelDrafter
+from punie_trace.speculative import GoesAhead, ModelDrafter, TemperatureSampler
 from punie_trace.speculative.cache import length_of
-from punie_trace.speculative.drafting import Draft, GoesAhead
+from punie_trace.speculative.drafting import Draft
 from tests.speculative.tiny import tiny_model
 
 DRAFT = tiny_model(3)
@@ -107,3 +110,43 @@ def test_logits_that_are_no_numbers_are_said_where_they_show_and_a_new_text_begi
         drafter.propose([*PROMPT, 3], 2)
     model.model.norm.weight = whole
     assert drafter.propose([*PROMPT, 3], 4).ids == ModelDrafter(DRAFT).propose([*PROMPT, 3], 4).ids
+
+
+def test_a_step_begun_in_one_text_is_never_another_texts() -> None:
+    drafter = Counted(DRAFT)
+    drafter.begin(PROMPT)
+    drafter.go_ahead()
+    first = drafter.propose(PROMPT, 1)
+    drafter.begin(PROMPT)
+    before = drafter.read
+    again = drafter.propose(PROMPT, 1, after=first.ids)
+    assert drafter.read > before  # its logits are computed anew
+    assert again.ids == ModelDrafter(DRAFT).propose(PROMPT, 1, after=first.ids).ids
+
+
+def test_drawn_tokens_come_from_the_distribution_that_is_recorded_with_them() -> None:
+    sampler = TemperatureSampler(1.0)
+    drafter = ModelDrafter(DRAFT)
+    drafter.begin(PROMPT)
+    mx.random.seed(0)
+    counts, after, rows = Counter[int](), drafter.propose(PROMPT, 1).ids, []
+    known: dict[int, Any] = {}
+    for _ in range(400):
+        drafter.go_ahead()
+        (token,) = drafter.propose(PROMPT, 1, after=after, sampler=sampler).tokens
+        counts[token.id] += 1
+        rows.append(token.distribution)
+        after_it = [*after, token.id]
+        following = drafter.propose(PROMPT, 1, after=after_it, sampler=sampler).tokens[0].distribution
+        if token.id not in known:
+            plain = ModelDrafter(DRAFT).propose(PROMPT, 1, after=after_it, sampler=sampler).tokens[0].distribution
+            known[token.id] = plain
+        assert following == pytest.approx(known[token.id], abs=1e-4)
+    plain = ModelDrafter(DRAFT).propose(PROMPT, 1, after=after, sampler=sampler).tokens[0].distribution
+    assert plain is not None
+    for row in rows:
+        assert row == pytest.approx(plain, abs=1e-4)
+    likely = [token for token in range(len(plain)) if plain[token] > 0.05]
+    assert likely
+    for token in likely:
+        assert abs(counts[token] / 400 - plain[token]) < 0.12

@@ -6,7 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
-from mlx_lm.models.cache import ArraysCache, KVCache, RotatingKVCache, make_prompt_cache
+from mlx_lm.models.cache import ArraysCache, ChunkedKVCache, KVCache, RotatingKVCache, make_prompt_cache
 
 from punie_trace.speculative import ModelDrafter, Speculation, SpeculativeDecoder, SuffixDrafter
 from punie_trace.speculative.cache import length_of, refusal, remembered_tokens
@@ -135,6 +135,18 @@ def test_a_window_shorter_than_a_draft() -> None:
     assert run(decoder, PROMPT, N, 2 * WINDOW) == answer
     assert decoder.last_generation is not None
     assert max(one.drafted for one in decoder.last_generation.rounds) > WINDOW
+
+
+@pytest.mark.parametrize("model_type", ["gpt_oss", "llama4"])
+def test_what_a_snapshot_takes_is_that_of_the_windows_as_they_fill(model_type: str) -> None:
+    model = tiny_of(model_type)
+    decoder, answer = knowing(model)
+    cache = make_prompt_cache(model)
+    assert run(decoder, PROMPT, N, 5, prompt_cache=cache) == answer
+    record = decoder.last_generation
+    assert record is not None
+    windows = [leaf for leaf in cache if isinstance(leaf, RotatingKVCache | ChunkedKVCache)]
+    assert record.snapshot_bytes >= sum(leaf.nbytes for leaf in windows) > 0
 
 
 def test_a_snapshot_that_memory_does_not_allow_ends_drafting_with_the_reason() -> None:

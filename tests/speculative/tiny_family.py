@@ -311,10 +311,17 @@ def save_tiny(model_type: str, folder: Path) -> Path:
     make_model(folder, layers=1)
     config = json.loads((folder / "config.json").read_text())
     kept = {name: config[name] for name in ("vocab_size", "eos_token_id")}
-    model = tiny_of(model_type, vocab_size=kept["vocab_size"])
+    sizes = {"vocab_size": kept["vocab_size"]}
+    if "vocab_size_per_layer_input" in tiny_arguments(model_type):
+        sizes["vocab_size_per_layer_input"] = kept["vocab_size"]
+    model = tiny_of(model_type, **sizes)
     (folder / "config.json").write_text(
-        json.dumps(tiny_arguments(model_type, vocab_size=kept["vocab_size"]) | {"model_type": model_type} | kept)
+        json.dumps(tiny_arguments(model_type, **sizes) | {"model_type": model_type} | kept)
     )
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    # A template's last line break is cut off; written out, an answer begins where the next turn has it.
+    template = tokenizer["chat_template"].removesuffix("\n") + "{{ '\n' }}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"chat_template": template}))
     weights = dict(tree_flatten(model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     return folder

@@ -28,8 +28,8 @@ def forgets(header: RunHeader, configuration: str) -> bool:
     settings = settings_of(header, configuration)
     record = header.configurations.get(configuration)
     kind = record.kind if record is not None else None
-    if settings.get("prompt_cache_size") != 0:
-        return False
+    if settings.get("prompt_cache_size") != 0 or (record is not None and record.path == "inprocess"):
+        return False  # within our process mlx_lm's prompt cache is always there
     return kind == "mlx_lm" or (kind == "punie" and settings.get("memory") in _FORGETTING)
 
 
@@ -39,7 +39,7 @@ def asked_before(header: RunHeader, outcomes: Sequence[Outcome]) -> bytearray:
     `outcomes` are all of the run, in any order; the order in which they were sent decides. What an outcome says of
     itself goes first: whoever made a server forget has written it there.
     """
-    texts = {query.name: query.text for query in header.suite.queries}
+    texts = {query.name: query.opening for query in header.suite.queries}
     places = {name: _memory(header, name) for name in {outcome.configuration for outcome in outcomes}}
     warmed_up = _warmed_up(header)
     seen: dict[Hashable, set[str]] = {place: {texts[name] for name in warmed_up} for place in places.values()}
@@ -79,8 +79,8 @@ def more_rounds_count(header: RunHeader, baseline: str, other: str) -> bool:
 
 
 def _is_renewed(header: RunHeader, configuration: str) -> bool:
-    """Whether what it is asked in another round it is asked first: by another process, or below another salt."""
-    return settings_of(header, configuration).get("fresh") in ("restart", "salt")
+    """Whether what it is asked in another round it is asked first: another process, one that forgot, another salt."""
+    return settings_of(header, configuration).get("fresh") in ("restart", "forget", "salt")
 
 
 def _memory(header: RunHeader, configuration: str) -> Hashable:

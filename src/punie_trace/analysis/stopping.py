@@ -21,7 +21,8 @@ has a level of its own, below the level asked for, such that all of them togethe
 - the interval at an analysis is that of its level: it holds whenever one stops (Jennison & Turnbull 1989, JRSS B
   51:305).
 
-Pure: nothing is asked and no clock is read here. `bench/stopping.py` measures how often it errs and what it finds.
+Pure: nothing is asked and no clock is read here. `bench/stopping.py`, and for first asks
+`bench/stopping_first_asks.py`, measure how often it errs and what it finds.
 """
 
 from __future__ import annotations

@@ -26,6 +26,13 @@ Evaluators = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(help="An MLX model: a folder or a hub name. [the shipped one]")]
 DraftModel = Annotated[str | None, typer.Option(help="A draft model; adds speculative-3 (by --only also -2 and -5).")]
+ServerMemory = Annotated[
+    str | None,
+    typer.Option(
+        help="What our server keeps of earlier queries: request, conversation or server. With server the default run "
+        "asks its known questions twice, and says what that brings. [conversation]"
+    ),
+]
 Url = Annotated[
     str | None,
     typer.Option(

@@ -187,7 +187,7 @@ class Driver:
         with self.open_query(arrival, target.path, stage.warm_up) as span:
             span.mark_sent()
             memory = target.memory or target.configuration
-            asked_before = self.asks.enter(memory, item.query.text) if target.remembers else 0
+            asked_before = self.asks.enter(memory, item.query.opening) if target.remembers else 0
             span.asked_before(asked_before)
             session = Session(target, item.query, span, say) if item.query.turns else None
             with stage.in_flight(held=held, late_ns=(span.sent_ns or due_ns) - due_ns) as scope:

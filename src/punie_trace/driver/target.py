@@ -42,6 +42,8 @@ class Target:
     """What remembers together: targets of one process, or of one part of it, have the same; '' is its own."""
     remembers: bool = True
     """Whether it may answer from what an earlier query was asked; False where each query is kept apart."""
+    forget: Callable[[], Awaitable[str | None]] | None = None
+    """Has it forget all that it was asked, where that is wished between rounds: None, or why it did not."""
     defaults: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     """Tool's name -> argument's name -> its default: what a call leaves out is recorded as if it had been written."""
     collect: Callable[[str], Awaitable[None]] | None = None

@@ -26,7 +26,8 @@ def resolved(experiment: Experiment) -> Experiment:
         return experiment
     filled: dict[str, object] = {"suite": f"{SUITE}+fresh:{FRESH}"}
     if "rounds" not in experiment.model_fields_set and experiment.until is None:
-        filled["rounds"] = 1
+        # What remembering brings shows only where something is asked again.
+        filled["rounds"] = 2 if experiment.server.get("memory") == "server" else 1
     return experiment.model_copy(update=filled)
 
 

@@ -198,6 +198,8 @@ class Experiment(Settings):
     def _quick(self) -> Self:
         if self.quick and (self.until is not None or self.load != LoadSettings()):
             raise ValueError("a quick look is one round of a few questions: leave out quick, or until and the load")
+        if self.quick and self.server.get("memory") == "server" and self.rounds == 1:
+            raise ValueError("a quick look asks nothing twice, so it shows nothing of memory: leave out one of the two")
         return self
 
     @model_validator(mode="after")

@@ -126,7 +126,9 @@ class Measurement:
         watch = ClientWatch()
         try:
             with self._energy(), self._watched() as conditions:
-                if experiment.until is not None or experiment.repeat_contaminated or self._fresh is not None:
+                forgetful = any(target.forget is not None for target in targets.values())
+                by_rounds = experiment.until is not None or experiment.repeat_contaminated
+                if by_rounds or forgetful or self._fresh is not None:
                     stage = await self._measure_rounds(driver, load, conditions, watch)
                 else:
                     planned = planned_of(experiment, names, queries, self._asked)
@@ -150,25 +152,50 @@ class Measurement:
         names, most = list(driver.targets), self._rounds.most
         planned = plan_rounds(names, self.suite.queries, most, experiment.seed, self._asked, experiment.rounds)
         for number, each in groupby(planned, key=lambda one: one.round):
-            if self._fresh is not None and number > 1:
-                driver = await self._renewed(driver, self._fresh, number)
+            if number > 1:
+                driver = await self._renewed(driver, number)
             stage = await driver.drive(list(each), self.failures, load, watch=watch)
             self._asked += stage.taken
             if self._rounds.ended(number, conditions.samples()) or stage.stopper.early:
                 break
         return stage
 
-    async def _renewed(self, driver: Driver, fresh: FreshServers, number: int) -> Driver:
-        """The driver for round `number`, with new servers where they are to be new; they are warmed up as at first."""
-        targets = await fresh.renew()
+    async def _renewed(self, driver: Driver, number: int) -> Driver:
+        """The driver for round `number`, with servers that are new, or have forgotten, where they are to.
+
+        They are warmed up as at first.
+        """
+        targets = {} if self._fresh is None else {**await self._fresh.renew()}
+        targets |= await self._forgotten(driver.targets, number)
+        if not targets:
+            return driver
         for target in targets.values():
-            self._asks.forget(target.memory)
+            self._asks.forget(target.memory or target.configuration)
         experiment = self.plan.experiment
-        if targets and experiment.warm_up:
+        if experiment.warm_up:
             queries = turned(self.suite.queries, number)
             await warm_up(replace(driver, targets=targets), self.plan, queries, self.failures, experiment.concurrency)
         self.announce(PhaseStarted("measuring", "measuring"))
         return replace(driver, targets={**driver.targets, **targets})
+
+    async def _forgotten(self, targets: Mapping[str, Target], number: int) -> dict[str, Target]:
+        """Those of `targets` whose server was to forget before round `number`, and did; each server is told once."""
+        groups: dict[str, dict[str, Target]] = {}
+        for one in self.plan.configurations:
+            if one.name in targets and one.name not in self.failures.reasons and one.server.fresh == "forget":
+                groups.setdefault(one.group, {})[one.name] = targets[one.name]
+        found: dict[str, Target] = {}
+        for group in groups.values():
+            forget = next(iter(group.values())).forget
+            reason = await forget() if forget is not None else None
+            if reason is None:
+                found |= group
+                continue
+            names = ", ".join(group)
+            text = f"{names} did not forget before round {number}, so that it counts as asked again: {reason}"
+            self.writer.add_finding(text)
+            self.announce(Noted(text))
+        return found
 
     def _watched(self) -> Conditions:
         ours = all(c.server.kind != "url" for c in self.plan.configurations)

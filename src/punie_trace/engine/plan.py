@@ -27,6 +27,7 @@ from punie_trace.records import JsonValue, ToolMode
 from punie_trace.records import Path as AskPath
 from punie_trace.servers.command import request_options, server_key
 from punie_trace.servers.config import ServerConfig, node_of, server_config
+from punie_trace.servers.forgetting import no_forgetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,9 @@ def _resolve(experiment: Experiment, offered: Offer, chosen: Sequence[str]) -> l
         except ConfigurationError as error:
             wrong.append(str(error))
             continue
+        if server.fresh == "forget" and path != "inprocess" and (reason := no_forgetting(server)) is not None:
+            wrong.append(f"configuration {name!r}: {reason}")
+            continue
         if node_of(server) is not None and experiment.fleet.ray is None:
             wrong.append(f"configuration {name!r}: node places a server on a Ray cluster, and there is none: add --ray")
             continue
@@ -204,16 +208,18 @@ def _check_rounds(
             "--repeat-contaminated asks a round again in all configurations, so that their servers must be up "
             "together: give --together, or narrow them with --only"
         )
-    renewed = [c.name for c in configurations if c.server.fresh == "restart"]
-    if renewed and experiment.load != LoadSettings():
-        raise ConfigurationError(
-            f"configuration {renewed[0]!r}: fresh = 'restart' starts servers anew between rounds, and a load (rate, "
-            "sweep, duration and their like) has no rounds: leave one of them out"
-        )
-    if alone := [c.name for c in configurations if c.path == "inprocess" and c.name in renewed]:
-        raise ConfigurationError(
-            f"configuration {alone[0]!r}: fresh = 'restart' is about a server, and the path 'inprocess' has none"
-        )
+    between = {"restart": "starts servers anew between rounds", "forget": "has servers forget between rounds"}
+    for one in configurations:
+        fresh = one.server.fresh
+        if fresh in between and experiment.load != LoadSettings():
+            raise ConfigurationError(
+                f"configuration {one.name!r}: fresh = {fresh!r} {between[fresh]}, and a load (rate, sweep, duration "
+                "and their like) has no rounds: leave one of them out"
+            )
+        if fresh in between and one.path == "inprocess":
+            raise ConfigurationError(
+                f"configuration {one.name!r}: fresh = {fresh!r} is about a server, and the path 'inprocess' has none"
+            )
     by_rounds = experiment.until is not None or experiment.repeat_contaminated
     if by_rounds and experiment.load != LoadSettings():
         raise ConfigurationError(

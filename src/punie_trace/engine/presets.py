@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from punie_trace.engine.experiment import Experiment
+from punie_trace.engine.loads import one_by_one
+from punie_trace.errors import ConfigurationError
 from punie_trace.records import ToolMode
 from punie_trace.speculative.registry import names_without_draft_model
 
@@ -58,6 +60,7 @@ def offer(experiment: Experiment) -> Offer:
     )
     shipped = not external and "model_path" not in shared and not own_models
     draft = shared.pop("draft_model", None)
+    memory = None if external else shared.pop("memory", None)
     if shipped:
         from punie_trace.models import shipped_model
 
@@ -69,6 +72,7 @@ def offer(experiment: Experiment) -> Offer:
         for own in chosen.values():
             if draft and "num_draft_tokens" in own and "draft_model" not in own:
                 own["draft_model"] = draft
+        _settle_ours(experiment, shared, chosen, memory)
         return Offer(shared, chosen, frozenset(), shipped)
     chosen = {"baseline": {}}
     if draft and not external:
@@ -83,16 +87,15 @@ def offer(experiment: Experiment) -> Offer:
     elif not external:
         notes.append("no draft model was given: 'adaptive' drafts from what was said alone; --draft-model gives more")
     if not external and experiment.path != "inprocess":
-        chosen |= _served_by_us(str(draft) if draft else None, experiment.concurrency)
+        chosen |= _served_by_us(str(draft) if draft else None)
     faster = [name for name in chosen if name.startswith("speculative-") or name == ADAPTIVE]
     in_code = {CODE: "baseline"} | {f"{CODE}-{name}": name for name in faster}
-    for name, like in in_code.items():
-        salt = {"cache_salt": name} if "cache_salt" in chosen[like] else {}
-        chosen[name] = {**chosen[like], **salt}
+    chosen |= {name: dict(chosen[like]) for name, like in in_code.items()}
+    _settle_ours(experiment, shared, chosen, memory)
     return Offer(shared, chosen, frozenset(ON_DEMAND), shipped, tuple(notes), dict.fromkeys(in_code, "code"))
 
 
-def _served_by_us(draft: str | None, concurrency: int) -> dict[str, dict[str, Any]]:
+def _served_by_us(draft: str | None) -> dict[str, dict[str, Any]]:
     """The configurations of our own server, one process for all of them."""
     common: dict[str, Any] = {"kind": "punie", **({"draft_model": draft} if draft else {})}
     chosen: dict[str, dict[str, Any]] = {
@@ -100,7 +103,25 @@ def _served_by_us(draft: str | None, concurrency: int) -> dict[str, dict[str, An
         **{name: {"speculation": "adaptive", "drafter": name} for name in names_without_draft_model()},
         "plain": {"speculation": "off"},
     }
-    # Each warms its own prompt cache, as it would in a process of its own; a batch, which is for more than one request
-    # at once, knows no salts.
-    salted = concurrency == 1
-    return {name: {**common, **own, **({"cache_salt": name} if salted else {})} for name, own in chosen.items()}
+    return {name: {**common, **own} for name, own in chosen.items()}
+
+
+def _settle_ours(
+    experiment: Experiment, shared: dict[str, Any], chosen: dict[str, dict[str, Any]], memory: object
+) -> None:
+    """Gives those of our own server the `memory` that was asked for, and keeps what each remembers apart.
+
+    Each warms its own prompt cache, as it would in a process of its own, by a `cache_salt`; a batch, which is for more
+    than one request at once, knows no salts. Raises `ConfigurationError` where `memory` is nobody's.
+    """
+    ours = {name: own for name, own in chosen.items() if {**shared, **own}.get("kind") == "punie"}
+    if memory is not None and not ours:
+        raise ConfigurationError(
+            f"memory = {memory!r} is a setting of our own server, and no configuration here is one (kind = 'punie')"
+        )
+    one_at_a_time = experiment.concurrency == 1 and not one_by_one(experiment)
+    for name, own in ours.items():
+        if memory is not None:
+            own.setdefault("memory", memory)
+        if one_at_a_time and "cache_salt" not in shared:
+            own.setdefault("cache_salt", name)

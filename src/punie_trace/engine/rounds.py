@@ -7,11 +7,12 @@ in `analysis`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from punie_trace.analysis.asks import counted_walls, more_rounds_count
 from punie_trace.analysis.disturbances import disturbed
+from punie_trace.analysis.statistics import paired_ratio
 from punie_trace.analysis.stopping import ALPHA, decide
 from punie_trace.driver.limits import Failures
 from punie_trace.engine.experiment import Experiment
@@ -115,7 +116,7 @@ class Rounds:
         elif last:
             reason = (
                 f"servers remember what they were asked, so that more rounds of these questions would tell nothing, "
-                f"after {_rounds(counted)}; not decided: {', '.join(left)}; ask more questions"
+                f"after {_rounds(counted)}; not decided: {', '.join(left)}; {_more(walls, baseline, left)}"
             )
         elif spent >= 1:
             what = (
@@ -132,6 +133,14 @@ class Rounds:
 
     def _write(self, record: StoppingRecord, rounds: int | None = None) -> None:
         self.writer.update(stopping=record, rounds=rounds or self.writer.header.rounds)
+
+
+def _more(walls: Mapping[str, Mapping[tuple[str, int], float]], baseline: str, left: Sequence[str]) -> str:
+    """How many more questions would tell, as far as what was asked says it."""
+    here = walls.get(baseline, {})
+    paired = [one for name in left if here.keys() & (one := walls.get(name, {})).keys()]
+    queries = max((paired_ratio(here, one, rounds_tell=False).more_queries or 0 for one in paired), default=0)
+    return f"about {queries} more question{'s' * (queries > 1)} would tell" if queries else "ask more questions"
 
 
 def _rounds(count: int) -> str:

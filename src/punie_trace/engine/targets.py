@@ -119,6 +119,7 @@ async def http_target(
         served_model=server.identity.model,
         memory=_memory(configuration),
         remembers=not options.salted,
+        forget=server.forget if configuration.server.fresh == "forget" else None,
         defaults=argument_defaults(next(iter(toolboxes.values()))) if configuration.path in ("agent", "http") else {},
         collect=collect,
         prepare=getattr(asker, "prepare", None),

@@ -19,15 +19,22 @@ FORGET_S: Final = 60.0
 _AGAIN_S: Final = 0.2
 
 
+def no_forgetting(config: ServerConfig) -> str | None:
+    """Why a server of this kind cannot be made to forget, and what would do instead; None where it can."""
+    if isinstance(config, PunieConfig):
+        return None
+    instead = "restart it" if isinstance(config, UrlConfig) else "fresh = 'restart' starts it anew in each round"
+    if isinstance(config, MlxLmConfig):
+        instead += ", and prompt_cache_size = 0 keeps nothing in the first place"
+    else:
+        instead += ", and with fresh = 'salt' a server that knows cache_salt (vLLM) keeps each query apart"
+    return f"a server of kind {config.kind!r} cannot be made to forget; {instead}"
+
+
 async def forget(config: ServerConfig, base_url: str) -> str | None:
     """Empty the caches and stores of the server at `base_url`; None where that is done, else why it is not."""
-    if not isinstance(config, PunieConfig):
-        instead = "restart it" if isinstance(config, UrlConfig) else "fresh = 'restart' starts it anew in each round"
-        if not isinstance(config, MlxLmConfig):
-            instead += ", and with fresh = 'salt' a server that knows cache_salt (vLLM) keeps each query apart"
-        if isinstance(config, MlxLmConfig):
-            instead += ", and prompt_cache_size = 0 keeps nothing in the first place"
-        return f"a server of kind {config.kind!r} cannot be made to forget; {instead}"
+    if (reason := no_forgetting(config)) is not None:
+        return reason
     address = f"{base_url.removesuffix('/v1')}/forget"
     timeout = httpx2.Timeout(FORGET_S)
     try:

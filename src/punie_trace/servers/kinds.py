@@ -39,10 +39,10 @@ class _Config(BaseModel):
     stop_sequences: tuple[str, ...] = ()
     """Sent with each request: mlx_lm has no flag for them."""
     chat_template_args: dict[str, JsonValue] | None = None
-    fresh: Literal["restart", "salt"] | None = None
-    """restart: a new process in each round, so that no round profits from what an earlier one taught the server. salt:
-    each query brings a `cache_salt` of its own, so that a server that knows it (vLLM) answers none from another's
-    prompt."""
+    fresh: Literal["restart", "forget", "salt"] | None = None
+    """restart: a new process in each round, so that no round profits from what an earlier one taught the server.
+    forget: the process stays and forgets between rounds (kind punie). salt: each query brings a `cache_salt` of its
+    own, so that a server that knows it (vLLM) answers none from another's prompt."""
 
     @field_validator("stop_sequences")
     @classmethod
@@ -168,7 +168,8 @@ class PunieConfig(MlxConfig):
     max_draft_memory: str | None = None
     """The most that drafting may take, like '500MB'; beyond it decoding falls back to plain."""
     cache_salt: str | None = None
-    """Prompt caches are shared only by requests of one salt, so that no configuration warms another's."""
+    """Prompt caches and stores are shared only by requests of one salt, so that no configuration warms another's. In a
+    run that asks one question at a time it is the configuration's name unless set."""
 
     @field_validator("drafter")
     @classmethod

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from punie_trace.speculative.adaptive import AdaptiveController
     from punie_trace.speculative.controller import Controller, FixedController
     from punie_trace.speculative.decoder import SpeculativeDecoder
-    from punie_trace.speculative.drafting import Draft, Drafter, DraftToken, FreeDrafter
+    from punie_trace.speculative.drafting import Draft, Drafter, DraftToken, FreeDrafter, GoesAhead
     from punie_trace.speculative.hybrid import HybridDrafter
     from punie_trace.speculative.make import check_same_ids, make_drafter
     from punie_trace.speculative.model_drafter import ModelDrafter
@@ -34,6 +34,7 @@ _HOME = {
     "FixedController": "controller",
     "FreeDrafter": "drafting",
     "GenerationRecord": "rounds",
+    "GoesAhead": "drafting",
     "HybridDrafter": "hybrid",
     "ModelDrafter": "model_drafter",
     "Monitor": "monitor",
@@ -61,6 +62,7 @@ __all__ = [
     "FixedController",
     "FreeDrafter",
     "GenerationRecord",
+    "GoesAhead",
     "HybridDrafter",
     "ModelDrafter",
     "Monitor",

@@ -86,6 +86,7 @@ class DraftingSession:
         self._unread = False
         self._rounds = 0
         self.snapshot_bytes = 0
+        self._snapshot: Callable[[], int] = int
         self._postponed: tuple[str, Decision] | None = None
 
     @property
@@ -93,12 +94,12 @@ class DraftingSession:
         """Bytes that the drafters hold."""
         return sum(drafter.nbytes for drafter in self.drafters)
 
-    def begin(self, snapshot_bytes: int = 0) -> None:
+    def begin(self, snapshot_bytes: Callable[[], int] = int) -> None:
         """The drafters get the text. Those that are likely to be used read it now, or after the first token.
 
-        `snapshot_bytes` is what the way back from a draft takes besides (`target_cache`); it counts as theirs.
+        `snapshot_bytes` tells what the way back from a draft takes besides (`target_cache`); it counts as theirs.
         """
-        self.snapshot_bytes = snapshot_bytes
+        self._snapshot = snapshot_bytes
         asked = self.plan.asked
         self.plan.controller.begin()
         for drafter in self.drafters:
@@ -143,6 +144,7 @@ class DraftingSession:
         self.commit()
         for drafter in self.drafters:
             self._guarded(partial(drafter.end, self._text.tokens, self._text.prompt_end))
+        self.snapshot_bytes = max(self.snapshot_bytes, self._guarded(self._snapshot) or 0)
 
     def choose(self, room: int, pending: int = 0) -> Choice:
         """Ask the free drafters for their drafts, and the controller what to do with them.
@@ -253,7 +255,8 @@ class DraftingSession:
         return Draft(tuple([token._replace(matched=m) for token, m in zip(draft.tokens, matches, strict=True)]))
 
     def _check_memory(self) -> None:
-        limit, snapshot = self.plan.memory_limit, self.snapshot_bytes
+        snapshot = self.snapshot_bytes = max(self.snapshot_bytes, self._snapshot())
+        limit = self.plan.memory_limit
         if limit is None:
             return
         held = self.nbytes

@@ -142,7 +142,7 @@ class Generation:
             processed += step
             self._prompt.report(processed)
             mx.clear_cache()
-        self._session.begin(self._target.snapshot_bytes)
+        self._session.begin(lambda: self._target.snapshot_bytes)
 
     def _round(self) -> Verified:
         """Decide, draft, verify; or one plain step."""

@@ -100,9 +100,11 @@ class ModelDrafter:
         """Drop the caches of one salt, or with None all."""
         self._caches.forget(salt)
         self._agreed = 0
+        self._begun = None
 
     def begin(self, context: Sequence[int]) -> None:
         """Finds which of its caches fits the new text, and how far."""
+        self._begun, self._expected = None, False
         self._caches.turn_to(context, self._memory, self._salt)
         self._agreed = 0
         self._agree(context)
@@ -128,6 +130,7 @@ class ModelDrafter:
 
     def end(self, context: Sequence[int], prompt_length: int) -> None:
         """Keeps what it has read of the text, as far as there is room."""
+        self._begun = None
         self._caches.shrink()
 
     def go_ahead(self) -> None:

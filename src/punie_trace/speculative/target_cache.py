@@ -46,8 +46,8 @@ class _Snapshot:
 class TargetCache:
     """`entries` as made by `make_prompt_cache`, holding `held` tokens.
 
-    `pending` are accepted tokens that are not in the cache yet. `snapshot_bytes` is what a snapshot keeps alive beside
-    the cache while a draft is verified, at most.
+    `pending` are accepted tokens that are not in the cache yet. `snapshot_bytes` is what a snapshot would keep alive
+    beside the cache while a draft is verified, as of now.
     """
 
     def __init__(self, model: nn.Module, entries: list[Any], held: int) -> None:
@@ -75,13 +75,11 @@ class TargetCache:
 
     @property
     def snapshot_bytes(self) -> int:
-        """Bytes; 0 for a cache that only grows."""
+        """Bytes, as of now: windows fill as the text grows. 0 for a cache that only grows."""
         if self.growing:
             return 0
-        held = (
-            leaf.nbytes for leaf in self._leaves if isinstance(leaf, ArraysCache | RotatingKVCache) or replaces(leaf)
-        )
-        return sum(held)
+        kept = ArraysCache | RotatingKVCache | ChunkedKVCache
+        return sum(leaf.nbytes for leaf in self._leaves if isinstance(leaf, kept) or replaces(leaf))
 
     def feed(self, tokens: mx.array) -> mx.array:
         """Process tokens (n,), behind those that wait: the logits after each of them, (n, V)."""

@@ -18,20 +18,23 @@ from punie_trace.engine.plan import make_plan
 from punie_trace.records import Query
 
 URL = {"kind": "url", "url": "http://127.0.0.1:9/v1"}
+OURS = {"kind": "punie", "model_path": "some/target"}
 QUERIES = tuple(Query(f"q{number}", f"Question {number}?") for number in range(5))
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({}, "give --concurrency 2 or more"),
-        ({"concurrency": 2, "repeat_contaminated": True}, "ask from one generator"),
-        ({"concurrency": 2, "agent": {"instance": object()}}, "cannot be sent to generators"),
+        ({"server": URL}, "give --concurrency 2 or more"),
+        ({"concurrency": 2, "server": URL, "repeat_contaminated": True}, "ask from one generator"),
+        ({"concurrency": 2, "server": OURS | {"fresh": "restart"}}, "fresh = 'restart' goes by rounds"),
+        ({"concurrency": 2, "server": OURS | {"fresh": "forget"}}, "fresh = 'forget' goes by rounds"),
+        ({"concurrency": 2, "server": URL, "agent": {"instance": object()}}, "cannot be sent to generators"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        check_shares(make_plan(Experiment(server=URL, **settings)), 2)
+        check_shares(make_plan(Experiment(**settings)), 2)
 
 
 def test_the_command_line_refuses_it_in_one_line(tmp_path: Path) -> None:

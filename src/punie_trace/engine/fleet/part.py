@@ -173,7 +173,7 @@ class Part:
         def passed_over(item: Planned) -> None:
             target = targets.get(item.configuration)
             if target is not None:
-                self._asks.enter(target.memory or target.configuration, item.query.text)
+                self._asks.enter(target.memory or target.configuration, item.query.opening)
 
         planned = self._noted(
             own_queries(self.assignment.plan, self.assignment.suite.queries, order, shard, passed_over)

@@ -22,11 +22,12 @@ def check_shares(plan: Plan, generators: int) -> None:
             "until = 'decided' and repeat_contaminated look at all outcomes after each round, which several generators "
             "keep to themselves until the end: leave them out, or ask from one generator"
         )
-    if any(getattr(configuration.server, "fresh", None) for configuration in plan.configurations):
-        raise ConfigurationError(
-            "fresh = 'restart' starts servers anew between rounds, which several generators do not end at the same "
-            "time: leave it out, or ask from one generator"
-        )
+    for configuration in plan.configurations:
+        if (fresh := configuration.server.fresh) in ("restart", "forget"):
+            raise ConfigurationError(
+                f"configuration {configuration.name!r}: fresh = {fresh!r} goes by rounds that one generator keeps, and "
+                "several do not end theirs at the same time: leave it out, or ask from one generator"
+            )
     if any(configuration.path == "inprocess" for configuration in plan.configurations):
         raise ConfigurationError(
             "the path 'inprocess' has the model in the process that asks, and several generators would each load it: "
