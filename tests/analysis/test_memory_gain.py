@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,17 @@ def test_a_server_that_remembers_nothing_is_not_said_to(tmp_path: Path) -> None:
     again = summary.configurations["other"].asked_again
     assert again is not None
     assert not remembers(again)
+
+
+def test_of_a_server_that_is_to_remember_it_is_said_even_where_it_may_be_chance(tmp_path: Path) -> None:
+    arms = {"baseline": Arm(noise=0.02, remembers=True), "other": Arm(draft=True, remembers=True, noise=0.02)}
+    run = read_run(write_run(tmp_path / "r", arms, rounds=3, queries=MANY))
+    settings = {**run.header.configuration, "configurations": {"baseline": {}, "other": {"memory": "server"}}}
+    told = replace(run, header=run.header.model_copy(update={"configuration": settings}))
+    (finding,) = [one for one in summarize(told).findings if "memory = server" in one]
+    assert finding.startswith("other keeps what it was asked (memory = server): the 12 questions that came again were ")
+    assert "which may be chance; speed-ups are of first asks only" in finding
+    assert not [one for one in summarize(run).findings if "may be chance" in one]
 
 
 def test_of_a_server_that_forgets_every_round_counts(tmp_path: Path) -> None:

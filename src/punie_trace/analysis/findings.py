@@ -20,7 +20,7 @@ from punie_trace.analysis.named_figures import comparison_of, failed_queries
 from punie_trace.analysis.observations import Observation
 from punie_trace.analysis.quick import quick_finding
 from punie_trace.analysis.salt_findings import salt_findings, salted
-from punie_trace.analysis.served_by import MLX_KINDS
+from punie_trace.analysis.served_by import MLX_KINDS, settings_of
 from punie_trace.analysis.steady import start_up
 from punie_trace.runs.header import ConfigurationRecord, RunHeader
 from punie_trace.runs.reader import RunRecord
@@ -50,7 +50,7 @@ def find(run: RunRecord, summary: Summary, observed: Mapping[str, Sequence[Obser
             *descriptor_findings(observed),
             *left_open_findings(observed),
             *_machine(run.header),
-            *_memory(summary),
+            *_memory(run.header, summary),
             *_nothing_first(summary),
             *run.header.findings,
             *_answers(run.header, summary, observed),
@@ -171,14 +171,22 @@ def _errors(summary: Summary) -> Iterator[str]:
             )
 
 
-def _memory(summary: Summary) -> Iterator[str]:
-    """Where asking again is faster, or slower, by more than chance."""
+def _memory(header: RunHeader, summary: Summary) -> Iterator[str]:
+    """Where asking again is faster, or slower, by more than chance; and in any case where a server is to remember."""
     for name, figures in summary.configurations.items():
         again = figures.asked_again
-        if again is None or again.gain is None or not remembers(again):
+        if again is None or again.gain is None:
             continue
         gain = again.gain
         bounds = "" if gain.low is None or gain.high is None else f" ({gain.low:.2f}-{gain.high:.2f})"
+        if not remembers(again):
+            if settings_of(header, name).get("memory") == "server":
+                yield (
+                    f"{name} keeps what it was asked (memory = server): the {again.queries} questions that came again "
+                    f"were answered {gain.value:.2f}x{bounds} as fast as the first time, which may be chance; "
+                    "speed-ups are of first asks only" + _again(summary, name)
+                )
+            continue
         yield (
             f"{name} answers a question that it was asked before {gain.value:.2f}x{bounds} as fast as the first time: "
             "that is memory and not speed, so speed-ups and verdicts are of first asks only" + _again(summary, name)
