@@ -180,18 +180,21 @@ class Measurement:
 
     async def _forgotten(self, targets: Mapping[str, Target], number: int) -> dict[str, Target]:
         """Those of `targets` whose server was to forget before round `number`, and did; each server is told once."""
+        reasons: dict[str, str | None] = {}
         groups: dict[str, dict[str, Target]] = {}
         for one in self.plan.configurations:
-            if one.name in targets and one.name not in self.failures.reasons and one.server.fresh == "forget":
-                groups.setdefault(one.group, {})[one.name] = targets[one.name]
-        found: dict[str, Target] = {}
-        for group in groups.values():
-            forget = next(iter(group.values())).forget
-            reason = await forget() if forget is not None else None
-            if reason is None:
-                found |= group
+            target = targets.get(one.name)
+            if target is None or target.forget is None or one.name in self.failures.reasons:
                 continue
-            names = ", ".join(group)
+            if one.group not in reasons:
+                reasons[one.group] = await target.forget()
+            groups.setdefault(one.group, {})[one.name] = target
+        found: dict[str, Target] = {}
+        for group, members in groups.items():
+            if (reason := reasons[group]) is None:
+                found |= members
+                continue
+            names = ", ".join(members)
             text = f"{names} did not forget before round {number}, so that it counts as asked again: {reason}"
             self.writer.add_finding(text)
             self.announce(Noted(text))
